@@ -1,0 +1,168 @@
+//! A deployment as its Network User sees it.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Event, Hardware, InstanceType, Problem};
+
+/// `GET /v1/deployments/{id}` (tenant).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deployment {
+    /// Identifier.
+    pub deployment: String,
+    /// Where it stands.
+    pub state: State,
+    /// Case of the use-case draft.
+    pub case: u8,
+    /// What the Trusted Application runs as.
+    pub instance: InstanceType,
+    /// Whether a UA belongs to it.
+    pub with_ua: bool,
+    /// The device.
+    pub device: String,
+    /// Its hardware family.
+    pub hardware: Hardware,
+    /// Whether the device's last evidence rests on an emulator's trust anchor.
+    pub emulated: bool,
+    /// Grows with every change; `?wait=` takes the last one that the caller saw.
+    pub seq: u64,
+    /// What the Network User has to bring before anything moves on.
+    pub needs: Vec<Need>,
+    /// The steps so far, in order.
+    pub events: Vec<Event>,
+    /// Why it ended, when it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Problem>,
+}
+
+/// Where a deployment stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum State {
+    /// The Network User's turn: see `needs`.
+    Waiting,
+    /// The device's turn: a package is under way.
+    Deploying,
+    /// The device's turn: evidence is under way.
+    Attesting,
+    /// Every step of the figure's row is done.
+    Running,
+    /// Ended; see `failure`.
+    Failed,
+    /// A state that this version does not know.
+    #[serde(other)]
+    Unknown,
+}
+
+/// Something that only the Network User can bring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Need {
+    /// `PUT …/packages/ua`
+    Ua,
+    /// `PUT …/packages/ta`
+    Ta,
+    /// `POST …/attestations`
+    Nonce,
+    /// `PUT …/packages/pd`
+    Pd,
+    /// Something that this version does not know.
+    #[serde(other)]
+    Unknown,
+}
+
+/// A Package of a deployment: last path segment of `PUT …/packages/{name}`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PackageName {
+    /// The Untrusted Application.
+    Ua,
+    /// The Trusted Application.
+    Ta,
+    /// The Personalization Data.
+    Pd,
+}
+
+impl PackageName {
+    /// The path segment.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ua => "ua",
+            Self::Ta => "ta",
+            Self::Pd => "pd",
+        }
+    }
+}
+
+impl fmt::Display for PackageName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The text names no package.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownPackage(pub String);
+
+impl fmt::Display for UnknownPackage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` is not one of ua, ta, pd", self.0)
+    }
+}
+
+impl std::error::Error for UnknownPackage {}
+
+impl FromStr for PackageName {
+    type Err = UnknownPackage;
+
+    fn from_str(text: &str) -> Result<Self, UnknownPackage> {
+        match text {
+            "ua" => Ok(Self::Ua),
+            "ta" => Ok(Self::Ta),
+            "pd" => Ok(Self::Pd),
+            other => Err(UnknownPackage(other.to_owned())),
+        }
+    }
+}
+
+/// 201 (stored) or 200 (the same bytes were there) to `PUT …/packages/{name}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PackageStored {
+    /// The package.
+    pub package: PackageName,
+    /// SHA-256 of the SUIT_Envelope, hex.
+    pub sha256: String,
+    /// SHA-256 of the SUIT_Manifest as its SUIT_Digest names it, hex.
+    pub manifest: String,
+    /// The manifest's sequence number.
+    pub sequence_number: u64,
+}
+
+/// `GET …/receipts`: base64 (standard alphabet, padded) of each COSE_Sign1, oldest first.
+pub type Receipts = Vec<String>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_package_is_named_by_its_path_segment() {
+        for package in [PackageName::Ua, PackageName::Ta, PackageName::Pd] {
+            assert_eq!(package.as_str().parse(), Ok(package));
+        }
+        assert_eq!("UA".parse::<PackageName>(), Err(UnknownPackage("UA".into())));
+    }
+
+    #[test]
+    fn members_that_are_not_known_yet_are_ignored() {
+        let text = r#"{"deployment":"d","state":"paused","case":3,"instance":"process","with_ua":true,"device":"e","hardware":"SGX","emulated":true,"seq":4,"needs":["lease"],"events":[],"colour":"red"}"#;
+
+        let deployment: Deployment = serde_json::from_str(text).unwrap();
+
+        assert_eq!(deployment.state, State::Unknown);
+        assert_eq!(deployment.needs, [Need::Unknown]);
+    }
+}

@@ -1,0 +1,177 @@
+//! Devices, their appraisal, and waking them.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Hardware, InstanceType, Owner};
+
+/// `POST /v1/devices` (operator).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PostDevice {
+    /// A name of 1 to 64 characters out of `a-z 0-9 . _ -`, first a letter or digit.
+    pub device: String,
+    /// Its hardware family; the enrolment's evidence has to be of this family.
+    pub hardware: Hardware,
+    /// The instance types that it can start.
+    pub instances: Vec<InstanceType>,
+    /// Where it stands: the operator's word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
+}
+
+/// 201 to [`PostDevice`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceAdded {
+    /// The device.
+    pub device: String,
+    /// Bearer token of its Broker, shown this once.
+    pub token: String,
+    /// Ticket of the enrolment; the first wake-up carries it as well.
+    pub enrolment_ticket: String,
+}
+
+/// Where a device stands with the M/OC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DeviceState {
+    /// Known to the operator, not yet appraised.
+    Enrolled,
+    /// Its last appraisal was positive.
+    Attested,
+    /// Its last appraisal was negative; nothing is placed on it.
+    Quarantined,
+}
+
+/// `GET /v1/devices/{id}` (operator), and one element of `GET /v1/devices`.
+///
+/// What the M/OC does not know is absent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceView {
+    /// The device.
+    pub device: String,
+    /// Where it stands.
+    pub state: DeviceState,
+    /// Its hardware family.
+    pub hardware: Hardware,
+    /// The instance types that it can start.
+    pub instances: Vec<InstanceType>,
+    /// Where it stands: the operator's word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
+    /// Whether the last evidence rests on an emulator's trust anchor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub emulated: Option<bool>,
+    /// TCB status of the last evidence, in the vendor's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tcb_status: Option<String>,
+    /// Thumbprint of the key that signs the Agent's TEEP messages, hex.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_key: Option<String>,
+    /// The last verdict.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<Verdict>,
+}
+
+/// What the Verifier found, and when.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// Whether the operator's policy accepts the evidence.
+    pub accepted: bool,
+    /// When, in milliseconds since 1970.
+    pub at_ms: u64,
+    /// Every check in the order in which it was made.
+    pub checks: Vec<Check>,
+}
+
+/// One check of an appraisal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    /// Its stable name.
+    pub check: String,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What it asks for.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub expected: String,
+    /// What it saw.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub seen: String,
+    /// Who can change it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<Owner>,
+    /// What that party does next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
+}
+
+/// How a [`Check`] ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// As asked.
+    Passed,
+    /// Allowed, but worth a look.
+    Warned,
+    /// Not as asked.
+    Failed,
+    /// Not made, because an earlier check failed or the policy does not ask.
+    Skipped,
+}
+
+/// 200 to `GET /v1/devices/{id}/wake` (device).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wake {
+    /// Appended to the TAM URI of the session's first request, when present.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ticket: Option<String>,
+    /// Why.
+    pub reason: WakeReason,
+}
+
+/// Why a device is woken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum WakeReason {
+    /// First appraisal of the device.
+    Enrol,
+    /// A package waits.
+    Deploy,
+    /// A Network User asks for fresh evidence.
+    Attest,
+    /// A reason that this version does not know; a normal session answers it.
+    #[serde(other)]
+    Other,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_known_of_a_device_is_absent() {
+        let view = DeviceView {
+            device: "edge-7".into(),
+            state: DeviceState::Enrolled,
+            hardware: Hardware::Sgx,
+            instances: vec![InstanceType::Process],
+            zone: None,
+            emulated: None,
+            tcb_status: None,
+            agent_key: None,
+            verdict: None,
+        };
+
+        assert_eq!(
+            serde_json::to_string(&view).unwrap(),
+            r#"{"device":"edge-7","state":"enrolled","hardware":"SGX","instances":["process"]}"#
+        );
+    }
+
+    #[test]
+    fn a_newer_reason_to_wake_is_still_a_wake() {
+        let wake: Wake = serde_json::from_str(r#"{"reason":"renew"}"#).unwrap();
+
+        assert_eq!(wake, Wake { ticket: None, reason: WakeReason::Other });
+    }
+}

@@ -1,0 +1,29 @@
+//! The HTTP contract of the Network M/OC.
+//!
+//! Everything that crosses the M/OC's JSON interface is a type of this crate, so that a client
+//! and the M/OC cannot drift apart. It deliberately knows nothing of HTTP libraries, of CBOR and
+//! of how either side does its work: byte strings are text here (hex or base64, as each field
+//! says), and signed bytes travel as bodies of their own media type.
+//!
+//! Unknown members are refused in requests and ignored in answers, so that an M/OC may tell more
+//! than an older client knows.
+
+mod attestation;
+mod deployment;
+mod device;
+mod event;
+pub mod media;
+pub mod path;
+mod problem;
+mod request;
+mod tenant;
+
+pub use attestation::{AttestationAccepted, AttestationPending, PostAttestation};
+pub use deployment::{Deployment, Need, PackageName, PackageStored, Receipts, State};
+pub use device::{
+    Check, DeviceAdded, DeviceState, DeviceView, Outcome, PostDevice, Verdict, Wake, WakeReason,
+};
+pub use event::{Actor, Event, EventName, InstanceType};
+pub use problem::{Candidate, Owner, Problem};
+pub use request::{Hardware, PostRequest, RequestPlaced};
+pub use tenant::{BlobStored, Initialised, PostTenant, TenantAdded};

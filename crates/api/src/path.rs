@@ -1,0 +1,114 @@
+//! Paths of the interface: templates for a router (`{name}` is one segment), and the same paths
+//! filled in for a client.
+
+/// Liveness.
+pub const HEALTHZ: &str = "/healthz";
+/// Readiness.
+pub const READYZ: &str = "/readyz";
+/// TEEP for a stranger.
+pub const TAM: &str = "/tam";
+/// TEEP for the holder of a ticket.
+pub const TAM_TICKET: &str = "/tam/{ticket}";
+/// Tenants.
+pub const TENANTS: &str = "/v1/tenants";
+/// Devices.
+pub const DEVICES: &str = "/v1/devices";
+/// One device.
+pub const DEVICE: &str = "/v1/devices/{device}";
+/// Long poll of a device.
+pub const WAKE: &str = "/v1/devices/{device}/wake";
+/// Requests for a place.
+pub const REQUESTS: &str = "/v1/requests";
+/// One blob.
+pub const BLOB: &str = "/v1/blobs/{sha256}";
+/// One deployment.
+pub const DEPLOYMENT: &str = "/v1/deployments/{deployment}";
+/// One package of a deployment.
+pub const PACKAGE: &str = "/v1/deployments/{deployment}/packages/{package}";
+/// Attestations of a deployment.
+pub const ATTESTATIONS: &str = "/v1/deployments/{deployment}/attestations";
+/// One attestation.
+pub const ATTESTATION: &str = "/v1/deployments/{deployment}/attestations/{attestation}";
+/// Receipts of a deployment.
+pub const RECEIPTS: &str = "/v1/deployments/{deployment}/receipts";
+
+use crate::PackageName;
+
+/// [`TAM_TICKET`] filled in.
+pub fn tam_ticket(ticket: &str) -> String {
+    format!("/tam/{ticket}")
+}
+
+/// [`DEVICE`] filled in.
+pub fn device(device: &str) -> String {
+    format!("/v1/devices/{device}")
+}
+
+/// [`WAKE`] filled in.
+pub fn wake(device: &str) -> String {
+    format!("/v1/devices/{device}/wake")
+}
+
+/// [`BLOB`] filled in.
+pub fn blob(sha256: &str) -> String {
+    format!("/v1/blobs/{sha256}")
+}
+
+/// [`DEPLOYMENT`] filled in.
+pub fn deployment(deployment: &str) -> String {
+    format!("/v1/deployments/{deployment}")
+}
+
+/// [`DEPLOYMENT`] that waits, at most 25 seconds, for a change behind `seq`.
+pub fn deployment_after(deployment: &str, seq: u64) -> String {
+    format!("/v1/deployments/{deployment}?wait={seq}")
+}
+
+/// [`PACKAGE`] filled in.
+pub fn package(deployment: &str, package: PackageName) -> String {
+    format!("/v1/deployments/{deployment}/packages/{package}")
+}
+
+/// [`ATTESTATIONS`] filled in.
+pub fn attestations(deployment: &str) -> String {
+    format!("/v1/deployments/{deployment}/attestations")
+}
+
+/// [`ATTESTATION`] filled in.
+pub fn attestation(deployment: &str, attestation: &str) -> String {
+    format!("/v1/deployments/{deployment}/attestations/{attestation}")
+}
+
+/// [`RECEIPTS`] filled in.
+pub fn receipts(deployment: &str) -> String {
+    format!("/v1/deployments/{deployment}/receipts")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn filled_paths_fit_their_templates() {
+        let fill = |template: &str| {
+            template
+                .replace("{ticket}", "t")
+                .replace("{device}", "e")
+                .replace("{sha256}", "s")
+                .replace("{deployment}", "d")
+                .replace("{package}", "pd")
+                .replace("{attestation}", "a")
+        };
+
+        assert_eq!(tam_ticket("t"), fill(TAM_TICKET));
+        assert_eq!(device("e"), fill(DEVICE));
+        assert_eq!(wake("e"), fill(WAKE));
+        assert_eq!(blob("s"), fill(BLOB));
+        assert_eq!(deployment("d"), fill(DEPLOYMENT));
+        assert_eq!(deployment_after("d", 7), fill(DEPLOYMENT) + "?wait=7");
+        assert_eq!(package("d", PackageName::Pd), fill(PACKAGE));
+        assert_eq!(attestations("d"), fill(ATTESTATIONS));
+        assert_eq!(attestation("d", "a"), fill(ATTESTATION));
+        assert_eq!(receipts("d"), fill(RECEIPTS));
+    }
+}

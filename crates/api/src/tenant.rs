@@ -1,0 +1,42 @@
+//! Tenants, the first start, and blobs.
+
+use serde::{Deserialize, Serialize};
+
+/// What `tamarack-moc init` prints once on standard output.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Initialised {
+    /// Bearer token of the operator; kept by nobody but its reader.
+    pub bootstrap_token: String,
+    /// The TAM's public keys, hex of COSE_Key: ESP256, then Ed25519.
+    pub tam_keys: Vec<String>,
+    /// The Verifier's public key, hex of COSE_Key.
+    pub verifier_key: String,
+    /// The TAM URI for an Agent's settings; a ticket is appended as one more path segment.
+    pub tam_uri: String,
+}
+
+/// `POST /v1/tenants` (operator).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PostTenant {
+    /// A name of 1 to 64 characters out of `a-z 0-9 . _ -`, first a letter or digit.
+    pub name: String,
+}
+
+/// 201 to [`PostTenant`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TenantAdded {
+    /// Identifier of the tenant.
+    pub tenant: String,
+    /// Bearer token of the tenant, shown this once.
+    pub token: String,
+}
+
+/// 201 (stored) or 200 (was there) to `PUT /v1/blobs/{sha256}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlobStored {
+    /// SHA-256 of the bytes, hex.
+    pub sha256: String,
+    /// How many bytes.
+    pub bytes: u64,
+}
