@@ -5,7 +5,7 @@
 //! ```
 //!
 //! The functions on [`Read`] and [`Write`] block. Asynchronous code reads [`HEADER_BYTES`], asks
-//! [`body_length`], and reads that many bytes; or it keeps a buffer and asks [`split`].
+//! [`body_length`], and reads that many bytes; or it keeps a buffer and asks [`first`].
 
 use std::io::{ErrorKind, Read, Write};
 
@@ -51,14 +51,15 @@ pub fn encode(body: &[u8]) -> Result<Vec<u8>, Broken> {
     Ok(frame)
 }
 
-/// Splits the first frame off a buffer: its body, and what follows it; `None` when the buffer
-/// does not hold a whole frame yet.
-pub fn split(buffer: &[u8]) -> Result<Option<(&[u8], &[u8])>, Broken> {
+/// Returns the body of the first frame in a buffer; `None` when the frame is not whole yet.
+///
+/// The frame takes [`HEADER_BYTES`] and the body's length off the buffer.
+pub fn first(buffer: &[u8]) -> Result<Option<&[u8]>, Broken> {
     let Some((header, rest)) = buffer.split_first_chunk::<HEADER_BYTES>() else {
         return Ok(None);
     };
     let length = body_length(*header)?;
-    Ok(rest.split_at_checked(length))
+    Ok(rest.get(..length))
 }
 
 /// Reads the body of the next frame; `None` when the stream ended before it began.
@@ -126,10 +127,8 @@ fn read_up_to(stream: &mut impl Read, length: usize, into: &mut Vec<u8>) -> Resu
 }
 
 fn failed(error: std::io::Error) -> Broken {
-    match error.kind() {
-        ErrorKind::UnexpectedEof => Broken::Ended,
-        kind => Broken::Io(kind),
-    }
+    let kind = error.kind();
+    if kind == ErrorKind::UnexpectedEof { Broken::Ended } else { Broken::Io(kind) }
 }
 
 #[cfg(test)]
@@ -175,16 +174,16 @@ mod tests {
     }
 
     #[test]
-    fn a_buffer_is_split_only_when_it_holds_a_whole_frame() {
+    fn a_buffer_gives_a_frame_only_when_it_holds_all_of_it() {
         let mut buffer = encode(b"body").unwrap();
         for cut in 0..buffer.len() {
-            assert_eq!(split(&buffer[..cut]), Ok(None), "cut at {cut}");
+            assert_eq!(first(&buffer[..cut]), Ok(None), "cut at {cut}");
         }
 
         buffer.extend_from_slice(b"next");
 
-        assert_eq!(split(&buffer), Ok(Some((b"body".as_slice(), b"next".as_slice()))));
-        assert_eq!(split(&[1, 0, 0, 1]), Err(Broken::TooLong(0x0100_0001)));
+        assert_eq!(first(&buffer), Ok(Some(b"body".as_slice())));
+        assert_eq!(first(&[1, 0, 0, 1]), Err(Broken::TooLong(0x0100_0001)));
     }
 
     #[test]

@@ -47,3 +47,6 @@ pub const SETTINGS_FD: i32 = 5;
 
 /// File descriptor of the TEEP Broker's socket in an Untrusted Application.
 pub const UA_FD: i32 = 3;
+
+#[cfg(test)]
+mod tests;
