@@ -126,6 +126,12 @@ pub struct Wake {
     pub ticket: Option<String>,
     /// Why.
     pub reason: WakeReason,
+    /// The TA that a UA of this deployment is to load: its component identifier, each element in
+    /// hexadecimal. The Broker keeps the ticket until that UA asks for the TA (RequestTA, RFC 9397
+    /// section 6.2.1), asks in its place when it does not within [`UA_LOADS_WITHIN_MS`], and runs
+    /// the session with this ticket. Absent: the Broker starts a session at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load: Option<Vec<String>>,
 }
 
 /// Why a device is woken.
@@ -143,6 +149,9 @@ pub enum WakeReason {
     #[serde(other)]
     Other,
 }
+
+/// How long the Broker waits for a UA to ask for its TA before it asks itself, milliseconds.
+pub const UA_LOADS_WITHIN_MS: u64 = 10_000;
 
 #[cfg(test)]
 mod tests {
@@ -172,6 +181,6 @@ mod tests {
     fn a_newer_reason_to_wake_is_still_a_wake() {
         let wake: Wake = serde_json::from_str(r#"{"reason":"renew"}"#).unwrap();
 
-        assert_eq!(wake, Wake { ticket: None, reason: WakeReason::Other });
+        assert_eq!(wake, Wake { ticket: None, reason: WakeReason::Other, load: None });
     }
 }
