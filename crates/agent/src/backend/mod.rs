@@ -1,0 +1,3 @@
+//! Where Trusted Applications run: one module for each instance type.
+
+pub mod process;

@@ -1,0 +1,284 @@
+//! Takes away, from the process that will run a Trusted Application, everything it does not need.
+//!
+//! It knows system calls and limits; it knows nothing of WebAssembly, keys or TEEP. It runs
+//! once, in a process with one thread and three descriptors, before the first byte of the
+//! Trusted Application is read. What could be enforced on this machine is the result, and goes
+//! into the evidence: a machine that lacks Landlock says so, it does not stay silent.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use landlock::{
+    ABI, Access as _, AccessFs, AccessNet, Ruleset, RulesetAttr as _, RulesetStatus, Scope,
+};
+use rustix::process::{DumpableBehavior, Resource, Rlimit};
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
+    SeccompRule, TargetArch,
+};
+
+/// The limits that the kernel keeps for one worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of address space, the code of the worker itself included.
+    pub address_space_bytes_max: u64,
+    /// Seconds of processor time in the whole life of the worker.
+    pub cpu_s_max: u64,
+}
+
+/// What was enforced, in the words that the evidence uses.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Enforced(pub Vec<&'static str>);
+
+/// Why a process could not be locked down; it must then not run a Trusted Application.
+#[derive(Debug, thiserror::Error)]
+pub enum Unprotected {
+    /// The lockdown covers one thread, so there must be one only.
+    #[error("the process has {0} threads")]
+    Threads(usize),
+    /// A descriptor beyond the standard three would survive the lockdown.
+    #[error("the process has {0} open descriptors")]
+    Descriptors(usize),
+    /// A system call of the lockdown failed.
+    #[error("the kernel refused {what}")]
+    Refused {
+        /// The step that failed.
+        what: &'static str,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The filter could not be built or loaded.
+    #[error("the system call filter could not be set up")]
+    Filter(#[source] seccompiler::Error),
+}
+
+/// Checks that the process is as small as the lockdown assumes: one thread, descriptors 0 to 2.
+///
+/// Call it first in `main`; it reads `/proc`, so it cannot run after [`enter`].
+pub fn check_bare() -> Result<(), Unprotected> {
+    let refused = |what| move |source| Unprotected::Refused { what, source };
+    let threads =
+        std::fs::read_dir("/proc/self/task").map_err(refused("listing its threads"))?.count();
+    if threads != 1 {
+        return Err(Unprotected::Threads(threads));
+    }
+
+    // The listing itself holds one descriptor while it counts.
+    let open =
+        std::fs::read_dir("/proc/self/fd").map_err(refused("listing its descriptors"))?.count();
+    if open > DESCRIPTORS + 1 {
+        return Err(Unprotected::Descriptors(open - 1));
+    }
+    Ok(())
+}
+
+/// Locks the calling process down for good.
+///
+/// Without `no_new_privs`, resource limits and the system call filter there is no sandbox, so
+/// their failure is an error. Landlock is a second fence behind the filter: a kernel without it
+/// is reported by its absence from the result.
+pub fn enter(limits: Limits) -> Result<Enforced, Unprotected> {
+    let mut enforced = Enforced::default();
+
+    rustix::thread::set_no_new_privs(true)
+        .map_err(|e| Unprotected::Refused { what: "no_new_privs", source: e.into() })?;
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
+        .map_err(|e| Unprotected::Refused { what: "no dumps", source: e.into() })?;
+    enforced.0.push("no_new_privs");
+
+    match restrict_access() {
+        Ok(RulesetStatus::FullyEnforced) => enforced.0.push("landlock"),
+        Ok(RulesetStatus::PartiallyEnforced) => enforced.0.push("landlock-partial"),
+        Ok(RulesetStatus::NotEnforced) | Err(_) => {}
+    }
+
+    restrict_resources(limits)?;
+    enforced.0.push("rlimits");
+
+    for program in filters().map_err(|e| Unprotected::Filter(e.into()))? {
+        seccompiler::apply_filter(&program).map_err(Unprotected::Filter)?;
+    }
+    enforced.0.push("seccomp");
+    Ok(enforced)
+}
+
+/// What Landlock would enforce here, found out by a thread that restricts itself and ends.
+pub fn landlock_status() -> RulesetStatus {
+    std::thread::spawn(restrict_access)
+        .join()
+        .ok()
+        .and_then(Result::ok)
+        .unwrap_or(RulesetStatus::NotEnforced)
+}
+
+/// A ruleset that handles every right and grants none.
+fn restrict_access() -> Result<RulesetStatus, landlock::RulesetError> {
+    let status = Ruleset::default()
+        .handle_access(AccessFs::from_all(LANDLOCK))?
+        .handle_access(AccessNet::from_all(LANDLOCK))?
+        .scope(Scope::from_all(LANDLOCK))?
+        .create()?
+        .restrict_self()?;
+    Ok(status.ruleset)
+}
+
+fn restrict_resources(limits: Limits) -> Result<(), Unprotected> {
+    let hard = [
+        (Resource::As, limits.address_space_bytes_max, "a limit of memory"),
+        (Resource::Cpu, limits.cpu_s_max, "a limit of processor time"),
+        (Resource::Core, 0, "a limit of core dumps"),
+        (Resource::Fsize, 0, "a limit of file size"),
+        (Resource::Nofile, DESCRIPTORS_MAX, "a limit of descriptors"),
+        (Resource::Memlock, 0, "a limit of locked memory"),
+        (Resource::Msgqueue, 0, "a limit of message queues"),
+    ];
+    for (resource, limit, what) in hard {
+        let limit = Rlimit { current: Some(limit), maximum: Some(limit) };
+        rustix::process::setrlimit(resource, limit)
+            .map_err(|e| Unprotected::Refused { what, source: e.into() })?;
+    }
+    Ok(())
+}
+
+/// Three filters; the kernel takes the strictest verdict.
+///
+/// The list of what is allowed comes last, because installing a filter is not on it. `clone3`
+/// hides its flags in memory where a filter cannot look, so it "does not exist" and the C
+/// library falls back to `clone`, whose flags are checked.
+fn filters() -> Result<Vec<BpfProgram>, seccompiler::BackendError> {
+    let arch = TargetArch::try_from(std::env::consts::ARCH)?;
+    let named = |calls: &[i64]| calls.iter().map(|call| (*call, Vec::new())).collect();
+    let deadly = SeccompFilter::new(
+        named(DEADLY),
+        SeccompAction::Allow,
+        SeccompAction::KillProcess,
+        arch,
+    )?;
+    let absent = SeccompFilter::new(
+        named(&[libc::SYS_clone3]),
+        SeccompAction::Allow,
+        SeccompAction::Errno(libc::ENOSYS.unsigned_abs()),
+        arch,
+    )?;
+    let mut allowed: BTreeMap<i64, Vec<SeccompRule>> = named(ALLOWED);
+    allowed.extend(conditional()?);
+    let allowed = SeccompFilter::new(
+        allowed,
+        SeccompAction::Errno(libc::EPERM.unsigned_abs()),
+        SeccompAction::Allow,
+        arch,
+    )?;
+    [deadly, absent, allowed].into_iter().map(BpfProgram::try_from).collect()
+}
+
+/// System calls that are allowed with certain arguments only.
+fn conditional() -> Result<Vec<(i64, Vec<SeccompRule>)>, seccompiler::BackendError> {
+    use SeccompCmpArgLen::{Dword, Qword};
+    use SeccompCmpOp::{Eq, MaskedEq};
+
+    let thread = (libc::CLONE_VM | libc::CLONE_THREAD | libc::CLONE_SIGHAND).unsigned_abs();
+    let me = u64::from(std::process::id());
+    let only = |conditions: &[(u8, SeccompCmpArgLen, SeccompCmpOp, u64)]| {
+        conditions
+            .iter()
+            .map(|(arg, len, op, value)| {
+                SeccompCondition::new(*arg, len.clone(), op.clone(), *value)
+            })
+            .collect::<Result<Vec<_>, _>>()
+            .and_then(SeccompRule::new)
+    };
+
+    Ok(vec![
+        // Threads of this process, no new processes.
+        (
+            libc::SYS_clone,
+            vec![only(&[(0, Qword, MaskedEq(u64::from(thread)), u64::from(thread))])?],
+        ),
+        // The name of a thread, and of a mapping.
+        (
+            libc::SYS_prctl,
+            vec![
+                only(&[(0, Dword, Eq, u64::from(libc::PR_SET_NAME.unsigned_abs()))])?,
+                only(&[(0, Dword, Eq, u64::from(libc::PR_SET_VMA.unsigned_abs()))])?,
+            ],
+        ),
+        // Debug builds look whether a descriptor is open before they close it.
+        (
+            libc::SYS_fcntl,
+            vec![only(&[(1, Dword, Eq, u64::from(libc::F_GETFD.unsigned_abs()))])?],
+        ),
+        // abort() signals itself.
+        (libc::SYS_tgkill, vec![only(&[(0, Dword, Eq, me)])?]),
+        // Reading a limit; the third argument would be a new one.
+        (libc::SYS_prlimit64, vec![only(&[(0, Dword, Eq, 0), (2, Qword, Eq, 0)])?]),
+    ])
+}
+
+/// Descriptors 0 (the agent), 1 and 2 (nothing).
+const DESCRIPTORS: usize = 3;
+
+/// Descriptors a worker may ever hold.
+const DESCRIPTORS_MAX: u64 = 8;
+
+/// Files, network, device controls, signals and abstract sockets: Linux 6.12.
+const LANDLOCK: ABI = ABI::V6;
+
+/// What nothing in a worker calls unless it was taken over: the process ends at once.
+const DEADLY: &[i64] = &[
+    libc::SYS_bpf,
+    libc::SYS_delete_module,
+    libc::SYS_execve,
+    libc::SYS_execveat,
+    libc::SYS_finit_module,
+    libc::SYS_init_module,
+    libc::SYS_io_uring_setup,
+    libc::SYS_kexec_load,
+    libc::SYS_mount,
+    libc::SYS_perf_event_open,
+    libc::SYS_pidfd_getfd,
+    libc::SYS_pidfd_open,
+    libc::SYS_pivot_root,
+    libc::SYS_process_vm_readv,
+    libc::SYS_process_vm_writev,
+    libc::SYS_ptrace,
+    libc::SYS_setns,
+    libc::SYS_unshare,
+    libc::SYS_userfaultfd,
+];
+
+/// What Wasmtime, its compiler threads and the frames to the agent need.
+const ALLOWED: &[i64] = &[
+    libc::SYS_brk,
+    libc::SYS_clock_gettime,
+    libc::SYS_clock_nanosleep,
+    // Reaches the filter above, which answers that it does not exist.
+    libc::SYS_clone3,
+    libc::SYS_close,
+    libc::SYS_exit,
+    libc::SYS_exit_group,
+    libc::SYS_futex,
+    libc::SYS_getpid,
+    libc::SYS_getrandom,
+    libc::SYS_gettid,
+    libc::SYS_madvise,
+    libc::SYS_membarrier,
+    libc::SYS_mmap,
+    libc::SYS_mprotect,
+    libc::SYS_mremap,
+    libc::SYS_munmap,
+    libc::SYS_nanosleep,
+    libc::SYS_ppoll,
+    libc::SYS_read,
+    libc::SYS_recvfrom,
+    libc::SYS_restart_syscall,
+    libc::SYS_rseq,
+    libc::SYS_rt_sigaction,
+    libc::SYS_rt_sigprocmask,
+    libc::SYS_rt_sigreturn,
+    libc::SYS_sched_getaffinity,
+    libc::SYS_sched_yield,
+    libc::SYS_sendto,
+    libc::SYS_set_robust_list,
+    libc::SYS_sigaltstack,
+    libc::SYS_write,
+];

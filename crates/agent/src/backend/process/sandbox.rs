@@ -1,0 +1,271 @@
+//! Runs the component of a Trusted Application, as the world of `wit/ta.wit` says.
+//!
+//! It knows WebAssembly and nothing else: no keys, no channel, no frames. The component gets no
+//! imports, so what it can do is compute; time and memory for that are bounded here. A component
+//! that traps is not asked again: its memory is in an unknown state.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use wasmtime::component::{Component, Linker, TypedFunc};
+use wasmtime::{Config, Engine, Store, StoreLimits, StoreLimitsBuilder, Trap};
+
+/// What one Trusted Application may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// Bytes of its linear memory.
+    pub memory_bytes_max: usize,
+    /// Milliseconds for one call.
+    pub call_ms_max: u64,
+}
+
+/// Why a Trusted Application cannot go on.
+#[non_exhaustive]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// The bytes are not a component that the engine can compile.
+    #[error("the module is not a usable component")]
+    NotAComponent,
+    /// The component wants something from outside; there is nothing outside.
+    #[error("the component imports `{0}`")]
+    Imports(String),
+    /// The component does not export the interface of the world.
+    #[error("the component does not export `{APPLICATION}` with its two functions")]
+    Exports,
+    /// It could not be started within its memory.
+    #[error("the component could not be started within its limits")]
+    NotStarted,
+    /// A call took longer than its budget.
+    #[error("the call took longer than allowed")]
+    Deadline,
+    /// It trapped, for example by running out of its stack.
+    #[error("the component trapped")]
+    Trapped,
+}
+
+/// A running Trusted Application.
+pub struct Application {
+    store: Store<StoreLimits>,
+    personalize: TypedFunc<(Vec<u8>,), (Result<(), String>,)>,
+    serve: TypedFunc<(Vec<u8>,), (Result<Vec<u8>, String>,)>,
+    budget: Budget,
+    _ticker: Ticker,
+}
+
+impl Application {
+    /// Compiles and starts a component.
+    pub fn start(module: &[u8], budget: Budget) -> Result<Self, Fault> {
+        let engine = engine()?;
+        let ticker = Ticker::start(&engine);
+        let component = Component::from_binary(&engine, module).map_err(|_| Fault::NotAComponent)?;
+        if let Some((name, _)) = component.component_type().imports(&engine).next() {
+            return Err(Fault::Imports(name.to_owned()));
+        }
+
+        let limits = StoreLimitsBuilder::new()
+            .memory_size(budget.memory_bytes_max)
+            .memories(MEMORIES_MAX)
+            .tables(TABLES_MAX)
+            .table_elements(TABLE_ELEMENTS_MAX)
+            .instances(INSTANCES_MAX)
+            .build();
+        let mut store = Store::new(&engine, limits);
+        store.limiter(|limits| limits);
+        store.epoch_deadline_trap();
+        store.set_epoch_deadline(ticks(budget.call_ms_max));
+        let instance = Linker::new(&engine)
+            .instantiate(&mut store, &component)
+            .map_err(|error| fault(&error, Fault::NotStarted))?;
+
+        let application =
+            instance.get_export_index(&mut store, None, APPLICATION).ok_or(Fault::Exports)?;
+        let personalize = instance
+            .get_export_index(&mut store, Some(&application), "personalize")
+            .and_then(|index| instance.get_typed_func(&mut store, index).ok())
+            .ok_or(Fault::Exports)?;
+        let serve = instance
+            .get_export_index(&mut store, Some(&application), "serve")
+            .and_then(|index| instance.get_typed_func(&mut store, index).ok())
+            .ok_or(Fault::Exports)?;
+        Ok(Self { store, personalize, serve, budget, _ticker: ticker })
+    }
+
+    /// Hands over Personalization Data. The inner error is the application's own refusal.
+    pub fn personalize(&mut self, pd: Vec<u8>) -> Result<Result<(), String>, Fault> {
+        self.store.set_epoch_deadline(ticks(self.budget.call_ms_max));
+        let (outcome,) = self
+            .personalize
+            .call(&mut self.store, (pd,))
+            .map_err(|error| fault(&error, Fault::Trapped))?;
+        Ok(outcome)
+    }
+
+    /// Asks for an answer. The inner error is the application's own refusal.
+    pub fn serve(&mut self, request: Vec<u8>) -> Result<Result<Vec<u8>, String>, Fault> {
+        self.store.set_epoch_deadline(ticks(self.budget.call_ms_max));
+        let (outcome,) = self
+            .serve
+            .call(&mut self.store, (request,))
+            .map_err(|error| fault(&error, Fault::Trapped))?;
+        Ok(outcome)
+    }
+}
+
+impl std::fmt::Debug for Application {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Application").field("budget", &self.budget).finish_non_exhaustive()
+    }
+}
+
+/// Moves the engine's epoch, by which running code notices that its time is over.
+struct Ticker(Arc<AtomicBool>);
+
+impl Ticker {
+    fn start(engine: &Engine) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let (seen, engine) = (Arc::clone(&stop), engine.weak());
+        std::thread::spawn(move || {
+            while !seen.load(Ordering::Relaxed) {
+                std::thread::sleep(TICK);
+                match engine.upgrade() {
+                    Some(engine) => engine.increment_epoch(),
+                    None => return,
+                }
+            }
+        });
+        Self(stop)
+    }
+}
+
+impl Drop for Ticker {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// An engine that needs no file and little address space.
+fn engine() -> Result<Engine, Fault> {
+    let mut config = Config::new();
+    config
+        .epoch_interruption(true)
+        .max_wasm_stack(STACK_BYTES_MAX)
+        .memory_init_cow(false)
+        .memory_reservation(RESERVATION_BYTES)
+        .memory_reservation_for_growth(RESERVATION_BYTES)
+        .memory_guard_size(GUARD_BYTES);
+    Engine::new(&config).map_err(|_| Fault::NotStarted)
+}
+
+fn ticks(ms: u64) -> u64 {
+    // One more than needed, because the first tick may come at once.
+    ms.div_ceil(TICK.as_millis() as u64) + 1
+}
+
+fn fault(error: &wasmtime::Error, otherwise: Fault) -> Fault {
+    match error.downcast_ref::<Trap>() {
+        Some(Trap::Interrupt) => Fault::Deadline,
+        Some(_) => Fault::Trapped,
+        None => otherwise,
+    }
+}
+
+/// The interface that a Trusted Application exports.
+pub const APPLICATION: &str = "tamarack:ta/application";
+
+const GUARD_BYTES: u64 = 64 * 1024;
+const INSTANCES_MAX: usize = 64;
+const MEMORIES_MAX: usize = 8;
+const RESERVATION_BYTES: u64 = 64 * 1024 * 1024;
+const STACK_BYTES_MAX: usize = 512 * 1024;
+const TABLES_MAX: usize = 64;
+const TABLE_ELEMENTS_MAX: usize = 64 * 1024;
+const TICK: Duration = Duration::from_millis(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::component;
+
+    #[test]
+    fn a_component_keeps_its_data_and_answers_with_it() {
+        let mut application = Application::start(&component::echo(), BUDGET).unwrap();
+
+        assert_eq!(application.personalize(b"data".to_vec()), Ok(Ok(())));
+        assert_eq!(application.serve(b"?".to_vec()), Ok(Ok(b"data?".to_vec())));
+        assert_eq!(application.serve(b"!".to_vec()), Ok(Ok(b"data!".to_vec())));
+    }
+
+    #[test]
+    fn a_refusal_of_the_component_is_not_a_fault() {
+        let mut application = Application::start(&component::refusing(), BUDGET).unwrap();
+
+        assert_eq!(application.personalize(Vec::new()), Ok(Err("no".to_owned())));
+        assert_eq!(application.serve(Vec::new()), Ok(Err("no".to_owned())));
+    }
+
+    #[test]
+    fn a_component_that_never_ends_is_stopped() {
+        let budget = Budget { call_ms_max: 50, ..BUDGET };
+        let mut application = Application::start(&component::looping(), budget).unwrap();
+
+        assert_eq!(application.serve(Vec::new()), Err(Fault::Deadline));
+    }
+
+    #[test]
+    fn a_component_that_never_ends_its_start_is_stopped() {
+        let budget = Budget { call_ms_max: 50, ..BUDGET };
+
+        let started = Application::start(&component::looping_at_start(), budget);
+
+        assert_eq!(started.unwrap_err(), Fault::Deadline);
+    }
+
+    #[test]
+    fn a_component_gets_no_more_memory_than_its_budget() {
+        let mut application = Application::start(&component::growing(), BUDGET).unwrap();
+
+        let pages = application.serve(Vec::new()).unwrap().unwrap();
+
+        let pages = u32::from_le_bytes(pages.try_into().unwrap());
+        assert_eq!(pages as usize * 65536, BUDGET.memory_bytes_max);
+    }
+
+    #[test]
+    fn a_component_that_asks_for_too_much_memory_is_not_started() {
+        let budget = Budget { memory_bytes_max: 65536, ..BUDGET };
+
+        let started = Application::start(&component::large(), budget);
+
+        assert_eq!(started.unwrap_err(), Fault::NotStarted);
+    }
+
+    #[test]
+    fn a_component_that_traps_or_recurses_for_ever_is_a_fault() {
+        let mut application = Application::start(&component::trapping(), BUDGET).unwrap();
+        assert_eq!(application.serve(Vec::new()), Err(Fault::Trapped));
+
+        let mut application = Application::start(&component::recursing(), BUDGET).unwrap();
+        assert_eq!(application.serve(Vec::new()), Err(Fault::Trapped));
+    }
+
+    #[test]
+    fn a_component_that_imports_is_refused() {
+        let started = Application::start(&component::importing(), BUDGET);
+
+        assert_eq!(started.unwrap_err(), Fault::Imports("wasi:cli/environment@0.2.0".to_owned()));
+    }
+
+    #[test]
+    fn what_is_not_a_trusted_application_is_refused() {
+        for (module, fault) in [
+            (b"not wasm".to_vec(), Fault::NotAComponent),
+            (wat::parse_str("(module)").unwrap(), Fault::NotAComponent),
+            (wat::parse_str("(component)").unwrap(), Fault::Exports),
+        ] {
+            assert_eq!(Application::start(&module, BUDGET).unwrap_err(), fault);
+        }
+    }
+
+    const BUDGET: Budget = Budget { memory_bytes_max: 4 * 1024 * 1024, call_ms_max: 10_000 };
+}

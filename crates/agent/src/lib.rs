@@ -1,0 +1,7 @@
+//! The TEEP Agent: the program inside the TEE.
+
+pub mod backend;
+pub mod sys;
+
+#[cfg(test)]
+mod testing;

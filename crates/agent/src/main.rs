@@ -1,0 +1,3 @@
+//! The program `tamarack-agent`.
+
+fn main() {}

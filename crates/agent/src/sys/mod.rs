@@ -1,0 +1,48 @@
+//! Takes over the descriptors that the launcher of the agent hands down by number.
+//!
+//! This is the one place with `unsafe`: the standard library cannot know that a number is a
+//! descriptor which nobody else in the process owns.
+
+use std::io;
+use std::os::fd::{BorrowedFd, FromRawFd as _, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustix::io::FdFlags;
+
+/// The descriptors that a running agent starts with.
+#[derive(Debug)]
+pub struct Inherited {
+    /// The channel to the TEE, descriptor 3.
+    pub tee: OwnedFd,
+    /// The listening socket for the Broker, descriptor 4.
+    pub listener: OwnedFd,
+    /// The settings, descriptor 5.
+    pub settings: OwnedFd,
+}
+
+impl Inherited {
+    /// Takes descriptors 3, 4 and 5, and keeps them from every program started later.
+    ///
+    /// Call it first in `main`, before anything else opens a descriptor. The second call in a
+    /// process fails.
+    pub fn take() -> io::Result<Self> {
+        if TAKEN.swap(true, Ordering::SeqCst) {
+            return Err(io::Error::other("the inherited descriptors were taken before"));
+        }
+        Ok(Self { tee: take(3)?, listener: take(4)?, settings: take(5)? })
+    }
+}
+
+#[expect(unsafe_code, reason = "a descriptor handed down by number has no safe owner yet")]
+fn take(number: i32) -> io::Result<OwnedFd> {
+    // SAFETY: the borrow ends with this statement, and F_GETFD fails on a number that is not an
+    // open descriptor instead of doing anything to it.
+    let flags = rustix::io::fcntl_getfd(unsafe { BorrowedFd::borrow_raw(number) })?;
+    // SAFETY: the number is open (checked above). Nobody else owns it: `Inherited::take` is
+    // called once (`TAKEN`), before this process opens anything, so the number was handed down.
+    let fd = unsafe { OwnedFd::from_raw_fd(number) };
+    rustix::io::fcntl_setfd(&fd, flags | FdFlags::CLOEXEC)?;
+    Ok(fd)
+}
+
+static TAKEN: AtomicBool = AtomicBool::new(false);
