@@ -1,4 +1,81 @@
+//! Every development task of the workspace, with one name each.
+//!
+//! `cargo demo` runs the product's main job, `cargo xtask test` is what CI runs; the rest are
+//! parts of these two, for use by hand.
+
+mod bench;
+mod build;
+mod demo;
+mod ledger;
 mod map;
-fn main() -> anyhow::Result<()> {
-    map::write(std::path::Path::new("examples/route-planner/map/tamarack-bay.geojson"))
+mod run;
+mod test;
+mod tidy;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Development tasks of Tamarack", version)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Deploys a trusted application end to end on this machine, then shows two refusals
+    Demo {
+        /// Print one JSON document for a program
+        #[arg(long)]
+        json: bool,
+        /// Keep keys, databases, captured messages and logs in this new directory
+        #[arg(long, value_name = "DIR")]
+        keep: Option<PathBuf>,
+    },
+    /// Runs everything that CI runs: format, lints, tidy, ledger, all tests
+    Test {
+        /// Run only the steps whose name contains this text
+        #[arg(long, value_name = "TEXT")]
+        only: Option<String>,
+    },
+    /// Checks the tree: dependency edges, sizes, order, paths, licences
+    Tidy,
+    /// Prints the requirement ledger and fails on a MUST without code or test
+    Spec {
+        /// One document: teep, suit, rats or evidence
+        name: Option<String>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Measures; floors and peers are taken in the same run
+    Bench {
+        /// One suite: demo
+        name: Option<String>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Writes the sample application's road map again
+    Map,
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().task {
+        Task::Demo { json, keep } => demo::run(json, keep),
+        Task::Test { only } => test::run(only.as_deref()),
+        Task::Tidy => tidy::run(),
+        Task::Spec { name, json } => ledger::run(name.as_deref(), json),
+        Task::Bench { name, json } => bench::run(name.as_deref(), json),
+        Task::Map => map::write(&run::root().join("examples/route-planner/map/tamarack-bay.geojson")),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            anstream::eprintln!("{}error{}: {error:#}", run::RED.render(), run::RED.render_reset());
+            ExitCode::FAILURE
+        }
+    }
 }

@@ -1,0 +1,210 @@
+//! Confidential Computing Devices: a software TEE with its Agent, and a Broker.
+
+use std::{fs, path::PathBuf};
+
+use anyhow::{Context as _, Result};
+use serde_json::{Value, json};
+
+use crate::{
+    Stage,
+    layout::{Layout, Programs},
+    moc::write_secret,
+    party::{self, Party},
+};
+
+/// What a software TEE can be told to do wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Misbehaviour {
+    /// The platform's TCB is older than the vendor's newest level.
+    TcbOutOfDate,
+    /// The Agent runs with the debug attribute.
+    Debug,
+}
+
+impl Misbehaviour {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::TcbOutOfDate => "tcb-out-of-date",
+            Self::Debug => "debug",
+        }
+    }
+}
+
+/// A device that runs until it is dropped.
+#[derive(Debug)]
+pub struct Device {
+    /// Its name at the M/OC.
+    pub name: String,
+    /// The TEEP Broker.
+    pub broker: Party,
+    /// The software TEE, parent of the TEEP Agent.
+    pub tee: Party,
+    layout: Layout,
+    programs: Programs,
+    misbehaviour: Option<Misbehaviour>,
+}
+
+impl Device {
+    pub(crate) fn start(
+        stage: &Stage,
+        name: &str,
+        misbehaviour: Option<Misbehaviour>,
+    ) -> Result<Self> {
+        let directory = stage.layout.device(name);
+        fs::create_dir_all(directory.join("storage"))?;
+        let settings = agent_settings(stage);
+        fs::write(directory.join("agent.toml"), &settings)?;
+        publish_reference_values(stage, &directory.join("agent.toml"))?;
+        let arguments = ["device", "add", name, "--hardware", "SGX", "--instance", "process"];
+        let added = stage.moc.operator(&stage.programs, &arguments)?;
+        let token = added["token"].as_str().context("the M/OC gave the device no token")?;
+        write_secret(&directory.join("device.token"), token)?;
+        fs::write(directory.join("broker.toml"), broker_settings(&stage.moc.url, name))?;
+        let tee = start_tee(&stage.layout, &stage.programs, name, misbehaviour)?;
+        let broker = start_broker(&stage.layout, &stage.programs, name)?;
+        let mut device = Self {
+            name: name.to_owned(),
+            broker,
+            tee,
+            layout: stage.layout.clone(),
+            programs: stage.programs.clone(),
+            misbehaviour,
+        };
+        device.await_enrolment(stage)?;
+        Ok(device)
+    }
+
+    fn await_enrolment(&mut self, stage: &Stage) -> Result<()> {
+        let name = self.name.clone();
+        self.broker.until("enrolled device", || {
+            let shown = stage.moc.operator(&stage.programs, &["device", "show", &name]);
+            shown.is_ok_and(|shown| shown["state"] != "enrolled")
+        })
+    }
+
+    /// What the M/OC says of the device.
+    ///
+    /// # Errors
+    /// The M/OC does not answer.
+    pub fn shown(&self, stage: &Stage) -> Result<Value> {
+        stage.moc.operator(&stage.programs, &["device", "show", &self.name])
+    }
+
+    /// Cuts the TEE's power.
+    ///
+    /// # Errors
+    /// It cannot be killed.
+    pub fn kill_tee(&mut self) -> Result<()> {
+        self.tee.kill()
+    }
+
+    /// Starts the TEE again.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn start_tee(&mut self) -> Result<()> {
+        self.tee = start_tee(&self.layout, &self.programs, &self.name, self.misbehaviour)?;
+        Ok(())
+    }
+
+    /// Kills the Broker and starts it again.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn restart_broker(&mut self) -> Result<()> {
+        self.broker.kill()?;
+        self.broker = start_broker(&self.layout, &self.programs, &self.name)?;
+        Ok(())
+    }
+
+    /// The TEEP messages that passed the Broker, in order.
+    #[must_use]
+    pub fn captured(&self) -> Vec<PathBuf> {
+        let directory = self.layout.device(&self.name).join("captured");
+        let mut messages: Vec<PathBuf> =
+            fs::read_dir(directory).into_iter().flatten().flatten().map(|e| e.path()).collect();
+        messages.sort();
+        messages
+    }
+}
+
+/// Makes the emulated vendor and returns its trust anchor.
+pub(crate) fn vendor(layout: &Layout, programs: &Programs) -> Result<String> {
+    let mut command = programs.command("tamarack-tee");
+    let made = party::json(command.arg("vendor").arg("--dir").arg(layout.vendor()))?;
+    let anchor = made["anchor"].as_str().context("the emulated vendor has no anchor")?;
+    release_signer(layout, programs)?;
+    Ok(anchor.to_owned())
+}
+
+/// Makes the release signer's key, and reference values that nothing matches yet.
+fn release_signer(layout: &Layout, programs: &Programs) -> Result<()> {
+    let mut command = programs.command("tamarack");
+    command.args(["key", "new", "--json", "--out"]).arg(layout.release().join("release.key"));
+    party::json(&mut command).map(drop)
+}
+
+fn start_tee(
+    layout: &Layout,
+    programs: &Programs,
+    name: &str,
+    misbehaviour: Option<Misbehaviour>,
+) -> Result<Party> {
+    let directory = layout.device(name);
+    let socket = directory.join("agent.sock");
+    if socket.exists() {
+        fs::remove_file(&socket)?;
+    }
+    let mut command = programs.command("tamarack-tee");
+    command.args(["run", "--family", "sgx", "--vendor"]).arg(layout.vendor());
+    command.arg("--state").arg(directory.join("fuses"));
+    command.arg("--agent").arg(programs.path("tamarack-agent"));
+    command.arg("--settings").arg(directory.join("agent.toml"));
+    command.arg("--broker-socket").arg(&socket);
+    command.arg("--storage").arg(directory.join("storage"));
+    if let Some(misbehaviour) = misbehaviour {
+        command.args(["--misbehave", misbehaviour.as_str()]);
+    }
+    let mut tee = Party::start("tamarack-tee", &mut command, &layout.log(&format!("{name}-tee")))?;
+    tee.until("socket of the TEEP Agent", || socket.exists())?;
+    Ok(tee)
+}
+
+fn start_broker(layout: &Layout, programs: &Programs, name: &str) -> Result<Party> {
+    let mut command = programs.command("tamarack-broker");
+    command.arg("run").arg("--config").arg(layout.device(name).join("broker.toml"));
+    Party::start("tamarack-broker", &mut command, &layout.log(&format!("{name}-broker")))
+}
+
+/// Settings that the launch measures: which TAM the Agent talks to.
+fn agent_settings(stage: &Stage) -> String {
+    let tam = &stage.moc.tam;
+    format!("suite = \"esp256\"\n\n[[tam]]\nuri = {}\nkeys = {}\n", json!(tam.uri), json!(tam.keys))
+}
+
+fn broker_settings(moc: &str, name: &str) -> String {
+    format!(
+        "device = {}\n\
+         moc = {}\n\
+         token_file = \"device.token\"\n\
+         agent_socket = \"agent.sock\"\n\
+         state_dir = \"ree\"\n\
+         capture_dir = \"captured\"\n",
+        json!(name),
+        json!(moc)
+    )
+}
+
+/// The release signer measures the Agent and vouches for what it measured.
+fn publish_reference_values(stage: &Stage, settings: &std::path::Path) -> Result<()> {
+    let release = stage.layout.release();
+    let mut measure = stage.programs.command("tamarack-tee");
+    measure.arg("measure").arg("--agent").arg(stage.programs.path("tamarack-agent"));
+    let measured = party::json(measure.arg("--settings").arg(settings))?;
+    fs::write(release.join("measurement.json"), measured.to_string())?;
+    let mut create = stage.programs.command("tamarack");
+    create.args(["reference", "create", "--json", "--signer"]).arg(release.join("release.key"));
+    create.arg("--measurement").arg(release.join("measurement.json"));
+    create.arg("--out").arg(release.join("agent.corim"));
+    party::json(&mut create).map(drop)
+}

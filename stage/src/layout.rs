@@ -1,0 +1,111 @@
+//! Where things lie on the stage.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context as _, Result, bail};
+
+/// The programs, as cargo built them.
+#[derive(Clone, Debug)]
+pub struct Programs {
+    directory: PathBuf,
+    /// The Trusted Application's component.
+    pub ta: PathBuf,
+}
+
+impl Programs {
+    /// Programs in one directory, and the sample's Trusted Application.
+    #[must_use]
+    pub fn new(directory: &Path, ta: &Path) -> Self {
+        Self { directory: directory.to_path_buf(), ta: ta.to_path_buf() }
+    }
+
+    /// A program's path.
+    #[must_use]
+    pub fn path(&self, program: &str) -> PathBuf {
+        self.directory.join(program)
+    }
+
+    /// A command that runs a program.
+    #[must_use]
+    pub fn command(&self, program: &str) -> Command {
+        Command::new(self.path(program))
+    }
+}
+
+/// A directory for each party.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    root: PathBuf,
+}
+
+impl Layout {
+    /// A layout below a directory.
+    ///
+    /// # Errors
+    /// The directory exists and holds something, or cannot be made.
+    pub fn below(root: &Path) -> Result<Self> {
+        if root.read_dir().is_ok_and(|mut entries| entries.next().is_some()) {
+            bail!("{} is not empty; name a new directory", root.display());
+        }
+        fs::create_dir_all(root).with_context(|| format!("making {}", root.display()))?;
+        let root = root.canonicalize().with_context(|| format!("finding {}", root.display()))?;
+        Ok(Self { root })
+    }
+
+    pub(crate) fn create(&self) -> Result<()> {
+        for part in ["logs", "moc", "release", "vendor"] {
+            fs::create_dir_all(self.root.join(part))?;
+        }
+        Ok(())
+    }
+
+    /// The emulated hardware vendor.
+    #[must_use]
+    pub fn vendor(&self) -> PathBuf {
+        self.root.join("vendor")
+    }
+
+    /// The Network M/OC.
+    #[must_use]
+    pub fn moc(&self) -> PathBuf {
+        self.root.join("moc")
+    }
+
+    /// The release signer's key and reference values.
+    #[must_use]
+    pub fn release(&self) -> PathBuf {
+        self.root.join("release")
+    }
+
+    /// A device: its TEE's state and its REE's disk.
+    #[must_use]
+    pub fn device(&self, name: &str) -> PathBuf {
+        self.root.join("devices").join(name)
+    }
+
+    /// A Network User.
+    #[must_use]
+    pub fn user(&self, name: &str) -> PathBuf {
+        self.root.join("users").join(name)
+    }
+
+    /// Where a program's log goes.
+    #[must_use]
+    pub fn log(&self, name: &str) -> PathBuf {
+        self.root.join("logs").join(name).with_extension("log")
+    }
+
+    /// What the operator holds: the M/OC and everything of each device's REE, not the Network
+    /// User's home and not the inside of a TEE.
+    #[must_use]
+    pub fn held_by_operator(&self) -> Vec<PathBuf> {
+        let mut held = vec![self.moc(), self.root.join("logs")];
+        let devices = fs::read_dir(self.root.join("devices")).into_iter().flatten().flatten();
+        held.extend(devices.map(|entry| entry.path()));
+        held
+    }
+}

@@ -1,0 +1,64 @@
+//! All parties of the draft on one machine, each in its own process, as in the field.
+//!
+//! The stage only writes settings, starts programs, and reads what they print: whatever happens on
+//! it happens through the programs' public interfaces. It plays the operator (who sets up the
+//! Network M/OC and enrols devices), the release signer (who vouches for the TEEP Agent's
+//! measurement) and the Network User's hands; it never plays a TEE.
+
+mod canary;
+mod device;
+mod layout;
+mod moc;
+mod party;
+mod user;
+
+pub use canary::{Sighting, search, search_memory};
+pub use device::{Device, Misbehaviour};
+pub use layout::{Layout, Programs};
+pub use moc::Moc;
+pub use party::Party;
+pub use user::{Deployed, Refusal, Ride, User, VehicleAnswer, phases};
+
+use anyhow::Result;
+
+/// Everybody but the devices.
+#[derive(Debug)]
+pub struct Stage {
+    /// Where everything lies.
+    pub layout: Layout,
+    /// The programs that play.
+    pub programs: Programs,
+    /// The operator's Network M/OC.
+    pub moc: Moc,
+    /// The emulated hardware vendor's trust anchor.
+    pub anchor: String,
+}
+
+impl Stage {
+    /// Sets up vendor, release signer and Network M/OC in a directory, and starts the M/OC.
+    ///
+    /// # Errors
+    /// A program failed; the error says which and what it printed.
+    pub fn set(layout: Layout, programs: Programs) -> Result<Self> {
+        layout.create()?;
+        let anchor = device::vendor(&layout, &programs)?;
+        let moc = Moc::start(&layout, &programs, &anchor)?;
+        Ok(Self { layout, programs, moc, anchor })
+    }
+
+    /// Enrols a device and starts it.
+    ///
+    /// # Errors
+    /// A program failed; the error says which and what it printed.
+    pub fn device(&self, name: &str, misbehaviour: Option<Misbehaviour>) -> Result<Device> {
+        Device::start(self, name, misbehaviour)
+    }
+
+    /// A Network User of a new tenant, who pins this stage's vendor and release signer.
+    ///
+    /// # Errors
+    /// A program failed; the error says which and what it printed.
+    pub fn user(&self, name: &str) -> Result<User> {
+        User::new(self, name)
+    }
+}

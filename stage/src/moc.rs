@@ -1,0 +1,131 @@
+//! The operator's Network M/OC.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::{
+    layout::{Layout, Programs},
+    party::{self, Party},
+};
+
+/// A running Network M/OC and what its first start printed.
+#[derive(Debug)]
+pub struct Moc {
+    /// The program.
+    pub party: Party,
+    /// Its address.
+    pub url: String,
+    /// The Verifier's public key, hexadecimal COSE_Key.
+    pub verifier_key: String,
+    /// What Agents must know of the TAM.
+    pub(crate) tam: Tam,
+    /// Where the operator's token lies.
+    pub operator_token: PathBuf,
+    port: u16,
+    config: PathBuf,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Tam {
+    pub(crate) uri: String,
+    pub(crate) keys: Vec<String>,
+}
+
+/// What `tamarack-moc init` prints once.
+#[derive(Deserialize)]
+struct Initialised {
+    bootstrap_token: String,
+    tam_keys: Vec<String>,
+    verifier_key: String,
+    tam_uri: String,
+}
+
+impl Moc {
+    /// Initialises and starts the M/OC.
+    pub(crate) fn start(layout: &Layout, programs: &Programs, anchor: &str) -> Result<Self> {
+        let directory = layout.moc();
+        let port = party::free_port()?;
+        let config = directory.join("moc.toml");
+        fs::write(&config, settings(layout, port, anchor)).context("writing the M/OC's settings")?;
+        let mut init = programs.command("tamarack-moc");
+        let printed = party::json(init.arg("init").arg("--config").arg(&config))?;
+        let first: Initialised = serde_json::from_value(printed)?;
+        let operator_token = directory.join("operator.token");
+        write_secret(&operator_token, &first.bootstrap_token)?;
+        let party = serve(layout, programs, &config, port)?;
+        Ok(Self {
+            party,
+            url: format!("http://127.0.0.1:{port}"),
+            verifier_key: first.verifier_key,
+            tam: Tam { uri: first.tam_uri, keys: first.tam_keys },
+            operator_token,
+            port,
+            config,
+        })
+    }
+
+    /// Starts the M/OC again after it ended or was killed.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn restart(&mut self, layout: &Layout, programs: &Programs) -> Result<()> {
+        // A party that was killed already is still to be reaped.
+        let _ended = self.party.kill();
+        self.party = serve(layout, programs, &self.config, self.port)?;
+        Ok(())
+    }
+
+    /// Runs an operator's command of `tamarack`.
+    pub(crate) fn operator(&self, programs: &Programs, arguments: &[&str]) -> Result<Value> {
+        let mut command = programs.command("tamarack");
+        command.arg("operator").args(["--moc", &self.url, "--token-file"]);
+        command.arg(&self.operator_token).arg("--json").args(arguments);
+        party::json(&mut command)
+    }
+}
+
+fn serve(layout: &Layout, programs: &Programs, config: &Path, port: u16) -> Result<Party> {
+    let mut command = programs.command("tamarack-moc");
+    command.arg("serve").arg("--config").arg(config);
+    let mut party = Party::start("tamarack-moc", &mut command, &layout.log("moc"))?;
+    party.until("answer to /readyz", || party::answers(port, "/readyz"))?;
+    Ok(party)
+}
+
+/// The operator's own policy is lenient on purpose: it takes devices whose TCB is out of date, so
+/// that the stage shows a Network User's appraisal refusing what the M/OC accepts.
+fn settings(layout: &Layout, port: u16, anchor: &str) -> String {
+    let text = |path: PathBuf| json!(path).to_string();
+    format!(
+        "listen = \"127.0.0.1:{port}\"\n\
+         public_url = \"http://127.0.0.1:{port}\"\n\
+         data_dir = \"data\"\n\
+         emulated_anchors = [\"{anchor}\"]\n\
+         collateral = {collateral}\n\
+         \n\
+         [appraisal]\n\
+         allowed_tcb_statuses = [\"UpToDate\", \"OutOfDate\"]\n\
+         \n\
+         [[reference_values]]\n\
+         corim = {corim}\n\
+         signer = {signer}\n",
+        collateral = text(layout.vendor().join("collateral")),
+        corim = text(layout.release().join("agent.corim")),
+        signer = text(layout.release().join("release.pub")),
+    )
+}
+
+pub(crate) fn write_secret(path: &Path, secret: &str) -> Result<()> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut options = fs::OpenOptions::new();
+    let file = options.create_new(true).write(true).mode(0o600).open(path);
+    let mut file = file.with_context(|| format!("making {}", path.display()))?;
+    std::io::Write::write_all(&mut file, secret.as_bytes())?;
+    Ok(())
+}

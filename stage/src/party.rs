@@ -1,0 +1,139 @@
+//! A running program.
+
+use std::{
+    fs::{self, File},
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::{TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::Value;
+
+/// A program that runs until it is dropped; what it says goes to its log.
+#[derive(Debug)]
+pub struct Party {
+    name: String,
+    child: Child,
+    log: PathBuf,
+}
+
+impl Party {
+    /// Starts a program.
+    ///
+    /// # Errors
+    /// It did not start.
+    pub fn start(name: &str, command: &mut Command, log: &Path) -> Result<Self> {
+        let file = File::options().create(true).append(true).open(log)?;
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(file.try_clone()?)
+            .stderr(file)
+            .spawn()
+            .with_context(|| format!("starting {name}"))?;
+        Ok(Self { name: name.to_owned(), child, log: log.to_path_buf() })
+    }
+
+    /// The process.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Ends it at once, as a power cut would.
+    ///
+    /// # Errors
+    /// It cannot be killed.
+    pub fn kill(&mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// Waits until a condition holds; fails with the end of the log when the program ended or the
+    /// time is over.
+    ///
+    /// # Errors
+    /// See above.
+    pub fn until(&mut self, what: &str, mut holds: impl FnMut() -> bool) -> Result<()> {
+        let started = Instant::now();
+        while !holds() {
+            if let Some(status) = self.child.try_wait()? {
+                bail!("{} ended ({status}) before {what}:\n{}", self.name, self.last_words());
+            }
+            if started.elapsed() > READY_WITHIN {
+                bail!("{}: no {what} within {READY_WITHIN:?}:\n{}", self.name, self.last_words());
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Ok(())
+    }
+
+    fn last_words(&self) -> String {
+        let log = fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(15)..].join("\n")
+    }
+}
+
+impl Drop for Party {
+    fn drop(&mut self) {
+        // It may have ended already; then there is nothing to end.
+        let _ended = Command::new("kill").arg(self.child.id().to_string()).status();
+        let started = Instant::now();
+        while matches!(self.child.try_wait(), Ok(None)) {
+            if started.elapsed() > STOPPED_WITHIN {
+                let _killed = self.child.kill();
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let _reaped = self.child.wait();
+    }
+}
+
+/// Runs a program to its end and reads the JSON that it prints.
+///
+/// # Errors
+/// It failed, or printed something else.
+pub(crate) fn json(command: &mut Command) -> Result<Value> {
+    let shown = format!("{command:?}");
+    let output = command.stdin(Stdio::null()).output().with_context(|| shown.clone())?;
+    if !output.status.success() {
+        bail!(
+            "{shown} failed ({}):\n{}{}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr),
+            String::from_utf8_lossy(&output.stdout)
+        );
+    }
+    serde_json::from_slice(&output.stdout).with_context(|| {
+        format!("{shown} printed no JSON: {}", String::from_utf8_lossy(&output.stdout))
+    })
+}
+
+/// A port of loopback that was free a moment ago.
+///
+/// # Errors
+/// None is free.
+pub(crate) fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+/// Whether an HTTP server answers 200.
+pub(crate) fn answers(port: u16, path: &str) -> bool {
+    let asked = || -> std::io::Result<bool> {
+        let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+        stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")?;
+        let mut line = String::new();
+        BufReader::new(stream.take(1024)).read_line(&mut line)?;
+        Ok(line.starts_with("HTTP/1.1 200"))
+    };
+    asked().unwrap_or(false)
+}
+
+const READY_WITHIN: Duration = Duration::from_secs(60);
+const STOPPED_WITHIN: Duration = Duration::from_secs(5);

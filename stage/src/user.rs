@@ -1,0 +1,187 @@
+//! Network Users and vehicles.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context as _, Result, bail};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::{
+    Stage,
+    moc::write_secret,
+    party::{self, free_port},
+};
+
+/// A refusal, explained.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+pub struct Refusal {
+    /// What was checked.
+    pub check: String,
+    /// What the check expected.
+    pub expected: String,
+    /// What it saw.
+    pub seen: String,
+    /// Whose it is to fix.
+    pub owner: String,
+    /// How.
+    pub remedy: String,
+}
+
+/// How a deployment ended.
+#[derive(Clone, Debug)]
+pub enum Deployed {
+    /// The TA runs with the Personalization Data.
+    Running {
+        /// What `tamarack deploy --json` printed.
+        report: Value,
+    },
+    /// Somebody refused, and said why.
+    Refused {
+        /// The reason.
+        refusal: Refusal,
+        /// What `tamarack deploy --json` printed.
+        report: Value,
+    },
+}
+
+/// A Network User with a home, a tenant, and pins of their own.
+#[derive(Debug)]
+pub struct User {
+    home: PathBuf,
+    name: String,
+}
+
+/// A ride of the vehicle: names of the driver's places.
+#[derive(Clone, Copy, Debug)]
+pub struct Ride<'a> {
+    /// Where it begins.
+    pub from: &'a str,
+    /// Where it ends.
+    pub to: &'a str,
+}
+
+/// What the vehicle got.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct VehicleAnswer {
+    /// Driving time, minutes.
+    pub minutes: f64,
+    /// Length, metres.
+    pub length_m: u64,
+    /// Streets in driving order.
+    pub streets: Vec<String>,
+    /// How the driver's habits shaped the route.
+    pub habits: Vec<String>,
+}
+
+impl User {
+    pub(crate) fn new(stage: &Stage, name: &str) -> Result<Self> {
+        let home = stage.layout.user(name);
+        fs::create_dir_all(&home)?;
+        let added = stage.moc.operator(&stage.programs, &["tenant", "add", name])?;
+        let token = added["token"].as_str().context("the M/OC gave the tenant no token")?;
+        write_secret(&home.join("tenant.token"), token)?;
+        let user = Self { home, name: name.to_owned() };
+        let mut init = user.tamarack(stage);
+        init.args(["init", "--json", "--moc", &stage.moc.url]);
+        party::json(init.arg("--token-file").arg(user.home.join("tenant.token")))?;
+        user.trust(stage)?;
+        let mut vehicle = stage.programs.command("route-vehicle");
+        party::json(vehicle.args(["key", "--out"]).arg(user.home.join("vehicle.key")))?;
+        Ok(user)
+    }
+
+    /// Pins come from the parties themselves, never from the M/OC: the release signer's key and
+    /// statement, the vendor's root, and the key of the Verifier whose results are compared.
+    fn trust(&self, stage: &Stage) -> Result<()> {
+        let release = stage.layout.release();
+        let mut trust = self.tamarack(stage);
+        trust.args(["trust", "--json", "--verifier", &stage.moc.verifier_key]);
+        trust.args(["--emulator", &stage.anchor]);
+        trust.arg("--reference").arg(release.join("agent.corim"));
+        trust.arg("--reference-signer").arg(release.join("release.pub"));
+        trust.arg("--collateral").arg(stage.layout.vendor().join("collateral"));
+        party::json(&mut trust).map(drop)
+    }
+
+    /// The Network User's directory.
+    #[must_use]
+    pub fn home(&self) -> &Path {
+        &self.home
+    }
+
+    /// The user's command.
+    #[must_use]
+    pub fn tamarack(&self, stage: &Stage) -> Command {
+        let mut command = stage.programs.command("tamarack");
+        command.arg("--home").arg(&self.home);
+        command
+    }
+
+    /// Writes the sample's project for this user, as `tamarack.toml` beside the data.
+    ///
+    /// # Errors
+    /// The files cannot be written.
+    pub fn project(&self, stage: &Stage, name: &str, pd: &[u8]) -> Result<PathBuf> {
+        let directory = self.home.join(name);
+        fs::create_dir_all(&directory)?;
+        fs::write(directory.join("pd.json"), pd)?;
+        fs::copy(&stage.programs.ta, directory.join("route-planner.wasm"))?;
+        fs::copy(stage.programs.path("route-relay"), directory.join("route-relay"))?;
+        let listen = format!("127.0.0.1:{}", free_port()?);
+        let project = directory.join("tamarack.toml");
+        let text = SAMPLE
+            .replace("127.0.0.1:4747", &listen)
+            .replace("route-planner@", &format!("{name}@"))
+            .replace("\"../target/vehicle.pub\"", &json!(self.home.join("vehicle.pub")).to_string());
+        fs::write(&project, text)?;
+        Ok(project)
+    }
+
+    /// Deploys a project: request, packages, attestation, release.
+    ///
+    /// # Errors
+    /// The command failed without an explained refusal.
+    pub fn deploy(&self, stage: &Stage, project: &Path, device: &str) -> Result<Deployed> {
+        let mut command = self.tamarack(stage);
+        command.args(["deploy", "--json", "--device", device, "--project"]).arg(project);
+        let output = command.stdin(Stdio::null()).output().context("starting tamarack deploy")?;
+        let report: Value = serde_json::from_slice(&output.stdout).with_context(|| {
+            format!("tamarack deploy: {}", String::from_utf8_lossy(&output.stderr))
+        })?;
+        match output.status.code() {
+            Some(0) => Ok(Deployed::Running { report }),
+            Some(3) => {
+                let refusal = serde_json::from_value(report["refused"].clone())
+                    .with_context(|| format!("a refusal without its reason: {report}"))?;
+                Ok(Deployed::Refused { refusal, report })
+            }
+            _ => bail!("tamarack deploy ended with {}: {report}", output.status),
+        }
+    }
+
+    /// Sends the vehicle's sealed request through the UA and opens the TA's answer.
+    ///
+    /// # Errors
+    /// The vehicle got no answer.
+    pub fn ride(&self, stage: &Stage, project: &Path, ride: Ride<'_>) -> Result<VehicleAnswer> {
+        let mut vehicle = stage.programs.command("route-vehicle");
+        vehicle.args(["ride", "--from", ride.from, "--to", ride.to, "--key"]);
+        vehicle.arg(self.home.join("vehicle.key")).arg("--ticket");
+        vehicle.arg(project.with_file_name("call-ticket.json"));
+        let answer = party::json(&mut vehicle).with_context(|| format!("{}'s vehicle", self.name))?;
+        Ok(serde_json::from_value(answer)?)
+    }
+}
+
+/// The phases of a deployment, from its report.
+#[must_use]
+pub fn phases(report: &Value) -> BTreeMap<String, u64> {
+    serde_json::from_value(report["phases_ms"].clone()).unwrap_or_default()
+}
+
+const SAMPLE: &str = include_str!("../../examples/route-planner/tamarack.toml");

@@ -1,0 +1,44 @@
+//! Which of our crates may depend on which. A new edge is a design decision.
+
+use serde_json::Value;
+
+/// Each crate with all of ours that it may name in `[dependencies]`.
+const EDGES: [(&str, &[&str]); 16] = [
+    ("agent", &["channel", "cose", "device", "keys", "rats", "suit", "teep"]),
+    ("api", &[]),
+    ("broker", &["api", "cose", "device", "suit"]),
+    ("channel", &["cose"]),
+    ("cli", &["api", "channel", "cose", "keys", "rats", "sdk", "suit", "teep", "verifier"]),
+    ("cose", &[]),
+    ("device", &["cose"]),
+    ("emulator", &["cose", "device", "keys", "rats"]),
+    ("keys", &["cose"]),
+    ("moc", &["api", "cose", "keys", "rats", "suit", "teep", "verifier"]),
+    ("rats", &["cose"]),
+    ("sdk", &["api", "channel", "cose", "keys", "rats", "suit", "verifier"]),
+    ("stage", &[]),
+    ("suit", &["cose"]),
+    ("teep", &["cose", "rats", "suit"]),
+    ("verifier", &["cose", "rats"]),
+];
+
+/// Checks the edges of every workspace member.
+pub(super) fn check(metadata: &Value, findings: &mut Vec<String>) {
+    for package in metadata["packages"].as_array().into_iter().flatten() {
+        let Some(name) = ours(&package["name"]) else { continue };
+        let Some((_, allowed)) = EDGES.iter().find(|(known, _)| *known == name) else {
+            findings.push(format!("crate `{name}` is not in the table of dependency edges"));
+            continue;
+        };
+        for dependency in package["dependencies"].as_array().into_iter().flatten() {
+            let Some(on) = ours(&dependency["name"]) else { continue };
+            if dependency["kind"].is_null() && !allowed.contains(&on) {
+                findings.push(format!("crate `{name}` must not depend on `{on}`"));
+            }
+        }
+    }
+}
+
+fn ours(name: &Value) -> Option<&str> {
+    name.as_str()?.strip_prefix("tamarack-")
+}
