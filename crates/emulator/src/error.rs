@@ -1,0 +1,65 @@
+//! What can go wrong in the software TEE.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+/// A failure of the software TEE, sorted by what its operator must repair.
+#[non_exhaustive]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// A file or directory cannot be used.
+    #[error("cannot {doing} {path}: {kind}", path = .path.display())]
+    Disk {
+        /// What was tried.
+        doing: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why it failed.
+        kind: ErrorKind,
+    },
+    /// A state file does not hold what was written there; remove it to start anew.
+    #[error("{path} is damaged: {what}", path = .path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// Another process uses this directory or socket.
+    #[error("{path} is in use by another process", path = .path.display())]
+    InUse {
+        /// What is in use.
+        path: PathBuf,
+    },
+    /// The program to be launched is empty.
+    #[error("the program is empty")]
+    EmptyProgram,
+    /// The operating system refused a step of the launch.
+    #[error("cannot {doing}: {kind}")]
+    Launch {
+        /// What was tried.
+        doing: &'static str,
+        /// Why it failed.
+        kind: ErrorKind,
+    },
+    /// The cryptographic library refused an operation.
+    #[error("cryptographic library cannot {0}")]
+    Crypto(&'static str),
+    /// The clock shows a time that certificates cannot carry.
+    #[error("the clock is outside the years 2000 to 9000")]
+    Clock,
+}
+
+impl Error {
+    pub(crate) fn disk(doing: &'static str, path: &Path, error: &std::io::Error) -> Self {
+        Self::Disk { doing, path: path.to_owned(), kind: error.kind() }
+    }
+
+    pub(crate) fn damaged(path: &Path, what: &'static str) -> Self {
+        Self::Damaged { path: path.to_owned(), what }
+    }
+
+    pub(crate) fn launch(doing: &'static str, error: impl Into<std::io::Error>) -> Self {
+        Self::Launch { doing, kind: error.into().kind() }
+    }
+}

@@ -1,0 +1,157 @@
+//! The vendor's signed lists as JSON: TCB info version 3 and QE identity version 2, compact, with
+//! members in the vendor's order.
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde::Serialize;
+
+use super::pck::{FMSPC, PCE_ID, Tcb};
+use super::pki::Window;
+use super::quote::QuotingEnclave;
+
+/// The signed bytes of `tcbInfo`.
+pub(super) fn tcb_info(window: Window) -> Vec<u8> {
+    let level = |tcb: &Tcb, tcb_date, tcb_status, advisory_ids| PlatformLevel {
+        tcb: PlatformTcb { sgxtcbcomponents: components(tcb), pcesvn: tcb.pce_svn },
+        tcb_date,
+        tcb_status,
+        advisory_ids,
+    };
+    let out_of_date = &["EMULATED-SA-00001", "EMULATED-SA-00002"];
+    json(&TcbInfo {
+        id: "SGX",
+        version: 3,
+        issue_date: date(window.from),
+        next_update: date(window.to),
+        fmspc: hex::encode(FMSPC),
+        pce_id: hex::encode(PCE_ID),
+        tcb_type: 0,
+        tcb_evaluation_data_number: EVALUATION_DATA_NUMBER,
+        tcb_levels: vec![
+            level(&Tcb::UP_TO_DATE, "2026-02-11T00:00:00Z", "UpToDate", &[]),
+            level(&Tcb::OUT_OF_DATE, "2024-03-13T00:00:00Z", "OutOfDate", out_of_date),
+        ],
+    })
+}
+
+/// The signed bytes of `enclaveIdentity` of the quoting enclave.
+pub(super) fn qe_identity(window: Window) -> Vec<u8> {
+    let level = |isvsvn, tcb_date, tcb_status, advisory_ids| EnclaveLevel {
+        tcb: EnclaveTcb { isvsvn },
+        tcb_date,
+        tcb_status,
+        advisory_ids,
+    };
+    json(&QeIdentity {
+        id: "QE",
+        version: 2,
+        issue_date: date(window.from),
+        next_update: date(window.to),
+        tcb_evaluation_data_number: EVALUATION_DATA_NUMBER,
+        miscselect: "00000000",
+        miscselect_mask: "FFFFFFFF",
+        attributes: "11000000000000000000000000000000",
+        attributes_mask: "FBFFFFFFFFFFFFFF0000000000000000",
+        mrsigner: hex::encode_upper(QuotingEnclave::mrsigner()),
+        isvprodid: QuotingEnclave::PROD_ID,
+        tcb_levels: vec![
+            level(QuotingEnclave::SVN, "2026-02-11T00:00:00Z", "UpToDate", &[]),
+            level(1, "2024-03-13T00:00:00Z", "OutOfDate", &["EMULATED-SA-00001"]),
+        ],
+    })
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct TcbInfo {
+    id: &'static str,
+    version: u8,
+    issue_date: String,
+    next_update: String,
+    fmspc: String,
+    pce_id: String,
+    tcb_type: u8,
+    tcb_evaluation_data_number: u32,
+    tcb_levels: Vec<PlatformLevel>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PlatformLevel {
+    tcb: PlatformTcb,
+    tcb_date: &'static str,
+    tcb_status: &'static str,
+    #[serde(rename = "advisoryIDs", skip_serializing_if = "<[_]>::is_empty")]
+    advisory_ids: &'static [&'static str],
+}
+
+#[derive(Serialize)]
+struct PlatformTcb {
+    sgxtcbcomponents: Vec<Component>,
+    pcesvn: u16,
+}
+
+#[derive(Serialize)]
+struct Component {
+    svn: u8,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    category: Option<&'static str>,
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    kind: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct QeIdentity {
+    id: &'static str,
+    version: u8,
+    issue_date: String,
+    next_update: String,
+    tcb_evaluation_data_number: u32,
+    miscselect: &'static str,
+    miscselect_mask: &'static str,
+    attributes: &'static str,
+    attributes_mask: &'static str,
+    mrsigner: String,
+    isvprodid: u16,
+    tcb_levels: Vec<EnclaveLevel>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct EnclaveLevel {
+    tcb: EnclaveTcb,
+    tcb_date: &'static str,
+    tcb_status: &'static str,
+    #[serde(rename = "advisoryIDs", skip_serializing_if = "<[_]>::is_empty")]
+    advisory_ids: &'static [&'static str],
+}
+
+#[derive(Serialize)]
+struct EnclaveTcb {
+    isvsvn: u16,
+}
+
+fn components(tcb: &Tcb) -> Vec<Component> {
+    let named = NAMES.iter().map(|(category, kind)| (Some(*category), *kind));
+    let names = named.chain(std::iter::repeat((None, None)));
+    let components = tcb.components.iter().zip(names);
+    components.map(|(svn, (category, kind))| Component { svn: *svn, category, kind }).collect()
+}
+
+fn date(at: Timestamp) -> String {
+    at.to_zoned(TimeZone::UTC).strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+fn json(value: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).expect("lists have text keys only")
+}
+
+const EVALUATION_DATA_NUMBER: u32 = 20;
+
+const NAMES: [(&str, Option<&str>); 4] = [
+    ("BIOS", Some("Early Microcode Update")),
+    ("OS/VMM", Some("SGX Late Microcode Update")),
+    ("OS/VMM", Some("TXT SINIT")),
+    ("BIOS", None),
+];

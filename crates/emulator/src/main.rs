@@ -1,0 +1,214 @@
+//! `tamarack-tee`: the software TEE as a program.
+
+use std::env;
+use std::ffi::OsString;
+use std::io::{self, Write as _};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{ExitCode, ExitStatus};
+use std::thread;
+
+use anyhow::Context as _;
+use clap::{Args, Parser, Subcommand};
+use emulator::Misbehaviour;
+use emulator::family::FamilyName;
+use emulator::family::sgx::{Freshness, Machine, Measurement, Vendor};
+use emulator::launch::{self, Launch};
+use emulator::serve::Device;
+use jiff::Timestamp;
+use serde::Serialize;
+use tracing::{error, info};
+use tracing_subscriber::filter::LevelFilter;
+
+/// Software TEE for development: emulated hardware, and the vendor of that hardware.
+///
+/// It makes the same bytes as real hardware, but protects nothing: whoever controls this machine
+/// can read all that runs inside. Verifiers tell it from real hardware by its trust anchor, which
+/// is made for this installation alone.
+#[derive(Parser)]
+#[command(name = "tamarack-tee", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Make the emulated vendor, or renew its lists, and print its trust anchor.
+    ///
+    /// Prints JSON: `anchor` is the SHA-256 of the root's SubjectPublicKeyInfo, which a Verifier
+    /// pins; `collateral` is the directory with certificates, revocation and TCB lists. Lists live
+    /// 30 days; this command and every running device renew them in time.
+    Vendor(VendorArguments),
+    /// Measure a program and its settings as the hardware would, and print the values as JSON.
+    Measure(ProgramArguments),
+    /// Start a program inside the emulated hardware, and serve it until it ends.
+    ///
+    /// The program is started from the very bytes that were measured, with descriptors 3 (the TEE
+    /// interface), 4 (the socket for the TEEP Broker) and 5 (the settings), and ends when this
+    /// command ends. Exits with the program's status.
+    Run(RunArguments),
+    #[command(name = launch::ENTER, hide = true)]
+    Enter {
+        parent: u32,
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
+}
+
+#[derive(Args)]
+struct VendorArguments {
+    /// The vendor's directory.
+    #[arg(long, value_name = "DIR")]
+    dir: PathBuf,
+    /// Publish lists that expired long ago, so that the refusal can be shown; `false` ends it.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    expired: Option<bool>,
+}
+
+#[derive(Args)]
+struct ProgramArguments {
+    /// The program that runs inside.
+    #[arg(long, value_name = "FILE")]
+    agent: PathBuf,
+    /// The settings that are measured with it.
+    #[arg(long, value_name = "FILE")]
+    settings: PathBuf,
+}
+
+#[derive(Args)]
+struct RunArguments {
+    /// The vendor's directory; made if absent.
+    #[arg(long, value_name = "DIR")]
+    vendor: PathBuf,
+    /// The device's own directory: fuses, counter, certificate; made at the first start.
+    #[arg(long, value_name = "DIR")]
+    state: PathBuf,
+    #[command(flatten)]
+    program: ProgramArguments,
+    /// Where the TEEP Broker connects.
+    #[arg(long, value_name = "PATH")]
+    broker_socket: PathBuf,
+    /// Disk space of the REE that the program may use; it must not trust what it finds there.
+    #[arg(long, value_name = "DIR")]
+    storage: PathBuf,
+    /// The hardware to emulate.
+    #[arg(long, value_enum, default_value_t = FamilyName::Sgx)]
+    family: FamilyName,
+    /// Make the device misbehave, so that the refusal can be shown; it goes on to do so at
+    /// later starts until it is told otherwise.
+    #[arg(long, value_enum)]
+    misbehave: Option<Misbehaviour>,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let level = env::var("RUST_LOG").ok().and_then(|level| level.parse().ok());
+    let level = level.unwrap_or(LevelFilter::INFO);
+    tracing_subscriber::fmt().with_max_level(level).with_writer(io::stderr).init();
+    let done = match arguments.command {
+        Command::Vendor(arguments) => vendor(&arguments),
+        Command::Measure(arguments) => measure(&arguments),
+        Command::Run(arguments) => run(&arguments),
+        Command::Enter { parent, arguments } => Err(launch::enter(parent, &arguments).into()),
+    };
+    done.unwrap_or_else(|error| {
+        error!("{error:#}");
+        ExitCode::from(UNUSABLE)
+    })
+}
+
+fn vendor(arguments: &VendorArguments) -> anyhow::Result<ExitCode> {
+    let now = Timestamp::now();
+    let mut vendor = Vendor::open(&arguments.dir, now).context("opening the vendor")?;
+    if let Some(expired) = arguments.expired {
+        let freshness = if expired { Freshness::Expired } else { Freshness::Recent };
+        vendor.set_freshness(freshness, now).context("renewing the lists")?;
+    }
+    let collateral = vendor.collateral_dir();
+    let collateral = collateral.canonicalize().context("finding the collateral")?;
+    print(&VendorReport { anchor: hex::encode(vendor.anchor()), collateral })
+}
+
+fn measure(arguments: &ProgramArguments) -> anyhow::Result<ExitCode> {
+    let (program, settings) = read_program(arguments)?;
+    let measurement = Measurement::of(&program, &settings).context("measuring the program")?;
+    print(&measurement)
+}
+
+fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
+    let (program, settings) = read_program(&arguments.program)?;
+    let _held = launch::hold(&arguments.state).context("holding the device")?;
+    let misbehaviour = Misbehaviour::recall(&arguments.state, arguments.misbehave)
+        .context("finding out how the device misbehaves")?;
+    let measurement = Measurement::of(&program, &settings).context("measuring the program")?;
+    let mrenclave = hex::encode(measurement.mrenclave);
+    let FamilyName::Sgx = arguments.family;
+    let machine = Machine::start(
+        &arguments.vendor,
+        &arguments.state,
+        measurement,
+        misbehaviour,
+        Timestamp::now(),
+    );
+    let machine = machine.context("starting the device")?;
+    let mut device = Device::new(Box::new(machine), &arguments.state)?;
+
+    let (tee, program_end) = UnixStream::pair().context("making the TEE interface")?;
+    let broker = launch::listen(&arguments.broker_socket)?;
+    let launch = Launch {
+        program: &program,
+        settings: &settings,
+        arguments: &program_arguments(&arguments.storage)?,
+        tee: program_end,
+        broker,
+    };
+    let mut child = launch.spawn(Path::new("/proc/self/exe"))?;
+    drop(program);
+    info!(pid = child.id(), mrenclave, ?misbehaviour, "the program runs");
+
+    thread::spawn(move || {
+        if let Err(error) = device.serve(tee) {
+            error!(%error, "the TEE interface ended");
+        }
+    });
+    let status = child.wait().context("waiting for the program")?;
+    info!(%status, "the program ended");
+    Ok(exit_code(status))
+}
+
+fn program_arguments(storage: &Path) -> anyhow::Result<[OsString; 3]> {
+    let make = || format!("preparing the storage {}", storage.display());
+    std::fs::create_dir_all(storage).with_context(make)?;
+    let storage = storage.canonicalize().with_context(make)?;
+    Ok(["run".into(), "--storage".into(), storage.into()])
+}
+
+fn read_program(arguments: &ProgramArguments) -> anyhow::Result<(Vec<u8>, Vec<u8>)> {
+    let read =
+        |path: &Path| std::fs::read(path).with_context(|| format!("reading {}", path.display()));
+    Ok((read(&arguments.agent)?, read(&arguments.settings)?))
+}
+
+/// The program's status, as a shell shows it.
+fn exit_code(status: ExitStatus) -> ExitCode {
+    let code = status.code().or(status.signal().map(|signal| 128 + signal));
+    let code = code.and_then(|code| u8::try_from(code).ok());
+    ExitCode::from(code.unwrap_or(UNUSABLE))
+}
+
+fn print(report: &impl Serialize) -> anyhow::Result<ExitCode> {
+    let mut json = serde_json::to_vec_pretty(report)?;
+    json.push(b'\n');
+    io::stdout().write_all(&json).context("printing")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+#[derive(Serialize)]
+struct VendorReport {
+    anchor: String,
+    collateral: PathBuf,
+}
+
+const UNUSABLE: u8 = 2;
