@@ -1,0 +1,256 @@
+//! The client of the Network M/OC's HTTP interface.
+
+use std::{net::IpAddr, time::Duration};
+
+use api::{
+    AttestationAccepted, Deployment, DeviceAdded, DeviceView, PackageName, PackageStored,
+    PostAttestation, PostDevice, PostRequest, PostTenant, Problem, Receipts, RequestPlaced,
+    TenantAdded, path,
+};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url, header::CONTENT_TYPE};
+use serde::{Serialize, de::DeserializeOwned};
+
+/// Why a call of the M/OC did not succeed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CallFailed {
+    /// The M/OC did not answer.
+    #[error("the Network M/OC at {base} does not answer")]
+    Unreachable {
+        /// Its address.
+        base: String,
+        /// What happened.
+        #[source]
+        source: reqwest::Error,
+    },
+    /// The address is not one that may be used.
+    #[error("`{0}` is no address of a Network M/OC: use https, or http on loopback")]
+    Address(String),
+    /// The M/OC refused, and says why.
+    #[error("the Network M/OC refused: {0}")]
+    Refused(Box<Problem>),
+    /// The answer is not what the contract says.
+    #[error("the Network M/OC answered {status}, which is not in the contract of {what}")]
+    OffContract {
+        /// The call.
+        what: &'static str,
+        /// The HTTP status.
+        status: u16,
+    },
+}
+
+/// The Network M/OC, in the name of one token.
+#[derive(Clone, Debug)]
+pub struct MocClient {
+    http: Client,
+    base: String,
+    token: String,
+}
+
+impl MocClient {
+    /// A client for the M/OC at `base`. Plain HTTP is for loopback only.
+    ///
+    /// # Errors
+    /// [`CallFailed::Address`] for anything else.
+    pub fn new(base: &str, token: &str) -> Result<Self, CallFailed> {
+        let bad = || CallFailed::Address(base.to_owned());
+        let url = Url::parse(base).map_err(|_| bad())?;
+        let host = url.host_str().unwrap_or("").trim_matches(['[', ']']);
+        let loopback =
+            host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+        if !(url.scheme() == "https" || (url.scheme() == "http" && loopback)) {
+            return Err(bad());
+        }
+        let http = Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .connect_timeout(Duration::from_secs(10))
+            .timeout(Duration::from_secs(60))
+            .build()
+            .map_err(|_| bad())?;
+        Ok(Self { http, base: base.trim_end_matches('/').to_owned(), token: token.to_owned() })
+    }
+
+    /// The M/OC's address.
+    #[must_use]
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// Adds a tenant (operator).
+    ///
+    /// # Errors
+    /// See [`CallFailed`].
+    pub async fn add_tenant(&self, name: &str) -> Result<TenantAdded, CallFailed> {
+        self.post("adding a tenant", path::TENANTS, &PostTenant { name: name.to_owned() }).await
+    }
+
+    /// Adds a device (operator).
+    ///
+    /// # Errors
+    /// See [`CallFailed`].
+    pub async fn add_device(&self, device: &PostDevice) -> Result<DeviceAdded, CallFailed> {
+        self.post("adding a device", path::DEVICES, device).await
+    }
+
+    /// Shows a device (operator).
+    ///
+    /// # Errors
+    /// See [`CallFailed`].
+    pub async fn device(&self, device: &str) -> Result<DeviceView, CallFailed> {
+        self.get("showing a device", &path::device(device)).await
+    }
+
+    /// Lists the devices (operator).
+    ///
+    /// # Errors
+    /// See [`CallFailed`].
+    pub async fn devices(&self) -> Result<Vec<DeviceView>, CallFailed> {
+        self.get("listing devices", path::DEVICES).await
+    }
+
+    /// Asks for confidential computing (Network User).
+    ///
+    /// # Errors
+    /// See [`CallFailed`].
+    pub async fn request(&self, request: &PostRequest) -> Result<RequestPlaced, CallFailed> {
+        self.post("asking for confidential computing", path::REQUESTS, request).await
+    }
+
+    /// Shows a deployment; with `after`, waits for a change behind that number.
+    ///
+    /// # Errors
+    /// See [`CallFailed`].
+    pub async fn deployment(
+        &self,
+        deployment: &str,
+        after: Option<u64>,
+    ) -> Result<Deployment, CallFailed> {
+        let path = match after {
+            Some(seq) => path::deployment_after(deployment, seq),
+            None => path::deployment(deployment),
+        };
+        self.get("showing a deployment", &path).await
+    }
+
+    /// Stores a payload under its digest.
+    ///
+    /// # Errors
+    /// See [`CallFailed`].
+    pub async fn put_blob(&self, sha256: &str, bytes: Vec<u8>) -> Result<(), CallFailed> {
+        let request = self.to(Method::PUT, &path::blob(sha256));
+        self.sent(request.body(bytes)).await.map(drop)
+    }
+
+    /// The address under which devices fetch a payload.
+    #[must_use]
+    pub fn blob_uri(&self, sha256: &str) -> String {
+        format!("{}{}", self.base, path::blob(sha256))
+    }
+
+    /// Hands a package to the M/OC.
+    ///
+    /// # Errors
+    /// See [`CallFailed`].
+    pub async fn put_package(
+        &self,
+        deployment: &str,
+        package: PackageName,
+        envelope: Vec<u8>,
+    ) -> Result<PackageStored, CallFailed> {
+        let request = self.to(Method::PUT, &path::package(deployment, package));
+        let request = request.header(CONTENT_TYPE, SUIT_ENVELOPE).body(envelope);
+        Self::json("handing over a package", self.sent(request).await?).await
+    }
+
+    /// Asks for an attestation with the Network User's own nonce.
+    ///
+    /// # Errors
+    /// See [`CallFailed`].
+    pub async fn attest(&self, deployment: &str, nonce: &[u8]) -> Result<String, CallFailed> {
+        let body = PostAttestation { nonce: URL_SAFE_NO_PAD.encode(nonce) };
+        let path = path::attestations(deployment);
+        let accepted: AttestationAccepted =
+            self.post("asking for an attestation", &path, &body).await?;
+        Ok(accepted.attestation)
+    }
+
+    /// The attestation's result (a signed CMW), or `None` while it is not there yet.
+    ///
+    /// # Errors
+    /// See [`CallFailed`].
+    pub async fn attestation(
+        &self,
+        deployment: &str,
+        attestation: &str,
+    ) -> Result<Option<Vec<u8>>, CallFailed> {
+        let path = path::attestation(deployment, attestation);
+        let response = self.sent(self.to(Method::GET, &path)).await?;
+        if response.status() == StatusCode::ACCEPTED {
+            return Ok(None);
+        }
+        let bytes = response.bytes().await.map_err(|source| self.unreachable(source))?;
+        Ok(Some(bytes.into()))
+    }
+
+    /// The receipts of a deployment, each a COSE_Sign1.
+    ///
+    /// # Errors
+    /// See [`CallFailed`].
+    pub async fn receipts(&self, deployment: &str) -> Result<Vec<Vec<u8>>, CallFailed> {
+        let what = "reading receipts";
+        let encoded: Receipts = self.get(what, &path::receipts(deployment)).await?;
+        let standard = base64::engine::general_purpose::STANDARD;
+        let decoded = encoded.iter().map(|text| standard.decode(text));
+        let off_contract = |_| CallFailed::OffContract { what, status: 200 };
+        decoded.collect::<Result<_, _>>().map_err(off_contract)
+    }
+
+    async fn get<T: DeserializeOwned>(
+        &self,
+        what: &'static str,
+        path: &str,
+    ) -> Result<T, CallFailed> {
+        Self::json(what, self.sent(self.to(Method::GET, path)).await?).await
+    }
+
+    async fn post<T: DeserializeOwned>(
+        &self,
+        what: &'static str,
+        path: &str,
+        body: &(impl Serialize + Sync),
+    ) -> Result<T, CallFailed> {
+        Self::json(what, self.sent(self.to(Method::POST, path).json(body)).await?).await
+    }
+
+    fn to(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("{}{path}", self.base)).bearer_auth(&self.token)
+    }
+
+    async fn sent(&self, request: RequestBuilder) -> Result<Response, CallFailed> {
+        let response = request.send().await.map_err(|source| self.unreachable(source))?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let status = response.status().as_u16();
+        match response.json::<Problem>().await {
+            Ok(problem) => Err(CallFailed::Refused(Box::new(problem))),
+            Err(_) => Err(CallFailed::OffContract { what: "a refusal", status }),
+        }
+    }
+
+    async fn json<T: DeserializeOwned>(
+        what: &'static str,
+        response: Response,
+    ) -> Result<T, CallFailed> {
+        let status = response.status().as_u16();
+        response.json().await.map_err(|_| CallFailed::OffContract { what, status })
+    }
+
+    fn unreachable(&self, source: reqwest::Error) -> CallFailed {
+        CallFailed::Unreachable { base: self.base.clone(), source }
+    }
+}
+
+const SUIT_ENVELOPE: &str = "application/suit-envelope+cbor";

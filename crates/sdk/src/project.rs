@@ -1,0 +1,184 @@
+//! A Network User's project: what is to be deployed, in one readable file.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use api::{Hardware, InstanceType};
+use serde::Deserialize;
+
+/// A project file, `tamarack.toml`. Paths are relative to it; unknown members are errors.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Project {
+    /// The deployment's name, for people.
+    pub name: String,
+    /// The packaging case of the draft, 1 to 5 (section 4).
+    pub case: u8,
+    /// The instance type.
+    pub instance: InstanceType,
+    /// Hardware families that will do. Default: any.
+    #[serde(default)]
+    pub hardware: Vec<Hardware>,
+    /// The Trusted Application.
+    pub ta: Ta,
+    /// The Untrusted Application. Default: none.
+    #[serde(default)]
+    pub ua: Option<Ua>,
+    /// The Personalization Data.
+    pub pd: Pd,
+    /// Where the project file lies.
+    #[serde(skip)]
+    directory: PathBuf,
+}
+
+/// A Trusted Application.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ta {
+    /// A WebAssembly component of the world `tamarack:ta/trusted-application`.
+    pub module: PathBuf,
+    /// The manifest's sequence number; it must grow with each release. Default: 1.
+    #[serde(default = "one")]
+    pub sequence: u64,
+}
+
+/// An Untrusted Application.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ua {
+    /// A program for the device's REE.
+    pub program: PathBuf,
+    /// Its arguments; `{ta}` stands for the TA's component (`OWNER/NAME`).
+    #[serde(default)]
+    pub arguments: Vec<String>,
+    /// The manifest's sequence number; it must grow with each release. Default: 1.
+    #[serde(default = "one")]
+    pub sequence: u64,
+    /// Where callers find it; goes into the call ticket.
+    #[serde(default)]
+    pub address: Option<String>,
+}
+
+/// Personalization Data.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pd {
+    /// The data, given to the TA as it is.
+    pub file: PathBuf,
+    /// Public keys (COSE_Key) of those who may call the TA. Default: nobody.
+    #[serde(default)]
+    pub callers: Vec<PathBuf>,
+}
+
+/// Why a project cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Unusable {
+    /// A file does not read.
+    #[error("{what} `{path}` does not read")]
+    File {
+        /// Which file of the project.
+        what: &'static str,
+        /// Its path.
+        path: PathBuf,
+        /// What the machine said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The project file does not parse.
+    #[error("the project file `{path}` is not what it should be")]
+    Parse {
+        /// Its path.
+        path: PathBuf,
+        /// Where and why.
+        #[source]
+        source: Box<toml::de::Error>,
+    },
+    /// The draft has no such case.
+    #[error("case {0} is not one of the draft's cases 1 to 5 (section 4)")]
+    Case(u8),
+    /// A case that this version does not deploy.
+    #[error("case {0} is planned; this version deploys case 3 (draft section 4.3)")]
+    CasePlanned(u8),
+    /// The name cannot be a component name.
+    #[error("`name = {0:?}` must be 1 to 64 characters of a-z, 0-9, `-`, `.`, `@` or `_`")]
+    Name(String),
+}
+
+impl Project {
+    /// Reads a project file.
+    ///
+    /// # Errors
+    /// See [`Unusable`].
+    pub fn read(path: &Path) -> Result<Self, Unusable> {
+        let text = fs::read_to_string(path).map_err(|source| Unusable::File {
+            what: "the project file",
+            path: path.to_path_buf(),
+            source,
+        })?;
+        let mut project: Self = toml::from_str(&text).map_err(|source| Unusable::Parse {
+            path: path.to_path_buf(),
+            source: Box::new(source),
+        })?;
+        project.directory = path.parent().unwrap_or(Path::new("")).to_path_buf();
+        match project.case {
+            3 => {}
+            1 | 2 | 4 | 5 => return Err(Unusable::CasePlanned(project.case)),
+            other => return Err(Unusable::Case(other)),
+        }
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.@_".contains(c);
+        if !(1..=64).contains(&project.name.len()) || !project.name.chars().all(plain) {
+            return Err(Unusable::Name(project.name));
+        }
+        Ok(project)
+    }
+
+    /// The TA's component.
+    ///
+    /// # Errors
+    /// [`Unusable::File`].
+    pub fn ta_module(&self) -> Result<Vec<u8>, Unusable> {
+        self.file("the TA's module", &self.ta.module)
+    }
+
+    /// The UA's program.
+    ///
+    /// # Errors
+    /// [`Unusable::File`].
+    pub fn ua_program(&self, ua: &Ua) -> Result<Vec<u8>, Unusable> {
+        self.file("the UA's program", &ua.program)
+    }
+
+    /// The Personalization Data.
+    ///
+    /// # Errors
+    /// [`Unusable::File`].
+    pub fn pd(&self) -> Result<Vec<u8>, Unusable> {
+        self.file("the Personalization Data", &self.pd.file)
+    }
+
+    /// The callers' public keys, as COSE_Key bytes.
+    ///
+    /// # Errors
+    /// [`Unusable::File`].
+    pub fn callers(&self) -> Result<Vec<Vec<u8>>, Unusable> {
+        self.pd.callers.iter().map(|path| self.file("a caller's key", path)).collect()
+    }
+
+    /// Where the project file lies.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    fn file(&self, what: &'static str, path: &Path) -> Result<Vec<u8>, Unusable> {
+        let path = self.directory.join(path);
+        fs::read(&path).map_err(|source| Unusable::File { what, path, source })
+    }
+}
+
+const fn one() -> u64 {
+    1
+}
