@@ -1,0 +1,181 @@
+//! The cryptographic provider: plain functions over aws-lc-rs, and nothing of it outside.
+
+use aws_lc_rs::{constant_time, digest, hmac, signature};
+
+use crate::algorithm::Algorithm;
+use crate::key::{Curve, Key};
+
+/// SHA-256 of the bytes.
+pub fn sha256(bytes: &[u8]) -> [u8; 32] {
+    fixed(&digest::SHA256, bytes)
+}
+
+/// SHA-384 of the bytes.
+pub fn sha384(bytes: &[u8]) -> [u8; 48] {
+    fixed(&digest::SHA384, bytes)
+}
+
+/// SHA-512 of the bytes.
+pub fn sha512(bytes: &[u8]) -> [u8; 64] {
+    fixed(&digest::SHA512, bytes)
+}
+
+fn fixed<const N: usize>(algorithm: &'static digest::Algorithm, bytes: &[u8]) -> [u8; N] {
+    let mut out = [0; N];
+    out.copy_from_slice(digest::digest(algorithm, bytes).as_ref());
+    out
+}
+
+/// SHA-256 over bytes that arrive in pieces.
+#[derive(Clone)]
+pub struct Sha256(digest::Context);
+
+impl Sha256 {
+    /// Starts an empty digest.
+    pub fn new() -> Self {
+        Self(digest::Context::new(&digest::SHA256))
+    }
+
+    /// Adds bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The digest of all bytes added.
+    pub fn finish(self) -> [u8; 32] {
+        let mut out = [0; 32];
+        out.copy_from_slice(self.0.finish().as_ref());
+        out
+    }
+}
+
+impl Default for Sha256 {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl std::fmt::Debug for Sha256 {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Sha256")
+    }
+}
+
+/// HMAC with SHA-256 (RFC 2104).
+pub fn hmac_sha256(key: &[u8], data: &[u8]) -> [u8; 32] {
+    hmac_sha256_parts(key, &[data])
+}
+
+pub(crate) fn hmac_sha256_parts(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
+    let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, key));
+    for part in parts {
+        context.update(part);
+    }
+    let mut out = [0; 32];
+    out.copy_from_slice(context.sign().as_ref());
+    out
+}
+
+/// Compares in time that depends on the lengths alone.
+pub fn equal(a: &[u8], b: &[u8]) -> bool {
+    constant_time::verify_slices_are_equal(a, b).is_ok()
+}
+
+/// Why a signature did not verify.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mismatch {
+    Key,
+    Signature,
+}
+
+/// Verifies a COSE signature over the concatenation of `parts`.
+pub(crate) fn verify(
+    algorithm: Algorithm,
+    key: &Key,
+    parts: &[&[u8]],
+    signature: &[u8],
+) -> Result<(), Mismatch> {
+    if algorithm.curve() != Some(key.curve()) {
+        return Err(Mismatch::Key);
+    }
+    if signature.len() != key.curve().signature_len() {
+        return Err(Mismatch::Signature);
+    }
+    let verified = match key.curve() {
+        Curve::P256 => {
+            signature::UnparsedPublicKey::new(&signature::ECDSA_P256_SHA256_FIXED, key.public())
+                .verify_digest(&digest_parts(&digest::SHA256, parts), signature)
+        }
+        Curve::P384 => {
+            signature::UnparsedPublicKey::new(&signature::ECDSA_P384_SHA384_FIXED, key.public())
+                .verify_digest(&digest_parts(&digest::SHA384, parts), signature)
+        }
+        // Ed25519 reads its message twice, so it has to be in one piece.
+        Curve::Ed25519 => signature::UnparsedPublicKey::new(&signature::ED25519, key.public())
+            .verify(&parts.concat(), signature),
+        Curve::X25519 => return Err(Mismatch::Key),
+    };
+    verified.map_err(|_| Mismatch::Signature)
+}
+
+fn digest_parts(algorithm: &'static digest::Algorithm, parts: &[&[u8]]) -> digest::Digest {
+    let mut context = digest::Context::new(algorithm);
+    for part in parts {
+        context.update(part);
+    }
+    context.finish()
+}
+
+/// Checks that a SEC1 point lies on its curve, and gives it uncompressed.
+pub(crate) fn uncompressed_point(curve: Curve, point: &[u8]) -> Option<Vec<u8>> {
+    use aws_lc_rs::encoding::AsDer as _;
+
+    let algorithm = match curve {
+        Curve::P256 => &signature::ECDSA_P256_SHA256_FIXED,
+        Curve::P384 => &signature::ECDSA_P384_SHA384_FIXED,
+        Curve::Ed25519 | Curve::X25519 => return None,
+    };
+    let parsed = signature::ParsedPublicKey::new(algorithm, point).ok()?;
+    if point.first() == Some(&UNCOMPRESSED) {
+        return Some(point.to_vec());
+    }
+    let spki: aws_lc_rs::encoding::PublicKeyX509Der<'_> = parsed.as_der().ok()?;
+    let spki = spki.as_ref();
+    let start = spki.len().checked_sub(1 + 2 * curve.coordinate_len())?;
+    spki.get(start..).filter(|point| point.first() == Some(&UNCOMPRESSED)).map(<[u8]>::to_vec)
+}
+
+const UNCOMPRESSED: u8 = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_digest_like_the_whole() {
+        let mut pieces = Sha256::new();
+        pieces.update(b"ab");
+        pieces.update(b"c");
+
+        assert_eq!(pieces.finish(), sha256(b"abc"));
+        assert_eq!(sha256(b"abc")[..4], [0xba, 0x78, 0x16, 0xbf]);
+        assert_eq!(sha384(b"abc")[..4], [0xcb, 0x00, 0x75, 0x3f]);
+        assert_eq!(sha512(b"abc")[..4], [0xdd, 0xaf, 0x35, 0xa1]);
+    }
+
+    /// RFC 4231 section 4.3, test case 2.
+    #[test]
+    fn hmac_matches_the_vector_of_rfc_4231() {
+        let mac = hmac_sha256(b"Jefe", b"what do ya want for nothing?");
+
+        assert_eq!(mac[..8], [0x5b, 0xdc, 0xc1, 0x46, 0xbf, 0x60, 0x75, 0x4e]);
+        assert_eq!(hmac_sha256_parts(b"Jefe", &[b"what do ya want", b" for nothing?"]), mac);
+    }
+
+    #[test]
+    fn slices_of_different_length_are_not_equal() {
+        assert!(equal(b"abc", b"abc"));
+        assert!(!equal(b"abc", b"abd"));
+        assert!(!equal(b"abc", b"ab"));
+    }
+}

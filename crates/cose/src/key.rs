@@ -1,0 +1,233 @@
+//! Public COSE_Keys (RFC 9052 section 7, RFC 9053 section 7).
+
+use crate::cbor::{self, Decoder, Limits, Malformed, MapWriter, Type};
+use crate::crypto;
+use crate::thumbprint::Thumbprint;
+
+/// A public COSE_Key on one of the supported curves.
+///
+/// ```cddl
+/// COSE_Key = { 1 => kty, ? 2 => kid, ? 3 => alg, ? 4 => key_ops, -1 => crv, -2 => x, ? -3 => y }
+/// ```
+///
+/// Points on the NIST curves are known to lie on them. A key with a private part is refused:
+/// private keys do not travel. `kid`, `alg` and `key_ops` are not kept, so equality is that of the
+/// thumbprint.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key {
+    curve: Curve,
+    /// The uncompressed SEC1 point, or the 32 bytes of an OKP key.
+    public: Vec<u8>,
+}
+
+/// The curve of a key (IANA registry "COSE Elliptic Curves").
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Curve {
+    /// NIST P-256 (EC2).
+    P256,
+    /// NIST P-384 (EC2).
+    P384,
+    /// Ed25519 (OKP), for signatures.
+    Ed25519,
+    /// X25519 (OKP), for key agreement.
+    X25519,
+}
+
+impl Key {
+    /// Reads a COSE_Key, in any key order. Parameters that are not needed are ignored.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+        cbor::check(bytes, Limits::DEFAULT)?;
+        cbor::whole(bytes, Self::read)
+    }
+
+    /// Reads a COSE_Key from input that passed [`cbor::check`].
+    pub(crate) fn read(d: &mut Decoder<'_>) -> Result<Self, Malformed> {
+        let mut members = Members::default();
+        let length = d.map().map_err(|_| Malformed::Expected("a COSE_Key map"))?;
+        let mut read = 0;
+        while cbor::more(d, length, read)? {
+            members.read(d)?;
+            read += 1;
+        }
+        members.key()
+    }
+
+    /// The deterministic encoding of the members that make the key: the thumbprint's input.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut map = MapWriter::new();
+        map.put(label::KTY, |e| e.i64(self.curve.kty())?.ok());
+        map.put(label::CRV, |e| e.i64(self.curve.id())?.ok());
+        map.put(label::X, |e| e.bytes(self.x())?.ok());
+        if let Some(y) = self.y() {
+            map.put(label::Y, |e| e.bytes(y)?.ok());
+        }
+        map.finish()
+    }
+
+    /// A key on a NIST curve from its SEC1 point, compressed or not.
+    pub fn from_sec1(curve: Curve, point: &[u8]) -> Result<Self, Malformed> {
+        let public = crypto::uncompressed_point(curve, point).ok_or(Malformed::Point)?;
+        if public.len() != 1 + 2 * curve.coordinate_len() {
+            return Err(Malformed::Point);
+        }
+        Ok(Self { curve, public })
+    }
+
+    /// An Ed25519 or X25519 key from its 32 bytes.
+    pub fn from_okp(curve: Curve, x: &[u8]) -> Result<Self, Malformed> {
+        if !curve.is_okp() {
+            return Err(Malformed::Expected("an OKP curve"));
+        }
+        if x.len() != curve.coordinate_len() {
+            return Err(Malformed::Expected("an OKP key of 32 bytes"));
+        }
+        Ok(Self { curve, public: x.to_vec() })
+    }
+
+    /// The curve.
+    pub fn curve(&self) -> Curve {
+        self.curve
+    }
+
+    /// The uncompressed SEC1 point of a key on a NIST curve; the 32 bytes of an OKP key.
+    pub fn sec1(&self) -> Vec<u8> {
+        self.public.clone()
+    }
+
+    /// The same bytes as [`sec1`](Self::sec1), borrowed.
+    pub fn public(&self) -> &[u8] {
+        &self.public
+    }
+
+    /// The x coordinate, or the 32 bytes of an OKP key.
+    pub fn x(&self) -> &[u8] {
+        if self.curve.is_okp() {
+            return &self.public;
+        }
+        &self.public[1..1 + self.curve.coordinate_len()]
+    }
+
+    /// The y coordinate of a key on a NIST curve.
+    pub fn y(&self) -> Option<&[u8]> {
+        if self.curve.is_okp() {
+            return None;
+        }
+        Some(&self.public[1 + self.curve.coordinate_len()..])
+    }
+
+    /// The SHA-256 thumbprint (RFC 9679 section 3).
+    pub fn thumbprint(&self) -> Thumbprint {
+        Thumbprint(crypto::sha256(&self.encode()))
+    }
+}
+
+impl Curve {
+    /// All supported curves.
+    pub const ALL: [Self; 4] = [Self::P256, Self::P384, Self::Ed25519, Self::X25519];
+
+    /// The registered number.
+    pub const fn id(self) -> i64 {
+        match self {
+            Self::P256 => 1,
+            Self::P384 => 2,
+            Self::X25519 => 4,
+            Self::Ed25519 => 6,
+        }
+    }
+
+    /// The length of a coordinate and of a private key, in bytes.
+    pub const fn coordinate_len(self) -> usize {
+        match self {
+            Self::P256 | Self::Ed25519 | Self::X25519 => 32,
+            Self::P384 => 48,
+        }
+    }
+
+    pub(crate) const fn signature_len(self) -> usize {
+        2 * self.coordinate_len()
+    }
+
+    const fn is_okp(self) -> bool {
+        matches!(self, Self::Ed25519 | Self::X25519)
+    }
+
+    const fn kty(self) -> i64 {
+        if self.is_okp() { OKP } else { EC2 }
+    }
+
+    fn from_id(kty: i64, id: i64) -> Result<Self, Malformed> {
+        let found = Self::ALL.into_iter().find(|curve| curve.kty() == kty && curve.id() == id);
+        found.ok_or(Malformed::Expected("a supported key type and curve"))
+    }
+}
+
+#[derive(Default)]
+struct Members<'b> {
+    kty: Option<i64>,
+    crv: Option<i64>,
+    x: Option<&'b [u8]>,
+    y: Option<Y<'b>>,
+}
+
+enum Y<'b> {
+    Coordinate(&'b [u8]),
+    Sign(bool),
+}
+
+impl<'b> Members<'b> {
+    fn read(&mut self, d: &mut Decoder<'b>) -> Result<(), Malformed> {
+        if !is_integer(d.datatype()?) {
+            d.skip()?;
+            d.skip()?;
+            return Ok(());
+        }
+        match d.i64()? {
+            label::KTY => self.kty = Some(d.i64()?),
+            label::CRV => self.crv = Some(d.i64()?),
+            label::X => self.x = Some(d.bytes()?),
+            label::Y if d.datatype()? == Type::Bool => self.y = Some(Y::Sign(d.bool()?)),
+            label::Y => self.y = Some(Y::Coordinate(d.bytes()?)),
+            label::D => return Err(Malformed::Expected("a COSE_Key without a private part")),
+            _ => d.skip()?,
+        }
+        Ok(())
+    }
+
+    fn key(self) -> Result<Key, Malformed> {
+        let (Some(kty), Some(crv), Some(x)) = (self.kty, self.crv, self.x) else {
+            return Err(Malformed::Expected("a COSE_Key with kty, crv and x"));
+        };
+        let curve = Curve::from_id(kty, crv)?;
+        if curve.is_okp() {
+            return Key::from_okp(curve, x);
+        }
+        if x.len() != curve.coordinate_len() {
+            return Err(Malformed::Expected("coordinates of the full length"));
+        }
+        match self.y {
+            Some(Y::Coordinate(y)) if y.len() == x.len() => {
+                Key::from_sec1(curve, &[&[4], x, y].concat())
+            }
+            Some(Y::Coordinate(_)) => Err(Malformed::Expected("coordinates of the full length")),
+            Some(Y::Sign(sign)) => Key::from_sec1(curve, &[&[2 + u8::from(sign)], x].concat()),
+            None => Err(Malformed::Expected("an EC2 key with y")),
+        }
+    }
+}
+
+pub(crate) fn is_integer(kind: Type) -> bool {
+    use Type::{I8, I16, I32, I64, Int, U8, U16, U32, U64};
+    matches!(kind, U8 | U16 | U32 | U64 | I8 | I16 | I32 | I64 | Int)
+}
+
+const OKP: i64 = 1;
+const EC2: i64 = 2;
+
+/// IANA registries "COSE Key Common Parameters" and "COSE Key Type Parameters".
+mod label {
+    pub(super) const KTY: i64 = 1;
+    pub(super) const CRV: i64 = -1;
+    pub(super) const X: i64 = -2;
+    pub(super) const Y: i64 = -3;
+    pub(super) const D: i64 = -4;
+}

@@ -1,0 +1,17 @@
+//! Private keys in software, behind the traits of [`cose`].
+//!
+//! [`SigningKey`] and [`AgreementKey`] live in memory and, as PKCS#8 PEM, in [`file`]s. Hardware
+//! handles implement the same traits elsewhere. This crate does not know what a key is used for,
+//! and no private key leaves it other than by `to_pkcs8` and `file`.
+
+mod agreement;
+mod entropy;
+pub mod file;
+mod pem;
+mod refusal;
+mod signing;
+
+pub use agreement::AgreementKey;
+pub use entropy::SystemEntropy;
+pub use refusal::{Error, KeyRejected};
+pub use signing::SigningKey;
