@@ -1,0 +1,159 @@
+//! Endorsements as received: named files in one self-describing bundle.
+//!
+//! The bundle says nothing about whether its contents are true; each kind of evidence verifies
+//! what it needs. Names are those of the files that vendors' services are saved under.
+
+use std::collections::BTreeMap;
+
+use cose::Malformed;
+use cose::cbor::{Decoder, Limits, MapReader, MapWriter, check_deterministic, encode, whole};
+
+use crate::crypto::sha256;
+
+/// Named endorsement files of one platform.
+///
+/// Encoded as `application/vnd.tamarack.collateral+cbor`:
+///
+/// ```cddl
+/// collateral = { 0 => "tamarack-collateral-1", 1 => { * tstr => bstr } }
+/// ```
+///
+/// deterministic (RFC 8949 section 4.2.1), at most 64 files and 1 MiB.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Collateral {
+    files: BTreeMap<String, Vec<u8>>,
+}
+
+impl Collateral {
+    /// Builds a bundle from named files, for example the contents of one folder.
+    ///
+    /// Names are kept as given, so the caller passes base names without folders.
+    pub fn from_files<N: Into<String>, B: Into<Vec<u8>>>(
+        files: impl IntoIterator<Item = (N, B)>,
+    ) -> Self {
+        let files = files.into_iter().map(|(name, bytes)| (name.into(), bytes.into())).collect();
+        Self { files }
+    }
+
+    /// The file of that name.
+    #[must_use]
+    pub fn file(&self, name: &str) -> Option<&[u8]> {
+        self.files.get(name).map(Vec::as_slice)
+    }
+
+    /// Every file by name.
+    pub fn files(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice()))
+    }
+
+    /// Adds or replaces a file.
+    pub fn insert(&mut self, name: impl Into<String>, bytes: impl Into<Vec<u8>>) {
+        self.files.insert(name.into(), bytes.into());
+    }
+
+    /// Whether there is no file.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+
+    /// Encodes deterministically.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut files = MapWriter::new();
+        for (name, bytes) in &self.files {
+            files.put_text(name, encode(|e| e.bytes(bytes)?.ok()));
+        }
+        let mut bundle = MapWriter::new();
+        bundle.put(LABEL_FORMAT, |e| e.str(FORMAT)?.ok());
+        bundle.put_encoded(LABEL_FILES, files.finish());
+        bundle.finish()
+    }
+
+    /// Reads a bundle; only the deterministic encoding is accepted.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+        check_deterministic(bytes, Limits::DEFAULT)?;
+        let (mut named, mut files) = (false, None);
+        whole(bytes, |d| {
+            let mut members = MapReader::new(d)?;
+            while let Some(label) = members.key()? {
+                match label {
+                    LABEL_FORMAT if members.value().str()? == FORMAT => named = true,
+                    LABEL_FILES => files = Some(decode_files(members.value())?),
+                    _ => return Err(Malformed::Expected(BUNDLE)),
+                }
+            }
+            Ok(())
+        })?;
+        match files {
+            Some(files) if named => Ok(Self { files }),
+            _ => Err(Malformed::Expected(BUNDLE)),
+        }
+    }
+
+    /// SHA-256 of the encoding: the name of exactly these bytes, for caches and results.
+    #[must_use]
+    pub fn digest(&self) -> [u8; 32] {
+        sha256(&self.encode())
+    }
+}
+
+fn decode_files(d: &mut Decoder<'_>) -> Result<BTreeMap<String, Vec<u8>>, Malformed> {
+    let count = d.map()?.ok_or(Malformed::Indefinite)?;
+    if count > MAX_FILES {
+        return Err(Malformed::TooMany);
+    }
+    let mut files = BTreeMap::new();
+    for _ in 0..count {
+        let name = d.str()?.to_owned();
+        files.insert(name, d.bytes()?.to_vec());
+    }
+    Ok(files)
+}
+
+/// The media type of a bundle.
+pub const MEDIA_TYPE: &str = "application/vnd.tamarack.collateral+cbor";
+
+const BUNDLE: &str = "a tamarack-collateral-1 bundle";
+const FORMAT: &str = "tamarack-collateral-1";
+const LABEL_FORMAT: i64 = 0;
+const LABEL_FILES: i64 = 1;
+const MAX_FILES: u64 = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bundle() -> Collateral {
+        Collateral::from_files([("tcb_info.json", b"{}".to_vec()), ("a", vec![]), ("zz", vec![7])])
+    }
+
+    #[test]
+    fn a_bundle_survives_the_round_trip() {
+        for bundle in [bundle(), Collateral::default()] {
+            assert_eq!(Collateral::decode(&bundle.encode()), Ok(bundle));
+        }
+    }
+
+    #[test]
+    fn the_digest_names_exactly_these_bytes() {
+        let mut other = bundle();
+        other.insert("zz", [8]);
+
+        assert_ne!(bundle().digest(), other.digest());
+        assert_eq!(bundle().digest(), bundle().digest());
+    }
+
+    #[test]
+    fn another_format_or_encoding_is_refused() {
+        let encoded = bundle().encode();
+        for length in 0..encoded.len() {
+            assert!(Collateral::decode(&encoded[..length]).is_err());
+        }
+        assert!(Collateral::decode(&[&encoded[..], &[0]].concat()).is_err());
+        assert!(Collateral::decode(&[0xa0]).is_err());
+        assert!(Collateral::decode(&[0xa1, 0x01, 0xa0]).is_err());
+        let other = encoded.iter().map(|&octet| if octet == b'1' { b'2' } else { octet });
+        assert!(Collateral::decode(&other.collect::<Vec<_>>()).is_err());
+    }
+}

@@ -1,0 +1,41 @@
+//! Appraisal of hardware evidence: evidence, endorsements, reference values, policy and time go
+//! in, an explained [`Appraisal`] comes out.
+//!
+//! One model for every kind of evidence: SGX, TDX, SEV-SNP, SEV, Arm CCA and TrustZone differ in
+//! how they are read and verified ([`evidence`]), not in what an appraisal is. Whether hardware is
+//! real or emulated follows from the trust anchor alone ([`Anchors`]).
+//!
+//! This crate deliberately knows no clock, no file, no network and no randomness, and it does not
+//! know who asks: the Network M/OC's Verifier and the Network User's tool call the same functions.
+
+pub mod anchor;
+pub mod check;
+pub mod claims;
+pub mod collateral;
+pub mod crypto;
+pub mod evidence;
+pub mod policy;
+pub mod reference;
+pub mod time;
+pub mod value;
+pub mod x509;
+
+mod appraisal;
+mod tcb;
+mod trust;
+
+pub use anchor::{Anchor, Anchors};
+pub use appraisal::{Appraisal, Appraised};
+pub use check::{Check, Failure, Owner, Reason};
+pub use claims::Claims;
+pub use collateral::Collateral;
+pub use evidence::{Endorsements, Kind, Request, UserData, appraise};
+pub use policy::Policy;
+pub use reference::ReferenceValues;
+pub use tcb::Tcb;
+pub use trust::TrustVector;
+pub use value::Value;
+
+/// Whole seconds since 1970-01-01T00:00:00Z.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(pub i64);
