@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use crate::Error;
 
-/// Who may read a file.
+/// Who may read a file or directory.
 #[derive(Clone, Copy)]
 pub(crate) enum Access {
     /// The owner alone.
@@ -20,17 +20,24 @@ pub(crate) enum Access {
 }
 
 impl Access {
-    const fn mode(self) -> u32 {
+    const fn file_mode(self) -> u32 {
         match self {
             Self::Private => 0o600,
             Self::Public => 0o644,
         }
     }
+
+    const fn dir_mode(self) -> u32 {
+        match self {
+            Self::Private => 0o700,
+            Self::Public => 0o755,
+        }
+    }
 }
 
-/// Makes a directory and those above it, private if new.
-pub(crate) fn create_dir(path: &Path) -> Result<(), Error> {
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+/// Makes a directory and those above it, where they are absent.
+pub(crate) fn create_dir(path: &Path, access: Access) -> Result<(), Error> {
+    let made = DirBuilder::new().recursive(true).mode(access.dir_mode()).create(path);
     made.map_err(|error| Error::disk("create directory", path, &error))
 }
 
@@ -85,16 +92,15 @@ pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<(), Erro
 }
 
 fn open_lock(dir: &Path) -> Result<File, Error> {
-    create_dir(dir)?;
     let path = dir.join(".lock");
     let mut options = OpenOptions::new();
-    options.create(true).truncate(false).write(true).mode(Access::Private.mode());
+    options.create(true).truncate(false).write(true).mode(Access::Private.file_mode());
     options.open(&path).map_err(|error| Error::disk("open", &path, &error))
 }
 
 fn write_new(path: &Path, bytes: &[u8], access: Access) -> std::io::Result<()> {
     let mut options = OpenOptions::new();
-    options.create(true).truncate(true).write(true).mode(access.mode());
+    options.create(true).truncate(true).write(true).mode(access.file_mode());
     let mut file = options.open(path)?;
     file.write_all(bytes)?;
     file.sync_all()?;

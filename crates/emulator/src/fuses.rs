@@ -21,7 +21,7 @@ pub struct Fuses(Prk);
 impl Fuses {
     /// Reads the fuses of the device in this directory, and burns them at its first start.
     pub fn open(dir: &Path) -> Result<Self, Error> {
-        disk::create_dir(dir)?;
+        disk::create_dir(dir, Access::Private)?;
         let path = dir.join("fuses");
         let secret = match disk::read_if_present(&path)? {
             Some(secret) => Zeroizing::new(secret),

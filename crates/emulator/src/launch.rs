@@ -15,13 +15,16 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{Seek as _, Write as _};
 use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{self, Child, Command, Stdio};
+use std::thread;
+use std::time::Duration;
 
 use command_fds::{CommandFdExt as _, FdMapping};
 use device::{AGENT_LISTENER_FD, SETTINGS_FD, TEE_FD};
@@ -29,7 +32,8 @@ use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::io::Errno;
 use rustix::process::Signal;
 
-use crate::{Error, disk};
+use crate::Error;
+use crate::disk::{self, Access};
 
 /// Name of the sub-command that runs [`enter`].
 pub const ENTER: &str = "enter";
@@ -83,6 +87,9 @@ pub fn enter(parent: u32, arguments: &[OsString]) -> Error {
     if std::os::unix::process::parent_id() != parent {
         return Error::launch("stay with a parent that is gone", Errno::SRCH);
     }
+    if let Err(error) = close_leaked() {
+        return Error::launch("close what was inherited by accident", error);
+    }
     let program = match File::open("/proc/self/fd/0") {
         Ok(program) => program,
         Err(error) => return Error::launch("open the measured program", error),
@@ -96,30 +103,57 @@ pub fn enter(parent: u32, arguments: &[OsString]) -> Error {
     Error::launch("execute the measured program", command.exec())
 }
 
+/// Closes the descriptors that came from whoever started the device, so that the program has no
+/// authority but what `device` defines.
+fn close_leaked() -> std::io::Result<()> {
+    let mut leaked = Vec::new();
+    for entry in fs::read_dir("/proc/self/fd")? {
+        let number = entry?.file_name().to_str().and_then(|name| name.parse::<i32>().ok());
+        leaked.extend(number.filter(|number| *number > SETTINGS_FD));
+    }
+    for number in leaked {
+        match nix::unistd::close(number) {
+            // The directory that was just read had a descriptor, too.
+            Ok(()) | Err(nix::errno::Errno::EBADF) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
 /// Holds the device in this directory, so that it runs once only, until the file is dropped.
 pub fn hold(dir: &Path) -> Result<File, Error> {
+    disk::create_dir(dir, Access::Private)?;
     disk::try_lock_dir(dir)
 }
 
 /// Listens on a Unix socket for the owner and the group of the file; a socket that nobody listens
 /// on any more is replaced.
 pub fn listen(path: &Path) -> Result<UnixListener, Error> {
-    use std::fs;
-    use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
-
     let failed = |doing| move |error| Error::disk(doing, path, &error);
-    if UnixStream::connect(path).is_ok() {
+    if !falls_silent(path) {
         return Err(Error::InUse { path: path.to_owned() });
     }
     if fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket()) {
         fs::remove_file(path).map_err(failed("replace socket"))?;
     }
     if let Some(dir) = path.parent() {
-        disk::create_dir(dir)?;
+        disk::create_dir(dir, Access::Public)?;
     }
     let listener = UnixListener::bind(path).map_err(failed("listen on"))?;
     fs::set_permissions(path, fs::Permissions::from_mode(0o660)).map_err(failed("protect"))?;
     Ok(listener)
+}
+
+/// Waits a moment for the program of a device that was just stopped to be gone.
+fn falls_silent(socket: &Path) -> bool {
+    for _ in 0..SILENCE_CHECKS {
+        if UnixStream::connect(socket).is_err() {
+            return true;
+        }
+        thread::sleep(SILENCE_CHECK_INTERVAL);
+    }
+    false
 }
 
 /// Copies bytes into memory that nobody can change any more.
@@ -142,3 +176,6 @@ fn sealed(name: &str, bytes: &[u8], flags: MemfdFlags) -> Result<OwnedFd, Error>
 fn mapping(parent_fd: OwnedFd, child_fd: i32) -> FdMapping {
     FdMapping { parent_fd, child_fd }
 }
+
+const SILENCE_CHECKS: u32 = 50;
+const SILENCE_CHECK_INTERVAL: Duration = Duration::from_millis(20);

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, disk};
+use crate::Error;
+use crate::disk::{self, Access};
 
 /// A fault that every quote of the device then has, so that each refusal can be shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -34,7 +35,7 @@ pub enum Misbehaviour {
 impl Misbehaviour {
     /// Returns how the device in this directory misbehaves: as told, else as it was told last.
     pub fn recall(dir: &Path, told: Option<Self>) -> Result<Self, Error> {
-        disk::create_dir(dir)?;
+        disk::create_dir(dir, Access::Private)?;
         let path = dir.join("misbehaviour.json");
         let Some(told) = told else {
             return Ok(disk::read_json(&path)?.unwrap_or_default());

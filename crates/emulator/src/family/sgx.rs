@@ -55,7 +55,7 @@ impl Machine {
     ) -> Result<Self, Error> {
         let fuses = Fuses::open(state_dir)?;
         let dir = state_dir.join("sgx");
-        disk::create_dir(&dir)?;
+        disk::create_dir(&dir, Access::Private)?;
         let mut vendor = Vendor::open(vendor_dir, now)?;
         let foreign = if misbehaviour == Misbehaviour::ForeignRoot {
             Some(Vendor::open(&dir.join("foreign-vendor"), now)?)

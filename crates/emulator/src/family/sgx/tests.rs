@@ -303,6 +303,22 @@ fn a_replaying_device_that_never_made_a_quote_makes_up_an_earlier_one() {
 }
 
 #[test]
+fn keys_and_fuses_are_for_their_owner_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let bench = Bench::new();
+    bench.start(Misbehaviour::None);
+
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    for dir in [bench.vendor.join("keys"), bench.dir.path().join("device")] {
+        assert_eq!(mode(&dir), 0o700);
+        for secret in fs::read_dir(dir).unwrap() {
+            assert_eq!(mode(&secret.unwrap().path()) & 0o077, 0);
+        }
+    }
+}
+
+#[test]
 fn damaged_vendor_state_is_an_error_and_not_a_new_vendor() {
     let bench = Bench::new();
     bench.start(Misbehaviour::None);

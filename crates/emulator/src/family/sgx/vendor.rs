@@ -1,7 +1,7 @@
 //! The emulated vendor: keys, certificates, revocation lists and TCB lists in one directory.
 //!
 //! ```text
-//! lock, vendor.json            state; certificates, numbers, revocations
+//! vendor.json                  state: certificates, numbers, revocations
 //! keys/*.pk8                   private keys, PKCS #8
 //! collateral/                  what a Verifier needs; names as below
 //! ```
@@ -35,6 +35,7 @@ pub struct Vendor {
 impl Vendor {
     /// Opens the vendor in this directory; makes it, and fresh collateral, where needed.
     pub fn open(dir: &Path, now: Timestamp) -> Result<Self, Error> {
+        disk::create_dir(dir, Access::Public)?;
         let _lock = disk::lock_dir(dir)?;
         let mut vendor = Self::load(dir, now)?;
         if vendor.is_due(now) {
@@ -132,7 +133,7 @@ impl Vendor {
 
     fn load(dir: &Path, now: Timestamp) -> Result<Self, Error> {
         let keys = dir.join("keys");
-        disk::create_dir(&keys)?;
+        disk::create_dir(&keys, Access::Private)?;
         let key = |name| SigningKey::load_or_create(&keys.join(name));
         let (root, pck_ca, tcb_signer) =
             (key("root.pk8")?, key("pck-ca.pk8")?, key("tcb-signer.pk8")?);
@@ -187,7 +188,7 @@ impl Vendor {
         let root_list = Window { from, to: after(from, ROOT_CRL_LIFE)? };
 
         let dir = self.collateral_dir();
-        disk::create_dir(&dir)?;
+        disk::create_dir(&dir, Access::Public)?;
         let write = |name: &str, bytes: &[u8]| disk::write(&dir.join(name), bytes, Access::Public);
         let signed = |name: &str, json: Vec<u8>| {
             let signature = hex::encode(self.tcb_signer.key.sign(&json)?) + "\n";
