@@ -1,0 +1,289 @@
+//! The TAM's side of an exchange (section 7.1), without clock, randomness, store or network.
+//!
+//! Many exchanges live at a time, in a database that several replicas share. So what has to
+//! survive between two messages is a value, [`Exchange`], kept under the [`Correlation`] that the
+//! next message will bring; and the first flight to a stranger leaves nothing behind at all. For
+//! each message that comes in, a shell
+//!
+//! 1. reads the wrapper ([`crate::envelope::Sealed`]), looks up the keys it hints at, and opens it,
+//!    or gives an empty answer;
+//! 2. looks up the exchange under [`correlate`] and makes a session of it ([`Tam::resume`]);
+//! 3. calls [`Session::process_teep_message`] and runs the effects in order, in one transaction,
+//!    calling back where an effect asks for it.
+//!
+//! The machine knows nothing of devices, tenants, deployments or what a manifest does.
+
+mod correlation;
+mod effect;
+mod exchange;
+mod exchanges;
+mod request;
+mod session;
+mod work;
+
+pub use correlation::{Correlation, correlate, correlate_payload};
+pub use effect::{Appraise, Effect, Inventory, PayloadKind, Record, Spent};
+pub use exchange::Exchange;
+pub use exchanges::Exchanges;
+pub use session::Session;
+pub use work::{Decision, Manifest, Unauthorised, Work};
+
+use cose::Thumbprint;
+
+use crate::appraisal::Unbound;
+use crate::attestation::{AttestationPayload, MediaType};
+use crate::challenge::{Challenge, ChallengeKey, Issued, Stale, UserNonce};
+use crate::cipher_suite::Suite;
+use crate::evidence;
+use crate::limits;
+use crate::misbehaved::Misbehaved;
+use crate::misuse::Misuse;
+use crate::numbering::Numbering;
+use crate::time::Timestamp;
+use crate::token::Fresh;
+use exchange::{Asked, Query, Waiting};
+
+/// What all sessions of a TAM have in common.
+#[derive(Debug)]
+pub struct Tam {
+    config: Config,
+}
+
+/// The settings of a TAM.
+#[derive(Debug)]
+pub struct Config {
+    /// Secret of the self-describing challenges.
+    pub challenge_key: ChallengeKey,
+    /// Secrets that were in use before, and still verify.
+    pub former_challenge_keys: Vec<ChallengeKey>,
+    /// Seconds for which a self-describing challenge is good.
+    pub challenge_age_s: i64,
+    /// Seconds for which the TAM waits for an answer.
+    pub reply_wait_s: i64,
+    /// The eat_profile of the TEEP profile, which has no final name yet.
+    pub teep_profile: String,
+    /// Formats of Attestation Results; every other format is Evidence.
+    pub result_formats: Vec<MediaType>,
+    /// What to do with results that name no key.
+    pub unbound_results: Unbound,
+    /// Whether an Agent may leave out tc-list or ext-list although asked.
+    pub lenient_lists: bool,
+    /// Whether to ask for the extensions that Agents support.
+    pub ask_extensions: bool,
+}
+
+impl Config {
+    /// The defaults, with the secret that has none.
+    pub fn new(challenge_key: ChallengeKey) -> Self {
+        Self {
+            challenge_key,
+            former_challenge_keys: Vec::new(),
+            challenge_age_s: limits::CHALLENGE_AGE_S,
+            reply_wait_s: limits::REPLY_WAIT_S,
+            teep_profile: TEEP_PROFILE.to_owned(),
+            result_formats: Vec::new(),
+            unbound_results: Unbound::Refused,
+            lenient_lists: false,
+            ask_extensions: false,
+        }
+    }
+}
+
+/// An Agent that is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// The thumbprint of the key that signs its TEEP messages.
+    pub key: Thumbprint,
+    /// The suite that it chose.
+    pub suite: Suite,
+    /// Its code points.
+    pub numbering: Numbering,
+}
+
+/// What a new exchange is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Nobody is known: attestation is asked for, and nothing is stored.
+    Stranger {
+        /// The code points to open with.
+        numbering: Numbering,
+    },
+    /// Attestation is asked for, in an exchange that is stored.
+    Attest {
+        /// The Agent, if it is known; else the opening is for everybody.
+        agent: Option<Peer>,
+        /// The nonce of the Network User who wants to see the Evidence.
+        user_nonce: Option<UserNonce>,
+        /// Whether Evidence of the agent layer alone is enough.
+        renewal: bool,
+    },
+    /// An Attestation Result that the Agent already has is asked for.
+    Passport {
+        /// The Agent.
+        agent: Peer,
+    },
+    /// The Agent is known and attested: its state is asked for, then it is changed.
+    Manage {
+        /// The Agent.
+        agent: Peer,
+    },
+}
+
+impl Tam {
+    /// A TAM with these settings.
+    pub const fn new(config: Config) -> Self {
+        Self { config }
+    }
+
+    /// The settings.
+    pub const fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// RFC 9397 section 6.2.1 ProcessConnect: opens an exchange.
+    ///
+    /// `note` is what the shell wants to find again with the exchange, at most
+    /// [`limits::NOTE_BYTES`] of it. It comes back from [`Session::note`]; with a stranger, where
+    /// nothing is kept, it does not.
+    //= teep 14.21 (M): ProcessConnect yields a QueryRequest
+    pub fn process_connect(
+        &self,
+        now: Timestamp,
+        fresh: Fresh,
+        purpose: Purpose,
+        note: Vec<u8>,
+    ) -> Result<Vec<Effect<'static>>, Misuse> {
+        if note.len() > limits::NOTE_BYTES {
+            return Err(Misuse::TooMany("note"));
+        }
+        let (agent, numbering, query, stored) = match purpose {
+            Purpose::Stranger { numbering } => {
+                let challenge = Challenge::issue(&self.config.challenge_key, now, fresh);
+                (None, numbering, self.attestation(challenge.clone(), challenge, false), false)
+            }
+            Purpose::Attest { agent, user_nonce, renewal } => {
+                let tam_nonce = Challenge::issue_stored(&self.config.challenge_key, now, fresh);
+                let challenge = match user_nonce {
+                    Some(user_nonce) => Challenge::combined(&tam_nonce, &user_nonce),
+                    None => tam_nonce.clone(),
+                };
+                let numbering = agent.map(|agent| agent.numbering).unwrap_or_default();
+                (agent, numbering, self.attestation(challenge, tam_nonce, renewal), true)
+            }
+            Purpose::Passport { agent } => {
+                let items = self.items(request::ATTEST);
+                let query = Query { asked: Asked::Result, items, renewal: false };
+                (Some(agent), agent.numbering, query, true)
+            }
+            Purpose::Manage { agent } => {
+                let items = self.items(request::MANAGE);
+                let asked = Asked::Token(fresh.into_token());
+                (Some(agent), agent.numbering, Query { asked, items, renewal: false }, true)
+            }
+        };
+        let outgoing = request::outgoing(&query, agent, numbering, request::Extra::default());
+        let mut effects = Vec::new();
+        if stored {
+            let waiting = Waiting::Query(query);
+            let exchange = self.exchange(now, agent, numbering, waiting, note);
+            effects.push(Effect::Persist(Record { spends: None, opens: Some(exchange) }));
+        }
+        effects.push(Effect::Send(outgoing));
+        Ok(effects)
+    }
+
+    /// Makes a session of what is known about a message: what is stored under its
+    /// [`Correlation`], or nothing.
+    //= teep 14.28 (M): a response with an unknown, expired or used token is ignored
+    pub fn resume(
+        &self,
+        now: Timestamp,
+        correlation: &Correlation,
+        stored: Option<Exchange>,
+    ) -> Result<Session, Misbehaved> {
+        if let Some(exchange) = stored {
+            return Session::resumed(now, exchange);
+        }
+        match correlation {
+            Correlation::Token(_) => Err(Misbehaved::UnknownExchange),
+            Correlation::Challenge(challenge) => {
+                let issued = self.issued(challenge, now)?;
+                let query = self.attestation(challenge.clone(), challenge.clone(), false);
+                Ok(Session::stranger(query, challenge.clone(), issued))
+            }
+            Correlation::Agent(_) => Ok(Session::unsolicited()),
+        }
+    }
+
+    fn attestation(&self, challenge: Challenge, tam_nonce: Challenge, renewal: bool) -> Query {
+        let asked = Asked::Challenge { challenge, tam_nonce };
+        Query { asked, items: self.items(request::ATTEST), renewal }
+    }
+
+    fn items(&self, items: crate::message::DataItems) -> crate::message::DataItems {
+        if self.config.ask_extensions {
+            items.and(crate::message::DataItems::EXTENSIONS)
+        } else {
+            items
+        }
+    }
+
+    //= teep 14.30 (M): unanswered requests time out, after hours unless configured
+    fn exchange(
+        &self,
+        now: Timestamp,
+        agent: Option<Peer>,
+        numbering: Numbering,
+        waiting: Waiting,
+        note: Vec<u8>,
+    ) -> Exchange {
+        Exchange {
+            agent,
+            numbering,
+            waiting,
+            retried: false,
+            tam_attested: false,
+            opened: now,
+            deadline: now.after(self.config.reply_wait_s),
+            note,
+        }
+    }
+
+    /// When a challenge was issued here, if it was.
+    fn issued(&self, challenge: &Challenge, now: Timestamp) -> Result<Issued, Stale> {
+        let age_s = self.config.challenge_age_s;
+        let verdict = challenge.verify(&self.config.challenge_key, now, age_s);
+        self.config.former_challenge_keys.iter().fold(verdict, |verdict, key| match verdict {
+            Err(Stale::NotOurs) => challenge.verify(key, now, age_s),
+            verdict => verdict,
+        })
+    }
+
+    /// What an attestation payload is, by its format.
+    ///
+    /// Without a format it is a result in the TEEP profile; where its own claims name another
+    /// profile, or none, it counts as Evidence, which is appraised with more care.
+    fn payload_kind(&self, payload: &AttestationPayload<'_>) -> PayloadKind {
+        let profile = &self.config.teep_profile;
+        let Some(format) = &payload.format else {
+            let found = evidence::peek(&payload.bytes).profile;
+            return match found.is_some_and(|found| found.eq_ignore_ascii_case(profile)) {
+                true => PayloadKind::AttestationResult,
+                false => PayloadKind::Evidence,
+            };
+        };
+        let format = MediaType::new(format);
+        let teep = MediaType::new(&format!("application/eat+cwt; eat_profile=\"{profile}\""));
+        if format == teep || self.config.result_formats.contains(&format) {
+            PayloadKind::AttestationResult
+        } else {
+            PayloadKind::Evidence
+        }
+    }
+}
+
+/// The TEEP profile of EAT as the draft prints it, before the RFC has a number.
+const TEEP_PROFILE: &str = "urn:ietf:rfc:rfcXXXX";
+
+#[cfg(test)]
+mod tests;
