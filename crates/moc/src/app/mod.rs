@@ -1,0 +1,220 @@
+//! What the M/OC does, whoever asks and by whatever way: one method for each use.
+//!
+//! Handlers call these methods and nothing else. Every method reads a snapshot, decides in pure
+//! code, and commits one list of changes; when somebody else was faster it starts again.
+
+mod device;
+mod operator;
+mod package;
+mod refusal;
+mod user;
+
+use std::time::Duration;
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use cose::Entropy as _;
+use keys::SystemEntropy;
+
+pub use self::{
+    refusal::{Refusal, by_user},
+    user::Shown,
+};
+
+use crate::{
+    clock::Clock,
+    config::{Config, Limits},
+    deployment::{Failure, Machine, Turn},
+    hub::{Hub, Topic, Waiting},
+    store::{Change, DeploymentRow, NotCommitted, Role, Store, StoreFailed, TokenRow},
+    tam::{TamFailed, TamShell},
+    verification::{Unusable, Verification},
+};
+
+/// The Network M/OC.
+#[derive(Debug)]
+pub struct Moc {
+    store: Store,
+    clock: Clock,
+    hub: Hub,
+    limits: Limits,
+    tam: TamShell,
+    verification: Verification,
+}
+
+/// The M/OC cannot start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotOpened {
+    /// The store.
+    #[error("the store cannot be opened")]
+    Store(#[from] StoreFailed),
+    /// The keys.
+    #[error("the TAM's keys cannot be used")]
+    Tam(#[from] TamFailed),
+    /// The Verifier's policy, anchors, endorsements or reference values.
+    #[error("the Verifier cannot be set up")]
+    Verification(#[from] Unusable),
+}
+
+impl Moc {
+    /// Opens store, keys and Verifier.
+    pub async fn open(config: &Config, clock: Clock) -> Result<Self, NotOpened> {
+        let store = Store::open(&config.data_dir).await?;
+        let keys = config.data_dir.join("keys");
+        let tam = TamShell::open(&keys, &config.limits)?;
+        let verification = Verification::open(&keys, &config.appraisal)?;
+        let hub = Hub::default();
+        Ok(Self { store, clock, hub, limits: config.limits, tam, verification })
+    }
+
+    /// The store.
+    pub const fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The bounds.
+    pub const fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// The clock.
+    pub const fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    pub(crate) const fn hub(&self) -> &Hub {
+        &self.hub
+    }
+
+    /// The TAM's keys and sessions.
+    pub const fn tam(&self) -> &TamShell {
+        &self.tam
+    }
+
+    /// The Verifier.
+    pub const fn verification(&self) -> &Verification {
+        &self.verification
+    }
+
+    /// The row of a bearer token, when it is one of ours.
+    pub async fn bearer(&self, token: &str) -> Result<Option<TokenRow>, Refusal> {
+        Ok(self.store.token(&hash(token)).await?)
+    }
+
+    /// Ends every long poll; for the end of the program.
+    pub fn close(&self) {
+        self.hub.close();
+    }
+
+    /// Fails the deployments whose device had its turn for too long, and forgets what has expired.
+    pub async fn sweep(&self) -> Result<(), Refusal> {
+        let now_ms = self.clock.now_ms();
+        for row in self.store.overdue(now_ms).await? {
+            let expected = row.machine.next_event().map_or_else(String::new, |e| e.to_string());
+            let failure = Failure::overdue(expected, self.limits.device_turn_ms_max);
+            match self.fail(row, failure).await {
+                Ok(()) | Err(Refusal::Conflict(_)) => {}
+                Err(other) => return Err(other),
+            }
+        }
+        Ok(self.store.commit(vec![Change::Expire { now_ms }]).await?)
+    }
+
+    async fn fail(&self, mut row: DeploymentRow, failure: Failure) -> Result<(), Refusal> {
+        let mut changes = self.refuse_pending(&row, &failure).await?;
+        tracing::info!(deployment = %row.deployment, check = %failure.check, "deployment failed");
+        row.machine.fail(failure);
+        changes.push(self.save(&row));
+        self.store.commit(changes).await?;
+        self.changed(&row);
+        Ok(())
+    }
+
+    /// The deployment as it is from here on, with the end of the device's turn.
+    pub(crate) fn save(&self, row: &DeploymentRow) -> Change {
+        let deadline_ms = self.deadline(&row.machine);
+        Change::SaveDeployment(DeploymentRow { deadline_ms, ..row.clone() })
+    }
+
+    fn deadline(&self, machine: &Machine) -> Option<u64> {
+        let turn = matches!(machine.turn(), Turn::Device(_));
+        turn.then(|| self.clock.now_ms().saturating_add(self.limits.device_turn_ms_max))
+    }
+
+    /// Wakes whoever waits for the deployment or for work on its device.
+    pub(crate) fn changed(&self, row: &DeploymentRow) {
+        self.hub.changed(&Topic::Deployment(row.deployment.clone()));
+        self.hub.changed(&Topic::Device(row.device.clone()));
+    }
+
+    /// Waits for a change, at most until `end`; tells whether to look again.
+    async fn woken(&self, waiting: &mut Waiting, end: tokio::time::Instant) -> bool {
+        if self.hub.is_closed() {
+            return false;
+        }
+        tokio::time::timeout_at(end, waiting.change()).await.is_ok()
+    }
+
+    fn poll_end(&self) -> tokio::time::Instant {
+        tokio::time::Instant::now() + Duration::from_millis(self.limits.poll_ms_max)
+    }
+}
+
+/// Repeats `work` while somebody else was faster.
+macro_rules! settle {
+    ($work:expr) => {{
+        let mut left = $crate::app::ATTEMPTS_MAX;
+        loop {
+            left -= 1;
+            match $work {
+                Err($crate::app::Refusal::Conflict(failure))
+                    if left > 0 && failure.check == "version" => {}
+                outcome => break outcome,
+            }
+        }
+    }};
+}
+pub(crate) use settle;
+
+/// Something opaque and random for outside: 32 bytes, base64url.
+pub(crate) fn secret(prefix: &str) -> String {
+    let mut bytes = [0; 32];
+    SystemEntropy.fill(&mut bytes);
+    format!("{prefix}{}", URL_SAFE_NO_PAD.encode(bytes))
+}
+
+/// An identifier: 16 random bytes, hex.
+pub(crate) fn identifier() -> String {
+    let mut bytes = [0; 16];
+    SystemEntropy.fill(&mut bytes);
+    hex::encode(bytes)
+}
+
+/// How tokens and tickets are kept: SHA-256, hex.
+pub(crate) fn hash(secret: &str) -> String {
+    hex::encode(cose::sha256(secret.as_bytes()))
+}
+
+/// A new bearer token, and its row.
+pub(crate) fn new_token(role: Role, tenant: &str, device: &str, now_ms: u64) -> (String, TokenRow) {
+    let token = secret(match role {
+        Role::Operator => "tamarack-operator-",
+        Role::Tenant => "tamarack-tenant-",
+        Role::Device => "tamarack-device-",
+    });
+    let row = TokenRow {
+        hash: hash(&token),
+        role,
+        tenant: tenant.to_owned(),
+        device: device.to_owned(),
+        created_ms: now_ms,
+    };
+    (token, row)
+}
+
+pub(crate) const ATTEMPTS_MAX: u32 = 8;
+
+/// Whether the commit failed because somebody else was faster.
+pub(crate) const fn is_stale(error: &NotCommitted) -> bool {
+    matches!(error, NotCommitted::Stale(_))
+}

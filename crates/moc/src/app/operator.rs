@@ -1,0 +1,162 @@
+//! What the operator does: tenants and devices.
+
+use api::{DeviceAdded, DeviceState, DeviceView, PostDevice, PostTenant, TenantAdded};
+
+use crate::{
+    deployment::exists_on,
+    store::{Change, DeviceRow, Errand, NewDecision, Purpose, Role, TicketRow},
+};
+
+use super::{Moc, Refusal, hash, identifier, new_token, secret};
+
+impl Moc {
+    /// Adds a tenant; its token is told this once.
+    pub async fn add_tenant(&self, asked: &PostTenant) -> Result<TenantAdded, Refusal> {
+        check_name(&asked.name)?;
+        let now_ms = self.clock.now_ms();
+        let tenant = identifier();
+        let (token, row) = new_token(Role::Tenant, &tenant, "", now_ms);
+        let name = asked.name.clone();
+        let decision = NewDecision {
+            tenant: tenant.clone(),
+            at_ms: now_ms,
+            subject: format!("tenant/{tenant}"),
+            decision: "added".into(),
+            reason: format!("by the operator, as {name}"),
+        };
+
+        self.store
+            .commit(vec![
+                Change::AddTenant { tenant: tenant.clone(), name, at_ms: now_ms },
+                Change::AddToken(row),
+                Change::AddDecision(decision),
+            ])
+            .await?;
+
+        tracing::info!(%tenant, name = %asked.name, "tenant added");
+        Ok(TenantAdded { tenant, token })
+    }
+
+    /// Adds a device; its token and the ticket of its enrolment are told this once.
+    pub async fn add_device(&self, asked: &PostDevice) -> Result<DeviceAdded, Refusal> {
+        check_name(&asked.device)?;
+        check_instances(asked)?;
+        let now_ms = self.clock.now_ms();
+        let device = &asked.device;
+        let (token, token_row) = new_token(Role::Device, "", device, now_ms);
+        let ticket = secret("");
+        let ticket_row = TicketRow {
+            ticket: hash(&ticket),
+            errand: enrolment(device),
+            woken_ms: None,
+            created_ms: now_ms,
+            expires_ms: now_ms.saturating_add(self.limits.exchange_ms_max),
+        };
+        let decision = NewDecision {
+            tenant: String::new(),
+            at_ms: now_ms,
+            subject: format!("device/{device}"),
+            decision: "added".into(),
+            reason: format!("by the operator, as {}", asked.hardware),
+        };
+
+        self.store
+            .commit(vec![
+                Change::AddDevice(new_row(asked, now_ms)),
+                Change::AddToken(token_row),
+                Change::AddTicket(ticket_row),
+                Change::AddDecision(decision),
+            ])
+            .await?;
+
+        tracing::info!(%device, hardware = %asked.hardware, "device added");
+        Ok(DeviceAdded { device: device.clone(), token, enrolment_ticket: ticket })
+    }
+
+    /// Every device.
+    pub async fn devices(&self) -> Result<Vec<DeviceView>, Refusal> {
+        Ok(self.store.devices().await?.into_iter().map(view).collect())
+    }
+
+    /// One device.
+    pub async fn device(&self, device: &str) -> Result<DeviceView, Refusal> {
+        let row = self.store.device(device).await?.ok_or(Refusal::NotFound("device"))?;
+        Ok(view(row))
+    }
+}
+
+/// The errand of a device's first appraisal.
+pub(super) fn enrolment(device: &str) -> Errand {
+    Errand {
+        tenant: String::new(),
+        device: device.to_owned(),
+        deployment: String::new(),
+        attestation: String::new(),
+        purpose: Purpose::Enrol,
+        step: String::new(),
+    }
+}
+
+fn new_row(asked: &PostDevice, now_ms: u64) -> DeviceRow {
+    DeviceRow {
+        device: asked.device.clone(),
+        hardware: asked.hardware,
+        instances: asked.instances.clone(),
+        zone: asked.zone.clone().unwrap_or_default(),
+        state: DeviceState::Enrolled,
+        version: 0,
+        agent_key: None,
+        agent_kid: None,
+        report_key: None,
+        receipt_key: None,
+        suite: None,
+        emulated: None,
+        tcb_status: None,
+        verdict: None,
+        epoch: 0,
+        created_ms: now_ms,
+    }
+}
+
+fn view(row: DeviceRow) -> DeviceView {
+    DeviceView {
+        device: row.device,
+        state: row.state,
+        hardware: row.hardware,
+        instances: row.instances,
+        zone: (!row.zone.is_empty()).then_some(row.zone),
+        emulated: row.emulated,
+        tcb_status: row.tcb_status,
+        agent_key: row.agent_kid,
+        verdict: row.verdict,
+    }
+}
+
+fn check_name(name: &str) -> Result<(), Refusal> {
+    let allowed = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let good = (1..=NAME_BYTES_MAX).contains(&name.len())
+        && name.as_bytes().first().is_some_and(allowed)
+        && name.bytes().all(|byte| allowed(&byte) || b"._-".contains(&byte));
+    match good {
+        true => Ok(()),
+        false => Err(Refusal::malformed("name", NAME_RULE, name)),
+    }
+}
+
+fn check_instances(asked: &PostDevice) -> Result<(), Refusal> {
+    let hardware = asked.hardware;
+    if asked.instances.is_empty() {
+        return Err(Refusal::malformed("instances", "at least one instance type", "none"));
+    }
+    match asked.instances.iter().find(|instance| !exists_on(**instance, hardware)) {
+        None => Ok(()),
+        Some(instance) => Err(Refusal::malformed(
+            "instances",
+            "instance types that exist on the hardware",
+            format!("{instance} on {hardware}"),
+        )),
+    }
+}
+
+const NAME_BYTES_MAX: usize = 64;
+const NAME_RULE: &str = "1 to 64 of a-z 0-9 . _ -, first a letter or digit";

@@ -1,0 +1,303 @@
+//! What a Network User does: ask for a place, bring packages, ask for evidence, look.
+
+use api::{
+    AttestationAccepted, Deployment, Need, PostAttestation, PostRequest, Problem, Receipts,
+    RequestPlaced,
+};
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
+
+use crate::{
+    deployment::{Failure, Machine, NoSuchRow, NotNow, Plan},
+    http,
+    hub::Topic,
+    placement::{self, Chosen, Place},
+    store::{
+        Change, DeploymentRow, DeviceRow, NewDecision, RequestRow, ResultRow, ResultState,
+    },
+};
+
+use super::{Moc, Refusal, by_user, identifier, settle};
+
+/// An attestation as its Network User sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Shown {
+    /// The signed CMW.
+    Result(Vec<u8>),
+    /// The device has not answered; where it stands, in words.
+    Pending(String),
+    /// There will be no result.
+    Refused(Problem),
+}
+
+impl Moc {
+    /// Finds a place and opens a deployment there.
+    pub async fn place(
+        &self,
+        tenant: &str,
+        asked: &PostRequest,
+    ) -> Result<RequestPlaced, Refusal> {
+        let chosen = placement::choose(asked, &self.places().await?)
+            .map_err(|none| Refusal::NoPlace(none.candidates))?;
+        let plan = Plan {
+            case: asked.case,
+            instance: asked.instance,
+            hardware: chosen.hardware,
+            with_ua: asked.with_ua,
+        };
+        let machine = Machine::new(plan).map_err(|none| unsupported(&none))?;
+        let placed = RequestPlaced {
+            request: identifier(),
+            deployment: identifier(),
+            device: chosen.device.clone(),
+            hardware: chosen.hardware,
+            emulated: chosen.emulated,
+            reasons: chosen.reasons.clone(),
+        };
+
+        self.store.commit(self.opening(tenant, asked, &placed, &chosen, machine)).await?;
+
+        let (deployment, device) = (&placed.deployment, &placed.device);
+        tracing::info!(%tenant, %deployment, %device, case = asked.case, "deployment opened");
+        Ok(placed)
+    }
+
+    fn opening(
+        &self,
+        tenant: &str,
+        asked: &PostRequest,
+        placed: &RequestPlaced,
+        chosen: &Chosen,
+        machine: Machine,
+    ) -> Vec<Change> {
+        let now_ms = self.clock.now_ms();
+        let request = RequestRow {
+            request: placed.request.clone(),
+            tenant: tenant.to_owned(),
+            body: asked.clone(),
+            device: chosen.device.clone(),
+            reasons: chosen.reasons.clone(),
+            created_ms: now_ms,
+        };
+        let deployment = DeploymentRow {
+            deployment: placed.deployment.clone(),
+            tenant: tenant.to_owned(),
+            request: placed.request.clone(),
+            device: chosen.device.clone(),
+            emulated: chosen.emulated,
+            machine,
+            seq: 0,
+            deadline_ms: None,
+            created_ms: now_ms,
+        };
+        let decision = NewDecision {
+            tenant: tenant.to_owned(),
+            at_ms: now_ms,
+            subject: format!("deployment/{}", placed.deployment),
+            decision: "placed".into(),
+            reason: chosen.reasons.first().cloned().unwrap_or_default(),
+        };
+        vec![
+            Change::AddRequest(request),
+            Change::AddDeployment(deployment),
+            Change::AddDecision(decision),
+        ]
+    }
+
+    async fn places(&self) -> Result<Vec<Place>, Refusal> {
+        let load = self.store.load().await?;
+        let open = |device: &str| {
+            load.iter().find(|(name, _)| name == device).map_or(0, |(_, open)| *open)
+        };
+        let devices = self.store.devices().await?;
+        Ok(devices.into_iter().map(|row| as_place(&row, open(&row.device))).collect())
+    }
+
+    /// A deployment; with `wait`, after something has changed behind that sequence number.
+    pub async fn deployment(
+        &self,
+        tenant: &str,
+        deployment: &str,
+        wait: Option<u64>,
+    ) -> Result<Deployment, Refusal> {
+        let end = self.poll_end();
+        loop {
+            let mut waiting = self.hub.wait(Topic::Deployment(deployment.to_owned()));
+            let row = self.own(tenant, deployment).await?;
+            let unchanged = wait.is_some_and(|seen| row.seq <= seen);
+            if !unchanged || !self.woken(&mut waiting, end).await {
+                return self.view(row).await;
+            }
+        }
+    }
+
+    async fn view(&self, row: DeploymentRow) -> Result<Deployment, Refusal> {
+        let events = self.store.events(&row.deployment).await?;
+        let plan = row.machine.plan();
+        Ok(Deployment {
+            state: row.machine.state(),
+            case: plan.case,
+            instance: plan.instance,
+            with_ua: plan.with_ua,
+            hardware: plan.hardware,
+            emulated: row.emulated,
+            seq: row.seq,
+            needs: row.machine.needs(),
+            events: events.into_iter().map(|event| event.event).collect(),
+            failure: row.machine.failure().map(http::failure),
+            deployment: row.deployment,
+            device: row.device,
+        })
+    }
+
+    /// Asks the device for evidence that is fresh for the Network User's nonce.
+    pub async fn attest(
+        &self,
+        tenant: &str,
+        deployment: &str,
+        asked: &PostAttestation,
+    ) -> Result<AttestationAccepted, Refusal> {
+        let nonce = nonce(&asked.nonce)?;
+        settle!(self.attest_once(tenant, deployment, &nonce).await)
+    }
+
+    async fn attest_once(
+        &self,
+        tenant: &str,
+        deployment: &str,
+        nonce: &[u8; 32],
+    ) -> Result<AttestationAccepted, Refusal> {
+        let mut row = self.own(tenant, deployment).await?;
+        row.machine.bring(Need::Nonce).map_err(|not_now| conflict("nonce", &not_now))?;
+        let attestation = identifier();
+        let result = ResultRow {
+            attestation: attestation.clone(),
+            tenant: tenant.to_owned(),
+            deployment: deployment.to_owned(),
+            device: row.device.clone(),
+            user_nonce: nonce.to_vec(),
+            state: ResultState::Pending,
+            cmw: None,
+            verdict: None,
+            problem: None,
+            created_ms: self.clock.now_ms(),
+            decided_ms: None,
+        };
+        self.store.commit(vec![Change::AddResult(result), self.save(&row)]).await?;
+        self.changed(&row);
+        Ok(AttestationAccepted { attestation })
+    }
+
+    /// An attestation.
+    pub async fn attestation(
+        &self,
+        tenant: &str,
+        deployment: &str,
+        attestation: &str,
+    ) -> Result<Shown, Refusal> {
+        let row = self.own(tenant, deployment).await?;
+        let found = self.store.result(attestation).await?;
+        let result = found
+            .filter(|result| result.deployment == row.deployment)
+            .ok_or(Refusal::NotFound("attestation"))?;
+        Ok(match (result.state, result.cmw, result.problem) {
+            (ResultState::Positive, Some(cmw), _) => Shown::Result(cmw),
+            (ResultState::Pending, ..) => {
+                Shown::Pending(format!("waiting for {}", result.device))
+            }
+            (_, _, Some(problem)) => Shown::Refused(problem),
+            (ResultState::Positive | ResultState::Refused, ..) => {
+                return Err(crate::store::StoreFailed::Corrupt("results.state").into());
+            }
+        })
+    }
+
+    /// The receipts of a deployment.
+    pub async fn receipts(&self, tenant: &str, deployment: &str) -> Result<Receipts, Refusal> {
+        self.own(tenant, deployment).await?;
+        let receipts = self.store.receipts(deployment).await?;
+        Ok(receipts.iter().map(|row| STANDARD.encode(&row.receipt)).collect())
+    }
+
+    /// A deployment of this tenant. That of another one looks like none.
+    pub(super) async fn own(
+        &self,
+        tenant: &str,
+        deployment: &str,
+    ) -> Result<DeploymentRow, Refusal> {
+        let found = self.store.deployment(deployment).await?;
+        found.filter(|row| row.tenant == tenant).ok_or(Refusal::NotFound("deployment"))
+    }
+
+    /// Decides every attestation of a deployment that ends while one is under way.
+    pub(crate) async fn refuse_pending(
+        &self,
+        row: &DeploymentRow,
+        failure: &Failure,
+    ) -> Result<Vec<Change>, Refusal> {
+        let pending = self.store.results(&row.deployment).await?;
+        let refused = pending.into_iter().filter(|result| result.state == ResultState::Pending);
+        Ok(refused
+            .map(|result| {
+                Change::DecideResult(ResultRow {
+                    state: ResultState::Refused,
+                    problem: Some(http::failure(failure)),
+                    decided_ms: Some(self.clock.now_ms()),
+                    ..result
+                })
+            })
+            .collect())
+    }
+}
+
+fn as_place(row: &DeviceRow, open_deployments: u64) -> Place {
+    Place {
+        device: row.device.clone(),
+        state: row.state,
+        hardware: row.hardware,
+        instances: row.instances.clone(),
+        zone: row.zone.clone(),
+        emulated: row.emulated.unwrap_or(true),
+        open_deployments,
+    }
+}
+
+fn nonce(text: &str) -> Result<[u8; 32], Refusal> {
+    let wrong = || {
+        let seen = format!("{} characters", text.len());
+        Refusal::malformed("nonce", "base64url without padding of 32 bytes", seen)
+    };
+    URL_SAFE_NO_PAD.decode(text).map_err(|_| wrong())?.try_into().map_err(|_| wrong())
+}
+
+fn unsupported(none: &NoSuchRow) -> Refusal {
+    Refusal::Unsupported(by_user("case", "a row of the figures that is served", none.to_string(),
+        "ask for case 3, with an instance type that exists on the hardware"))
+}
+
+/// Why something cannot be brought now.
+pub(super) fn conflict(what: &str, not_now: &NotNow) -> Refusal {
+    let (check, expected, remedy) = match not_now {
+        NotNow::NotInPlan => (
+            "plan",
+            "only what belongs to the deployment".to_owned(),
+            "leave it out, or request a deployment that has it",
+        ),
+        NotNow::Before(event) => (
+            "order",
+            format!("{event} first"),
+            "look at the deployment's needs, bring those, and wait for the event",
+        ),
+        NotNow::AlreadyThere => (
+            "once",
+            format!("{what} once"),
+            "go on with the next step, or request a new deployment",
+        ),
+        NotNow::Ended => {
+            ("open", "a deployment that has not ended".to_owned(), "request a new deployment")
+        }
+    };
+    Refusal::conflict(check, &expected, what, remedy)
+}

@@ -1,0 +1,407 @@
+//! The one file that configures the M/OC; `deploy/moc.toml` is its commented sample.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use serde::Deserialize;
+use verifier::anchor::{Listed, Vendor};
+
+/// Everything that can be configured.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Where to listen; a loopback address, because this interface has no TLS of its own.
+    pub listen: SocketAddr,
+    /// How others reach it: prefix of the TAM URI.
+    pub public_url: String,
+    /// Keys, rows and blobs.
+    pub data_dir: PathBuf,
+    /// What the Verifier accepts. Default: the strict policy and no anchors beyond the vendors'.
+    #[serde(default)]
+    pub appraisal: Appraisal,
+    /// Bounds.
+    #[serde(default)]
+    pub limits: Limits,
+    /// What is logged.
+    #[serde(default)]
+    pub log: Log,
+}
+
+/// What the Verifier accepts.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Appraisal {
+    /// The operator's policy: a path, or its fields as a table. Default: the strict policy.
+    pub policy: Option<PolicySource>,
+    /// Roots of software emulators, each as hex of the SHA-256 of its SubjectPublicKeyInfo, or as
+    /// a table with vendor and name. Default: none.
+    pub emulated_anchors: Vec<EmulatedAnchor>,
+    /// Folder with endorsements. Default: none, so evidence that needs any is refused.
+    pub collateral: Option<PathBuf>,
+    /// Signed reference values. Default: none.
+    pub reference_values: Vec<ReferenceFile>,
+}
+
+/// Where the appraisal policy stands.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "toml::Value")]
+pub enum PolicySource {
+    /// In a file of its own.
+    File(PathBuf),
+    /// In this file.
+    Inline(Box<verifier::Policy>),
+}
+
+/// The root of a software emulator.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "toml::Value")]
+pub struct EmulatedAnchor(pub Listed);
+
+/// Signed reference values and who has to have signed them.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReferenceFile {
+    /// A signed CoRIM.
+    pub corim: PathBuf,
+    /// The signer's public key: a file with a COSE_Key.
+    pub signer: PathBuf,
+}
+
+/// Bounds on what others may ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// A TEEP message, bytes. Default: 4 MiB.
+    pub teep_bytes_max: usize,
+    /// A blob, bytes. Default: 1 GiB.
+    pub blob_bytes_max: u64,
+    /// A SUIT_Envelope, bytes. Default: 3 MiB.
+    pub package_bytes_max: usize,
+    /// How long a long poll stays open, milliseconds. Default: 25 000; the most that is allowed.
+    pub poll_ms_max: u64,
+    /// How long a request's body may take, milliseconds. Default: 30 000.
+    pub body_ms_max: u64,
+    /// How long a device may take for one step, milliseconds. Default: 10 minutes.
+    pub device_turn_ms_max: u64,
+    /// How long an unanswered TEEP request is remembered, milliseconds. Default: 4 hours.
+    pub exchange_ms_max: u64,
+    /// Connections at the same time. Default: 1024.
+    pub connections_max: usize,
+    /// TEEP requests per second from one address. Default: 100.
+    pub teep_per_second_max: u32,
+    /// TEEP requests at once from one address. Default: 200.
+    pub teep_burst_max: u32,
+}
+
+/// What is logged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    /// The least important level that is written. Default: info.
+    pub level: Level,
+    /// One JSON object a line. Default: false.
+    pub json: bool,
+}
+
+/// A level of the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// Somebody must act.
+    Error,
+    /// Odd but working.
+    Warn,
+    /// Changes that a user cares about.
+    #[default]
+    Info,
+    /// Branches taken.
+    Debug,
+    /// Follows the code.
+    Trace,
+}
+
+/// The file cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Unusable {
+    /// It cannot be read.
+    #[error("cannot read {path}")]
+    Unreadable {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// It is not what it should be.
+    #[error("{path} is not a valid configuration: {detail}")]
+    Invalid {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong, with line and column.
+        detail: String,
+    },
+    /// The address is not loopback.
+    #[error(
+        "listen = \"{0}\" is not a loopback address, and plain HTTP would carry tokens and packages \
+         in the clear: listen on 127.0.0.1 or [::1] and put a TLS proxy in front"
+    )]
+    NotLoopback(SocketAddr),
+    /// The URL is not one.
+    #[error("public_url = \"{0}\" is not an http or https URL without query and fragment")]
+    PublicUrl(String),
+    /// A bound that makes no sense.
+    #[error("limits.{name} = {value} is out of range {min} to {max}")]
+    Limit {
+        /// Which one.
+        name: &'static str,
+        /// What it says.
+        value: u64,
+        /// The least.
+        min: u64,
+        /// The most.
+        max: u64,
+    },
+}
+
+impl Config {
+    /// Reads and checks a file; relative paths in it start at its folder.
+    pub fn load(path: &Path) -> Result<Self, Unusable> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| Unusable::Unreadable { path: path.to_owned(), source })?;
+        let base = path.parent().unwrap_or(Path::new("."));
+        Self::from_toml(&text, base).map_err(|error| match error {
+            Unusable::Invalid { detail, .. } => {
+                Unusable::Invalid { path: path.to_owned(), detail }
+            }
+            other => other,
+        })
+    }
+
+    /// Reads and checks a text whose relative paths start at `base`.
+    pub fn from_toml(text: &str, base: &Path) -> Result<Self, Unusable> {
+        let mut config: Self = toml::from_str(text).map_err(|error| Unusable::Invalid {
+            path: base.to_owned(),
+            detail: error.to_string(),
+        })?;
+        config.rebase(base);
+        config.check()?;
+        Ok(config)
+    }
+
+    /// The TAM URI of an Agent's settings.
+    pub fn tam_uri(&self) -> String {
+        format!("{}{}", self.public_url, api::path::TAM)
+    }
+
+    fn rebase(&mut self, base: &Path) {
+        self.public_url.truncate(self.public_url.trim_end_matches('/').len());
+        self.data_dir = base.join(&self.data_dir);
+        if let Some(PolicySource::File(path)) = &mut self.appraisal.policy {
+            *path = base.join(&*path);
+        }
+        if let Some(dir) = &mut self.appraisal.collateral {
+            *dir = base.join(&*dir);
+        }
+        for file in &mut self.appraisal.reference_values {
+            file.corim = base.join(&file.corim);
+            file.signer = base.join(&file.signer);
+        }
+    }
+
+    fn check(&self) -> Result<(), Unusable> {
+        if !self.listen.ip().is_loopback() {
+            return Err(Unusable::NotLoopback(self.listen));
+        }
+        let url = &self.public_url;
+        let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
+        if rest.is_none_or(|rest| rest.is_empty() || rest.contains(['?', '#', ' '])) {
+            return Err(Unusable::PublicUrl(url.clone()));
+        }
+        self.limits.check()
+    }
+}
+
+impl Limits {
+    fn check(&self) -> Result<(), Unusable> {
+        let bounds = [
+            ("teep_bytes_max", self.teep_bytes_max as u64, 4096, 64 << 20),
+            ("blob_bytes_max", self.blob_bytes_max, 1, 1 << 40),
+            ("package_bytes_max", self.package_bytes_max as u64, 1, 64 << 20),
+            ("poll_ms_max", self.poll_ms_max, 0, 25_000),
+            ("body_ms_max", self.body_ms_max, 1, 3_600_000),
+            ("device_turn_ms_max", self.device_turn_ms_max, 1, 86_400_000),
+            ("exchange_ms_max", self.exchange_ms_max, 1, 604_800_000),
+            ("connections_max", self.connections_max as u64, 1, 65_536),
+            ("teep_per_second_max", self.teep_per_second_max.into(), 1, 1_000_000),
+            ("teep_burst_max", self.teep_burst_max.into(), 1, 1_000_000),
+        ];
+        for (name, value, min, max) in bounds {
+            if value < min || value > max {
+                return Err(Unusable::Limit { name, value, min, max });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            teep_bytes_max: 4 << 20,
+            blob_bytes_max: 1 << 30,
+            package_bytes_max: 3 << 20,
+            poll_ms_max: 25_000,
+            body_ms_max: 30_000,
+            device_turn_ms_max: 600_000,
+            exchange_ms_max: 14_400_000,
+            connections_max: 1024,
+            teep_per_second_max: 100,
+            teep_burst_max: 200,
+        }
+    }
+}
+
+impl TryFrom<toml::Value> for PolicySource {
+    type Error = String;
+
+    fn try_from(value: toml::Value) -> Result<Self, String> {
+        match value {
+            toml::Value::String(path) => Ok(Self::File(path.into())),
+            table @ toml::Value::Table(_) => {
+                let policy = table.try_into::<verifier::Policy>();
+                policy.map(|policy| Self::Inline(Box::new(policy))).map_err(|e| e.to_string())
+            }
+            _ => Err("policy is a path or a table".to_owned()),
+        }
+    }
+}
+
+impl TryFrom<toml::Value> for EmulatedAnchor {
+    type Error = String;
+
+    fn try_from(value: toml::Value) -> Result<Self, String> {
+        let listed = match value {
+            toml::Value::String(fingerprint) => {
+                let mut table = toml::Table::new();
+                table.insert("vendor".into(), toml::Value::String("intel".into()));
+                table.insert("name".into(), toml::Value::String("software emulator".into()));
+                table.insert("spki_sha256".into(), toml::Value::String(fingerprint));
+                toml::Value::Table(table)
+            }
+            other => other,
+        };
+        listed.try_into::<Listed>().map(Self).map_err(|error| error.to_string())
+    }
+}
+
+impl EmulatedAnchor {
+    /// Whose evidence it may vouch for.
+    pub const fn vendor(&self) -> Vendor {
+        self.0.vendor
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEAST: &str = "listen = '127.0.0.1:8700'\npublic_url = 'http://moc.example/'\n\
+                         data_dir = 'data'\n";
+
+    fn load(extra: &str) -> Result<Config, Unusable> {
+        Config::from_toml(&format!("{LEAST}{extra}"), Path::new("/etc/moc"))
+    }
+
+    #[test]
+    fn the_sample_is_valid_and_spells_out_the_defaults() {
+        let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/moc.toml");
+
+        let config = Config::load(&sample).unwrap();
+
+        assert_eq!(config.limits, Limits::default());
+        assert_eq!(config.log, Log::default());
+        assert!(config.data_dir.ends_with("deploy/moc-data"));
+    }
+
+    #[test]
+    fn relative_paths_start_at_the_file() {
+        let config = load(
+            "[appraisal]\npolicy = 'p.toml'\ncollateral = 'c'\n\
+             [[appraisal.reference_values]]\ncorim = 'a.corim'\nsigner = '/keys/a.pub'\n",
+        )
+        .unwrap();
+
+        assert_eq!(config.data_dir, Path::new("/etc/moc/data"));
+        assert_eq!(config.appraisal.collateral.unwrap(), Path::new("/etc/moc/c"));
+        assert_eq!(config.appraisal.reference_values[0].corim, Path::new("/etc/moc/a.corim"));
+        assert_eq!(config.appraisal.reference_values[0].signer, Path::new("/keys/a.pub"));
+        assert!(matches!(
+            config.appraisal.policy,
+            Some(PolicySource::File(path)) if path == Path::new("/etc/moc/p.toml")
+        ));
+    }
+
+    #[test]
+    fn the_tam_uri_follows_from_the_public_url() {
+        assert_eq!(load("").unwrap().tam_uri(), "http://moc.example/tam");
+    }
+
+    #[test]
+    fn a_policy_may_stand_inline_and_unknown_fields_are_refused_there_too() {
+        let config = load("[appraisal.policy]\nid = 'bench'\nemulated_allowed = true\n").unwrap();
+
+        assert!(matches!(
+            config.appraisal.policy,
+            Some(PolicySource::Inline(policy)) if policy.emulated_allowed
+        ));
+        assert!(load("[appraisal.policy]\nemulated = true\n").is_err());
+    }
+
+    #[test]
+    fn an_emulators_root_is_a_fingerprint_or_a_table() {
+        let key = "11".repeat(32);
+        let config = load(&format!(
+            "[appraisal]\nemulated_anchors = ['{key}', \
+             {{ vendor = 'amd', name = 'bench', spki_sha256 = '{key}' }}]\n"
+        ))
+        .unwrap();
+
+        assert_eq!(config.appraisal.emulated_anchors[0].vendor(), Vendor::Intel);
+        assert_eq!(config.appraisal.emulated_anchors[1].vendor(), Vendor::Amd);
+        assert!(load("[appraisal]\nemulated_anchors = ['11']\n").is_err());
+    }
+
+    #[test]
+    fn plain_http_beyond_loopback_is_refused_with_the_way_out() {
+        let text = LEAST.replace("127.0.0.1", "0.0.0.0");
+
+        let error = Config::from_toml(&text, Path::new(".")).unwrap_err();
+
+        assert!(matches!(error, Unusable::NotLoopback(_)));
+        assert!(error.to_string().contains("TLS proxy"));
+    }
+
+    #[test]
+    fn bounds_and_unknown_fields_are_checked() {
+        assert!(matches!(
+            load("[limits]\npoll_ms_max = 25001\n"),
+            Err(Unusable::Limit { name: "poll_ms_max", value: 25_001, .. })
+        ));
+        assert!(matches!(load("[limits]\npoll = 1\n"), Err(Unusable::Invalid { .. })));
+        assert!(matches!(load("tls = true\n"), Err(Unusable::Invalid { .. })));
+    }
+
+    #[test]
+    fn the_public_url_has_to_be_one() {
+        for url in ["", "moc.example", "ftp://moc.example", "http://", "http://moc.example/?a=b"] {
+            let text = LEAST.replace("http://moc.example/", url);
+            assert!(
+                matches!(Config::from_toml(&text, Path::new(".")), Err(Unusable::PublicUrl(_))),
+                "{url}"
+            );
+        }
+    }
+}

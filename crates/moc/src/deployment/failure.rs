@@ -1,0 +1,44 @@
+//! Why a deployment ended.
+
+use api::{EventName, Owner};
+use serde::{Deserialize, Serialize};
+
+/// A check that said no, explained.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// The check.
+    pub check: String,
+    /// What it asks for.
+    pub expected: String,
+    /// What it saw.
+    pub seen: String,
+    /// Who can change it.
+    pub owner: Owner,
+    /// What that party does next.
+    pub remedy: String,
+}
+
+impl Failure {
+    /// A step came out of its turn.
+    pub fn order(expected: String, seen: EventName) -> Self {
+        Self {
+            check: "order".into(),
+            expected,
+            seen: seen.to_string(),
+            owner: Owner::Device,
+            remedy: "look at the Broker's record of this deployment, then request a new one".into(),
+        }
+    }
+
+    /// The device did not finish its turn in time.
+    pub fn overdue(expected: impl Into<String>, after_ms: u64) -> Self {
+        Self {
+            check: "time".into(),
+            expected: format!("{} within {} s", expected.into(), after_ms / 1000),
+            seen: "no answer".into(),
+            owner: Owner::Device,
+            remedy: "see that the device's Broker runs and reaches the M/OC, and look at its log"
+                .into(),
+        }
+    }
+}

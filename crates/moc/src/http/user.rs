@@ -1,0 +1,153 @@
+//! Paths for the Network User, a tenant of the M/OC.
+
+use std::{sync::Arc, time::Duration};
+
+use api::{
+    AttestationAccepted, AttestationPending, BlobStored, Deployment, PackageStored,
+    PostAttestation, PostRequest, Receipts, RequestPlaced,
+};
+use axum::{
+    Json as Answer, Router,
+    body::Body,
+    extract::{Path, Query, State},
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::{get, post, put},
+};
+use serde::Deserialize;
+
+use crate::{
+    app::{Moc, Refusal, Shown},
+    store::{BlobDigest, UploadRefused},
+};
+
+use super::{
+    extract::{Json, Parted, Tenant, expect_type, whole},
+    problem::Refused,
+};
+
+pub(super) fn routes() -> Router<Arc<Moc>> {
+    Router::new()
+        .route(api::path::REQUESTS, post(place))
+        .route(api::path::BLOB, put(put_blob))
+        .route(api::path::DEPLOYMENT, get(deployment))
+        .route(api::path::PACKAGE, put(put_package))
+        .route(api::path::ATTESTATIONS, post(attest))
+        .route(api::path::ATTESTATION, get(attestation))
+        .route(api::path::RECEIPTS, get(receipts))
+}
+
+async fn place(
+    tenant: Tenant,
+    State(moc): State<Arc<Moc>>,
+    Json(request): Json<PostRequest>,
+) -> Result<(StatusCode, Answer<RequestPlaced>), Refused> {
+    let placed = moc.place(tenant.id(), &request).await?;
+    Ok((StatusCode::CREATED, Answer(placed)))
+}
+
+async fn put_blob(
+    _tenant: Tenant,
+    State(moc): State<Arc<Moc>>,
+    Path(name): Path<String>,
+    body: Body,
+) -> Result<(StatusCode, Answer<BlobStored>), Refused> {
+    let (new, stored) = receive_blob(&moc, &name, body).await?;
+    let status = if new { StatusCode::CREATED } else { StatusCode::OK };
+    Ok((status, Answer(stored)))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wait {
+    wait: Option<u64>,
+}
+
+async fn deployment(
+    tenant: Tenant,
+    State(moc): State<Arc<Moc>>,
+    Path(deployment): Path<String>,
+    Query(Wait { wait }): Query<Wait>,
+) -> Result<Answer<Deployment>, Refused> {
+    Ok(Answer(moc.deployment(tenant.id(), &deployment, wait).await?))
+}
+
+async fn put_package(
+    tenant: Tenant,
+    State(moc): State<Arc<Moc>>,
+    Path((deployment, package)): Path<(String, String)>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<(StatusCode, Answer<PackageStored>), Refused> {
+    expect_type(&headers, api::media::SUIT_ENVELOPE)?;
+    let package = package.parse().map_err(|_| Refusal::NotFound("package"))?;
+    let limits = moc.limits();
+    let wait = Duration::from_millis(limits.body_ms_max);
+    let envelope = whole(body, limits.package_bytes_max, wait).await?;
+    let (new, stored) = moc.put_package(tenant.id(), &deployment, package, &envelope).await?;
+    let status = if new { StatusCode::CREATED } else { StatusCode::OK };
+    Ok((status, Answer(stored)))
+}
+
+async fn attest(
+    tenant: Tenant,
+    State(moc): State<Arc<Moc>>,
+    Path(deployment): Path<String>,
+    Json(asked): Json<PostAttestation>,
+) -> Result<(StatusCode, Answer<AttestationAccepted>), Refused> {
+    let accepted = moc.attest(tenant.id(), &deployment, &asked).await?;
+    Ok((StatusCode::ACCEPTED, Answer(accepted)))
+}
+
+async fn attestation(
+    tenant: Tenant,
+    State(moc): State<Arc<Moc>>,
+    Path((deployment, attestation)): Path<(String, String)>,
+) -> Result<Response, Refused> {
+    Ok(match moc.attestation(tenant.id(), &deployment, &attestation).await? {
+        Shown::Result(cmw) => ([(header::CONTENT_TYPE, api::media::CMW)], cmw).into_response(),
+        Shown::Pending(progress) => {
+            let pending = AttestationPending { attestation, progress };
+            (StatusCode::ACCEPTED, Answer(pending)).into_response()
+        }
+        Shown::Refused(problem) => super::explain(&problem),
+    })
+}
+
+async fn receipts(
+    tenant: Tenant,
+    State(moc): State<Arc<Moc>>,
+    Path(deployment): Path<String>,
+) -> Result<Answer<Receipts>, Refused> {
+    Ok(Answer(moc.receipts(tenant.id(), &deployment).await?))
+}
+
+/// Takes a blob in as it comes; nothing of it is held in memory.
+async fn receive_blob(moc: &Moc, name: &str, body: Body) -> Result<(bool, BlobStored), Refusal> {
+    let digest: BlobDigest = name
+        .parse()
+        .map_err(|_| Refusal::malformed("digest", "64 lower-case hexadecimal digits", name))?;
+    let blobs = moc.store().blobs();
+    if let Some(bytes) = blobs.len(digest).await? {
+        return Ok((false, BlobStored { sha256: digest.to_string(), bytes }));
+    }
+    let limits = moc.limits();
+    let wait = Duration::from_millis(limits.body_ms_max);
+    let mut upload = blobs.upload(digest).await?;
+    let mut parts = Parted(body);
+    while let Some(part) =
+        tokio::time::timeout(wait, parts.next()).await.map_err(|_| Refusal::TooSlow)??
+    {
+        if upload.bytes() + part.len() as u64 > limits.blob_bytes_max {
+            return Err(Refusal::TooLarge { max: limits.blob_bytes_max });
+        }
+        upload.write(&part).await?;
+    }
+    match upload.finish().await {
+        Ok(bytes) => Ok((true, BlobStored { sha256: digest.to_string(), bytes })),
+        Err(UploadRefused::Failed(failed)) => Err(Refusal::Failed(failed)),
+        Err(UploadRefused::Digest { seen }) => {
+            Err(Refusal::malformed("digest", &digest.to_string(), seen.to_string()))
+        }
+    }
+}

@@ -1,0 +1,2 @@
+//! The Network M/OC.
+fn main() {}

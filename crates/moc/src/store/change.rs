@@ -1,0 +1,124 @@
+//! Every way in which the rows may change.
+
+use sqlx::AnyConnection;
+
+use super::{
+    DeploymentRow, DeviceRow, EventRow, ExchangeRow, NewDecision, NotCommitted, PackageRow,
+    ReceiptRow, RequestRow, ResultRow, TicketRow, TokenRow, decisions, deployments, devices,
+    exchanges, results, tenants,
+};
+
+/// One change. A version that no longer matches, or a name that is taken, refuses the whole list.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// A new tenant.
+    AddTenant {
+        /// Identifier.
+        tenant: String,
+        /// Name, unique.
+        name: String,
+        /// When.
+        at_ms: u64,
+    },
+    /// A new bearer token.
+    AddToken(TokenRow),
+    /// A new device.
+    AddDevice(DeviceRow),
+    /// A device as it is from here on; `version` is the one that was read.
+    SaveDevice(DeviceRow),
+    /// A request that found a place.
+    AddRequest(RequestRow),
+    /// A new deployment.
+    AddDeployment(DeploymentRow),
+    /// A deployment as it is from here on; `seq` is the one that was read.
+    SaveDeployment(DeploymentRow),
+    /// A package of a deployment.
+    AddPackage(PackageRow),
+    /// A new ticket.
+    AddTicket(TicketRow),
+    /// A ticket was shown; the second time refuses the whole list.
+    ShowTicket {
+        /// SHA-256 of the ticket, hex.
+        ticket: String,
+    },
+    /// A TEEP request that waits from here on.
+    AddExchange(ExchangeRow),
+    /// The answer to a TEEP request; the second one refuses the whole list.
+    SpendExchange {
+        /// Under which it waited.
+        correlation: Vec<u8>,
+    },
+    /// Forgets every ticket, exchange and used value that has expired.
+    Expire {
+        /// The time.
+        now_ms: u64,
+    },
+    /// Consumes a self-describing challenge; the second time refuses the whole list.
+    Use {
+        /// The value.
+        value: Vec<u8>,
+        /// Until when it could be shown again.
+        until_ms: u64,
+    },
+    /// A Network User asks for an Attestation Result.
+    AddResult(ResultRow),
+    /// An Attestation Result as it was decided; only one that is pending can be decided.
+    DecideResult(ResultRow),
+    /// A step of a deployment.
+    AddEvent(EventRow),
+    /// A receipt; one that is there already changes nothing.
+    AddReceipt(ReceiptRow),
+    /// A decision about trust.
+    AddDecision(NewDecision),
+}
+
+impl Change {
+    pub(super) async fn apply(&self, on: &mut AnyConnection) -> Result<(), NotCommitted> {
+        match self {
+            Self::AddTenant { tenant, name, at_ms } => tenants::add(on, tenant, name, *at_ms).await,
+            Self::AddToken(token) => tenants::add_token(on, token).await,
+            Self::AddDevice(device) => devices::add(on, device).await,
+            Self::SaveDevice(device) => devices::save(on, device).await,
+            Self::AddRequest(request) => deployments::add_request(on, request).await,
+            Self::AddDeployment(deployment) => deployments::add(on, deployment).await,
+            Self::SaveDeployment(deployment) => deployments::save(on, deployment).await,
+            Self::AddPackage(package) => deployments::add_package(on, package).await,
+            Self::AddTicket(ticket) => exchanges::add_ticket(on, ticket).await,
+            Self::ShowTicket { ticket } => exchanges::show_ticket(on, ticket).await,
+            Self::AddExchange(exchange) => exchanges::add(on, exchange).await,
+            Self::SpendExchange { correlation } => exchanges::spend(on, correlation).await,
+            Self::Expire { now_ms } => exchanges::expire(on, *now_ms).await,
+            Self::Use { value, until_ms } => exchanges::consume(on, value, *until_ms).await,
+            Self::AddResult(result) => results::add(on, result).await,
+            Self::DecideResult(result) => results::decide(on, result).await,
+            Self::AddEvent(event) => deployments::add_event(on, event).await,
+            Self::AddReceipt(receipt) => deployments::add_receipt(on, receipt).await,
+            Self::AddDecision(decision) => decisions::add(on, decision).await,
+        }
+    }
+}
+
+/// Turns a unique violation into "exists".
+pub(super) fn inserted(
+    outcome: Result<sqlx::any::AnyQueryResult, sqlx::Error>,
+    what: &'static str,
+) -> Result<(), NotCommitted> {
+    match outcome {
+        Ok(_) => Ok(()),
+        Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
+            Err(NotCommitted::Exists(what))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// An update by version has to meet exactly one row.
+pub(super) fn updated(
+    outcome: sqlx::any::AnyQueryResult,
+    what: &'static str,
+) -> Result<(), NotCommitted> {
+    match outcome.rows_affected() {
+        1 => Ok(()),
+        _ => Err(NotCommitted::Stale(what)),
+    }
+}

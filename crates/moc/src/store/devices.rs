@@ -1,0 +1,169 @@
+//! Table `devices`.
+
+use api::{DeviceState, Hardware, InstanceType, Verdict};
+use sqlx::{AnyConnection, any::AnyRow};
+
+use super::{
+    NotCommitted, Store, StoreFailed,
+    change::{inserted, updated},
+    int, json, maybe_bytes, maybe_json, maybe_text, maybe_uint, text, to_json, uint,
+};
+
+/// A device and what is known of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceRow {
+    /// Its name.
+    pub device: String,
+    /// Its hardware family, by the operator's word and the enrolment's evidence.
+    pub hardware: Hardware,
+    /// The instance types that it can start.
+    pub instances: Vec<InstanceType>,
+    /// Where it stands, or empty.
+    pub zone: String,
+    /// Where it stands with the M/OC.
+    pub state: DeviceState,
+    /// Grows with every change.
+    pub version: u64,
+    /// COSE_Key that signs the Agent's TEEP messages.
+    pub agent_key: Option<Vec<u8>>,
+    /// Its thumbprint, hex.
+    pub agent_kid: Option<String>,
+    /// COSE_Key that signs the Agent's SUIT reports.
+    pub report_key: Option<Vec<u8>>,
+    /// COSE_Key that signs receipts.
+    pub receipt_key: Option<Vec<u8>>,
+    /// COSE algorithm of the suite that the Agent chose, by its absolute value.
+    pub suite: Option<u64>,
+    /// Whether the last evidence rests on an emulator's trust anchor.
+    pub emulated: Option<bool>,
+    /// TCB status of the last evidence.
+    pub tcb_status: Option<String>,
+    /// The last verdict.
+    pub verdict: Option<Verdict>,
+    /// Restarts of the TEE, as far as they are known.
+    pub epoch: u64,
+    /// Since when it is known.
+    pub created_ms: u64,
+}
+
+impl Store {
+    /// One device.
+    pub async fn device(&self, device: &str) -> Result<Option<DeviceRow>, StoreFailed> {
+        sqlx::query("SELECT * FROM devices WHERE device = $1")
+            .bind(device)
+            .fetch_optional(&self.reads)
+            .await?
+            .as_ref()
+            .map(read)
+            .transpose()
+    }
+
+    /// The device whose Agent signs with this key: thumbprint, hex.
+    pub async fn device_by_agent(&self, kid: &str) -> Result<Option<DeviceRow>, StoreFailed> {
+        sqlx::query("SELECT * FROM devices WHERE agent_kid = $1")
+            .bind(kid)
+            .fetch_optional(&self.reads)
+            .await?
+            .as_ref()
+            .map(read)
+            .transpose()
+    }
+
+    /// Every device, by name.
+    pub async fn devices(&self) -> Result<Vec<DeviceRow>, StoreFailed> {
+        sqlx::query("SELECT * FROM devices ORDER BY device")
+            .fetch_all(&self.reads)
+            .await?
+            .iter()
+            .map(read)
+            .collect()
+    }
+}
+
+pub(super) async fn add(on: &mut AnyConnection, device: &DeviceRow) -> Result<(), NotCommitted> {
+    let outcome = sqlx::query(
+        "INSERT INTO devices (device, tenant, hardware, instances, zone, state, version, \
+         created_ms) VALUES ($1, '', $2, $3, $4, $5, $6, $7)",
+    )
+    .bind(&device.device)
+    .bind(device.hardware.as_str())
+    .bind(to_json(&device.instances, "devices.instances")?)
+    .bind(&device.zone)
+    .bind(state_text(device.state))
+    .bind(int(device.version))
+    .bind(int(device.created_ms))
+    .execute(on)
+    .await;
+    inserted(outcome, "device")
+}
+
+pub(super) async fn save(on: &mut AnyConnection, device: &DeviceRow) -> Result<(), NotCommitted> {
+    let verdict =
+        device.verdict.as_ref().map(|verdict| to_json(verdict, "devices.verdict")).transpose()?;
+    let outcome = sqlx::query(
+        "UPDATE devices SET state = $1, agent_key = $2, agent_kid = $3, report_key = $4, \
+         receipt_key = $5, suite = $6, emulated = $7, tcb_status = $8, verdict = $9, \
+         epoch = $10, version = version + 1 WHERE device = $11 AND version = $12",
+    )
+    .bind(state_text(device.state))
+    .bind(device.agent_key.clone())
+    .bind(device.agent_kid.clone())
+    .bind(device.report_key.clone())
+    .bind(device.receipt_key.clone())
+    .bind(device.suite.map(int))
+    .bind(device.emulated.map(i64::from))
+    .bind(device.tcb_status.clone())
+    .bind(verdict)
+    .bind(int(device.epoch))
+    .bind(&device.device)
+    .bind(int(device.version))
+    .execute(on)
+    .await;
+    match outcome {
+        Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
+            Err(NotCommitted::Exists("agent key"))
+        }
+        Err(error) => Err(error.into()),
+        Ok(outcome) => updated(outcome, "device"),
+    }
+}
+
+fn read(row: &AnyRow) -> Result<DeviceRow, StoreFailed> {
+    Ok(DeviceRow {
+        device: text(row, "device")?,
+        hardware: text(row, "hardware")?
+            .parse()
+            .map_err(|_| StoreFailed::Corrupt("devices.hardware"))?,
+        instances: json(row, "instances")?,
+        zone: text(row, "zone")?,
+        state: state(&text(row, "state")?)?,
+        version: uint(row, "version")?,
+        agent_key: maybe_bytes(row, "agent_key")?,
+        agent_kid: maybe_text(row, "agent_kid")?,
+        report_key: maybe_bytes(row, "report_key")?,
+        receipt_key: maybe_bytes(row, "receipt_key")?,
+        suite: maybe_uint(row, "suite")?,
+        emulated: maybe_uint(row, "emulated")?.map(|value| value != 0),
+        tcb_status: maybe_text(row, "tcb_status")?,
+        verdict: maybe_json(row, "verdict")?,
+        epoch: uint(row, "epoch")?,
+        created_ms: uint(row, "created_ms")?,
+    })
+}
+
+const fn state_text(state: DeviceState) -> &'static str {
+    match state {
+        DeviceState::Enrolled => "enrolled",
+        DeviceState::Attested => "attested",
+        DeviceState::Quarantined => "quarantined",
+    }
+}
+
+fn state(text: &str) -> Result<DeviceState, StoreFailed> {
+    match text {
+        "enrolled" => Ok(DeviceState::Enrolled),
+        "attested" => Ok(DeviceState::Attested),
+        "quarantined" => Ok(DeviceState::Quarantined),
+        _ => Err(StoreFailed::Corrupt("devices.state")),
+    }
+}

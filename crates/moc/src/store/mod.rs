@@ -1,0 +1,273 @@
+//! Durable state: rows in SQL, bytes in content-addressed files.
+//!
+//! There is one writer. A write is data, a list of [`Change`]s that are applied together or not at
+//! all; the writer takes every list that waits and commits them in one transaction, each behind
+//! its own savepoint. Reads are snapshots on their own connections. Whoever gets `Ok` from
+//! [`Store::commit`] may tell the world: the rows are on the disk.
+//!
+//! SQL stays in this module, in the subset that SQLite and PostgreSQL share. It deliberately knows
+//! no protocol: what is allowed to follow what is decided elsewhere, and arrives here as a version
+//! that has to match.
+
+mod blobs;
+mod change;
+mod decisions;
+mod deployments;
+mod devices;
+mod exchanges;
+mod results;
+mod schema;
+mod tenants;
+mod writer;
+
+use std::{
+    fs::{File, OpenOptions, TryLockError},
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use sqlx::{
+    AnyConnection, AnyPool, Connection as _, Executor as _,
+    any::{AnyPoolOptions, AnyRow},
+};
+use tokio::sync::mpsc;
+
+pub use self::{
+    blobs::{BlobDigest, BlobUpload, Blobs, NotADigest, UploadRefused},
+    change::Change,
+    decisions::{ChainBroken, Decision, NewDecision},
+    deployments::{DeploymentRow, EventRow, PackageRow, ReceiptRow, RequestRow},
+    devices::DeviceRow,
+    exchanges::{Errand, ExchangeRow, Purpose, TicketRow},
+    results::{ResultRow, ResultState},
+    tenants::{Role, TokenRow},
+};
+
+/// Handle to the store; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Store {
+    reads: AnyPool,
+    writer: mpsc::Sender<writer::Job>,
+    blobs: Blobs,
+    _lock: Arc<File>,
+}
+
+/// The store could not do its work: the disk, the database, or rows that nobody here wrote.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreFailed {
+    /// A file operation.
+    #[error("file {path}")]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The database.
+    #[error("database")]
+    Sql(#[from] sqlx::Error),
+    /// The transaction that several writes shared was not committed.
+    #[error("shared transaction: {0}")]
+    Batch(String),
+    /// Another process has the store open.
+    #[error("{0} is in use by another process")]
+    InUse(PathBuf),
+    /// The schema is newer than this program.
+    #[error("schema version {found} is newer than {known}")]
+    Newer {
+        /// Version in the database.
+        found: i64,
+        /// Newest version known here.
+        known: i64,
+    },
+    /// A migration was changed after it had run.
+    #[error("migration {0} differs from the one that ran")]
+    Edited(i64),
+    /// A column does not hold what this program writes there.
+    #[error("column {0} does not hold what belongs there")]
+    Corrupt(&'static str),
+    /// The writer has ended.
+    #[error("the writer has ended")]
+    Stopped,
+}
+
+/// Why a list of changes had no effect.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotCommitted {
+    /// A row with this name is there already.
+    #[error("{0} exists")]
+    Exists(&'static str),
+    /// The row has moved on since it was read.
+    #[error("{0} has changed")]
+    Stale(&'static str),
+    /// The token, challenge or ticket was consumed by an earlier decision.
+    #[error("already used")]
+    Used,
+    /// The store could not do its work.
+    #[error(transparent)]
+    Failed(#[from] StoreFailed),
+}
+
+impl From<sqlx::Error> for NotCommitted {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Failed(StoreFailed::Sql(error))
+    }
+}
+
+impl Store {
+    /// Opens the store in `dir`, creates it when it is not there, and migrates it forward.
+    pub async fn open(dir: &Path) -> Result<Self, StoreFailed> {
+        create_dir(dir)?;
+        let lock = lock(&dir.join("moc.lock"))?;
+        sqlx::any::install_default_drivers();
+        let url = sqlite_url(&dir.join("moc.db"));
+
+        let mut connection = connect_writer(&url).await?;
+        schema::migrate(&mut connection).await?;
+
+        let reads = AnyPoolOptions::new()
+            .max_connections(READERS_MAX)
+            .acquire_timeout(READ_WAIT)
+            .after_connect(|connection, _| {
+                Box::pin(async move {
+                    connection.execute(READER_SETTINGS).await?;
+                    Ok(())
+                })
+            })
+            .connect(&url)
+            .await?;
+        let blobs = Blobs::open(&dir.join("blobs"))?;
+
+        Ok(Self { reads, writer: writer::start(connection), blobs, _lock: Arc::new(lock) })
+    }
+
+    /// Applies `changes` together or not at all; `Ok` means durable.
+    pub async fn commit(&self, changes: Vec<Change>) -> Result<(), NotCommitted> {
+        let (job, answer) = writer::Job::new(changes);
+        self.writer.send(job).await.map_err(|_| StoreFailed::Stopped)?;
+        answer.await.map_err(|_| StoreFailed::Stopped)?
+    }
+
+    /// Large byte strings.
+    pub const fn blobs(&self) -> &Blobs {
+        &self.blobs
+    }
+
+    /// Whether a read succeeds.
+    pub async fn ready(&self) -> Result<(), StoreFailed> {
+        sqlx::query("SELECT 1").execute(&self.reads).await?;
+        Ok(())
+    }
+}
+
+async fn connect_writer(url: &str) -> Result<AnyConnection, StoreFailed> {
+    let mut connection = AnyConnection::connect(url).await?;
+    connection.execute(WRITER_SETTINGS).await?;
+    Ok(connection)
+}
+
+fn create_dir(dir: &Path) -> Result<(), StoreFailed> {
+    std::fs::create_dir_all(dir)
+        .map_err(|source| StoreFailed::File { path: dir.to_owned(), source })
+}
+
+fn lock(path: &Path) -> Result<File, StoreFailed> {
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(path)
+        .map_err(|source| StoreFailed::File { path: path.to_owned(), source })?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreFailed::InUse(path.to_owned())),
+        Err(TryLockError::Error(source)) => {
+            Err(StoreFailed::File { path: path.to_owned(), source })
+        }
+    }
+}
+
+fn sqlite_url(path: &Path) -> String {
+    let mut url = String::from("sqlite://");
+    for byte in path.as_os_str().as_encoded_bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'_' | b'-' => {
+                url.push(char::from(*byte));
+            }
+            other => url.push_str(&format!("%{other:02X}")),
+        }
+    }
+    url.push_str("?mode=rwc");
+    url
+}
+
+/// An unsigned number as the database keeps it.
+fn int(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+fn text(row: &AnyRow, column: &'static str) -> Result<String, StoreFailed> {
+    use sqlx::Row as _;
+    Ok(row.try_get(column)?)
+}
+
+fn maybe_text(row: &AnyRow, column: &'static str) -> Result<Option<String>, StoreFailed> {
+    use sqlx::Row as _;
+    Ok(row.try_get(column)?)
+}
+
+fn uint(row: &AnyRow, column: &'static str) -> Result<u64, StoreFailed> {
+    use sqlx::Row as _;
+    let value: i64 = row.try_get(column)?;
+    u64::try_from(value).map_err(|_| StoreFailed::Corrupt(column))
+}
+
+fn maybe_uint(row: &AnyRow, column: &'static str) -> Result<Option<u64>, StoreFailed> {
+    use sqlx::Row as _;
+    let value: Option<i64> = row.try_get(column)?;
+    value.map(|value| u64::try_from(value).map_err(|_| StoreFailed::Corrupt(column))).transpose()
+}
+
+fn bytes(row: &AnyRow, column: &'static str) -> Result<Vec<u8>, StoreFailed> {
+    use sqlx::Row as _;
+    Ok(row.try_get(column)?)
+}
+
+fn maybe_bytes(row: &AnyRow, column: &'static str) -> Result<Option<Vec<u8>>, StoreFailed> {
+    use sqlx::Row as _;
+    Ok(row.try_get(column)?)
+}
+
+fn json<T: serde::de::DeserializeOwned>(
+    row: &AnyRow,
+    column: &'static str,
+) -> Result<T, StoreFailed> {
+    serde_json::from_str(&text(row, column)?).map_err(|_| StoreFailed::Corrupt(column))
+}
+
+fn maybe_json<T: serde::de::DeserializeOwned>(
+    row: &AnyRow,
+    column: &'static str,
+) -> Result<Option<T>, StoreFailed> {
+    maybe_text(row, column)?
+        .map(|text| serde_json::from_str(&text).map_err(|_| StoreFailed::Corrupt(column)))
+        .transpose()
+}
+
+fn to_json<T: serde::Serialize>(value: &T, column: &'static str) -> Result<String, StoreFailed> {
+    serde_json::to_string(value).map_err(|_| StoreFailed::Corrupt(column))
+}
+
+const READERS_MAX: u32 = 8;
+const READ_WAIT: Duration = Duration::from_secs(10);
+const WRITER_SETTINGS: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
+     PRAGMA busy_timeout = 5000; PRAGMA foreign_keys = ON";
+const READER_SETTINGS: &str = "PRAGMA busy_timeout = 5000; PRAGMA query_only = ON";
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,65 @@
+//! Migrations: they only go forward, each runs once, and one that ran must never be edited.
+
+use sqlx::{AnyConnection, AssertSqlSafe, Connection as _, Executor as _, Row as _};
+
+use super::StoreFailed;
+
+/// Brings the schema to the newest version.
+pub(super) async fn migrate(connection: &mut AnyConnection) -> Result<(), StoreFailed> {
+    connection
+        .execute(
+            "CREATE TABLE IF NOT EXISTS schema_versions \
+             (version BIGINT PRIMARY KEY, sha256 TEXT NOT NULL)",
+        )
+        .await?;
+    let rows = connection
+        .fetch_all("SELECT version, sha256 FROM schema_versions ORDER BY version")
+        .await?;
+    for row in &rows {
+        let version: i64 = row.try_get("version")?;
+        let ran: String = row.try_get("sha256")?;
+        let (_, sql) = MIGRATIONS
+            .iter()
+            .find(|(known, _)| *known == version)
+            .ok_or(StoreFailed::Newer { found: version, known: newest() })?;
+        if digest(sql) != ran {
+            return Err(StoreFailed::Edited(version));
+        }
+    }
+    for (version, sql) in &MIGRATIONS[rows.len()..] {
+        run(connection, *version, sql).await?;
+    }
+    Ok(())
+}
+
+async fn run(
+    connection: &mut AnyConnection,
+    version: i64,
+    sql: &'static str,
+) -> Result<(), StoreFailed> {
+    let types = match connection.backend_name() {
+        "PostgreSQL" => sql.replace("BLOB", "BYTEA"),
+        _ => sql.to_owned(),
+    };
+    let mut transaction = connection.begin().await?;
+    for statement in types.split(";\n").filter(|statement| !statement.trim().is_empty()) {
+        transaction.execute(AssertSqlSafe(statement.to_owned())).await?;
+    }
+    sqlx::query("INSERT INTO schema_versions (version, sha256) VALUES ($1, $2)")
+        .bind(version)
+        .bind(digest(sql))
+        .execute(&mut *transaction)
+        .await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
+fn digest(sql: &str) -> String {
+    hex::encode(cose::sha256(sql.as_bytes()))
+}
+
+fn newest() -> i64 {
+    MIGRATIONS.last().map_or(0, |(version, _)| *version)
+}
+
+const MIGRATIONS: [(i64, &str); 1] = [(1, include_str!("migrations/0001_first.sql"))];

@@ -1,0 +1,487 @@
+use std::path::Path;
+
+use api::{
+    Actor, DeviceState, Event, EventName, Hardware, InstanceType, PackageName, PostRequest,
+    Problem, Verdict,
+};
+
+use super::*;
+use crate::deployment::{Machine, Plan};
+
+async fn open(dir: &Path) -> Store {
+    Store::open(dir).await.unwrap()
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_is_there_after_a_crash() {
+    let dir = tempfile::tempdir().unwrap();
+    let crashed = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+
+    for number in 0..20 {
+        store.commit(vec![tenant(&number.to_string())]).await.unwrap();
+    }
+    let digest = store.blobs().put(b"a payload").await.unwrap();
+    copy(dir.path(), crashed.path());
+
+    let reopened = open(crashed.path()).await;
+    for number in 0..20 {
+        let again = reopened.commit(vec![tenant(&number.to_string())]).await;
+        assert!(matches!(again, Err(NotCommitted::Exists("tenant"))));
+    }
+    assert_eq!(reopened.blobs().get(digest).await.unwrap().unwrap(), b"a payload");
+}
+
+#[tokio::test]
+async fn a_commit_waits_for_the_disk() {
+    use sqlx::Row as _;
+    let dir = tempfile::tempdir().unwrap();
+    sqlx::any::install_default_drivers();
+
+    let mut writer = connect_writer(&sqlite_url(&dir.path().join("moc.db"))).await.unwrap();
+
+    let journal = writer.fetch_one("PRAGMA journal_mode").await.unwrap();
+    assert_eq!(journal.get::<String, _>(0), "wal");
+    let synchronous = writer.fetch_one("PRAGMA synchronous").await.unwrap();
+    assert_eq!(synchronous.get::<i64, _>(0), FULL);
+}
+
+#[tokio::test]
+async fn a_list_of_changes_is_applied_as_a_whole_or_not_at_all() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    store.commit(vec![tenant("a")]).await.unwrap();
+
+    let refused = store.commit(vec![token("b", Role::Tenant), tenant("a")]).await;
+
+    assert!(matches!(refused, Err(NotCommitted::Exists("tenant"))));
+    assert_eq!(store.token("b").await.unwrap(), None);
+    store.commit(vec![token("b", Role::Tenant)]).await.unwrap();
+    assert_eq!(store.token("b").await.unwrap().unwrap().role, Role::Tenant);
+}
+
+#[tokio::test]
+async fn writes_that_wait_share_a_transaction_and_keep_their_own_outcomes() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+
+    let writes: Vec<_> = (0..200)
+        .map(|number| {
+            let store = store.clone();
+            let name = (number % 100).to_string();
+            tokio::spawn(async move { store.commit(vec![tenant(&name)]).await.is_ok() })
+        })
+        .collect();
+    let mut accepted = 0;
+    for write in writes {
+        accepted += usize::from(write.await.unwrap());
+    }
+
+    assert_eq!(accepted, 100);
+}
+
+#[tokio::test]
+async fn a_value_is_used_once_until_its_time_is_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let spend = || vec![Change::Use { value: vec![7; 64], until_ms: 100 }];
+
+    store.commit(spend()).await.unwrap();
+
+    assert!(matches!(store.commit(spend()).await, Err(NotCommitted::Used)));
+    store.commit(vec![Change::Expire { now_ms: 99 }]).await.unwrap();
+    assert!(matches!(store.commit(spend()).await, Err(NotCommitted::Used)));
+    store.commit(vec![Change::Expire { now_ms: 100 }]).await.unwrap();
+    store.commit(spend()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_device_that_moved_on_since_it_was_read_is_not_overwritten() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    store.commit(vec![Change::AddDevice(device("edge"))]).await.unwrap();
+    let read = store.device("edge").await.unwrap().unwrap();
+    assert_eq!(read, device("edge"));
+    let attested = DeviceRow {
+        state: DeviceState::Attested,
+        agent_key: Some(vec![1, 2]),
+        agent_kid: Some("kid".into()),
+        suite: Some(9),
+        emulated: Some(true),
+        tcb_status: Some("UpToDate".into()),
+        verdict: Some(Verdict { accepted: true, at_ms: 4, checks: Vec::new() }),
+        ..read.clone()
+    };
+
+    store.commit(vec![Change::SaveDevice(attested.clone())]).await.unwrap();
+
+    let again = store.commit(vec![Change::SaveDevice(read)]).await;
+    assert!(matches!(again, Err(NotCommitted::Stale("device"))));
+    let found = store.device_by_agent("kid").await.unwrap().unwrap();
+    assert_eq!(found, DeviceRow { version: 1, ..attested });
+}
+
+#[tokio::test]
+async fn two_devices_never_share_an_agents_key() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let with_key = |name: &str| DeviceRow { agent_kid: Some("kid".into()), ..device(name) };
+    for name in ["one", "two"] {
+        store.commit(vec![Change::AddDevice(device(name))]).await.unwrap();
+    }
+
+    store.commit(vec![Change::SaveDevice(with_key("one"))]).await.unwrap();
+
+    let second = store.commit(vec![Change::SaveDevice(with_key("two"))]).await;
+    assert!(matches!(second, Err(NotCommitted::Exists("agent key"))));
+}
+
+#[tokio::test]
+async fn a_deployment_comes_back_with_all_that_belongs_to_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let (request, deployment, package, event) = (request(), deployment(), package(), event());
+    let receipt =
+        ReceiptRow { deployment: "d".into(), tenant: "t".into(), receipt: vec![9, 9], at_ms: 8 };
+
+    store
+        .commit(vec![
+            Change::AddRequest(request),
+            Change::AddDeployment(deployment.clone()),
+            Change::AddPackage(package.clone()),
+            Change::AddEvent(event.clone()),
+            Change::AddReceipt(receipt.clone()),
+            Change::AddReceipt(receipt.clone()),
+        ])
+        .await
+        .unwrap();
+
+    assert_eq!(store.deployment("d").await.unwrap().unwrap(), deployment);
+    assert_eq!(store.package("d", PackageName::Ta).await.unwrap().unwrap(), package);
+    assert_eq!(store.package("d", PackageName::Ua).await.unwrap(), None);
+    assert_eq!(store.packages("d").await.unwrap(), [package.clone()]);
+    let newest = store.newest_package("edge", &package.manifest_component).await.unwrap();
+    assert_eq!(newest, Some(package));
+    assert_eq!(store.events("d").await.unwrap(), [event]);
+    assert_eq!(store.receipts("d").await.unwrap(), [receipt]);
+    assert_eq!(store.load().await.unwrap(), [("edge".to_owned(), 1)]);
+    assert_eq!(store.open_deployments("edge").await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_deployment_is_overdue_when_its_deadline_has_come() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let row = DeploymentRow { deadline_ms: Some(50), ..deployment() };
+    store.commit(vec![Change::AddDeployment(row)]).await.unwrap();
+
+    assert_eq!(store.overdue(49).await.unwrap().len(), 0);
+    assert_eq!(store.overdue(50).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_ticket_is_shown_once_and_forgotten_in_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let row = TicketRow {
+        ticket: "hash".into(),
+        errand: errand("edge"),
+        woken_ms: Some(1),
+        created_ms: 1,
+        expires_ms: 10,
+    };
+    store.commit(vec![Change::AddTicket(row.clone())]).await.unwrap();
+    assert_eq!(store.ticket("hash", 9).await.unwrap(), Some(row));
+    assert_eq!(store.ticket("hash", 10).await.unwrap(), None);
+    let show = || vec![Change::ShowTicket { ticket: "hash".into() }];
+
+    store.commit(show()).await.unwrap();
+
+    assert!(matches!(store.commit(show()).await, Err(NotCommitted::Used)));
+    assert_eq!(store.ticket("hash", 9).await.unwrap(), None);
+    assert_eq!(store.tickets("edge", 9).await.unwrap().len(), 1);
+    store.commit(vec![Change::Expire { now_ms: 10 }]).await.unwrap();
+    assert_eq!(store.tickets("edge", 9).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn an_exchange_is_answered_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let row = exchange(1, 5);
+    store.commit(vec![Change::AddExchange(row.clone())]).await.unwrap();
+    assert_eq!(store.exchange(&[1], 9).await.unwrap(), Some(row));
+    let spend = || vec![Change::SpendExchange { correlation: vec![1] }];
+
+    store.commit(spend()).await.unwrap();
+
+    assert!(matches!(store.commit(spend()).await, Err(NotCommitted::Used)));
+    assert_eq!(store.exchange(&[1], 9).await.unwrap(), None);
+}
+
+//= teep 14.31 (S): outstanding requests per device are bounded, the oldest is dropped
+#[tokio::test]
+async fn the_oldest_exchange_of_a_device_makes_room() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+
+    for number in 1..=5 {
+        store.commit(vec![Change::AddExchange(exchange(number, number.into()))]).await.unwrap();
+    }
+
+    assert_eq!(store.exchange(&[1], 0).await.unwrap(), None);
+    assert!(store.exchange(&[2], 0).await.unwrap().is_some());
+    assert_eq!(store.waiting().await.unwrap(), 4);
+}
+
+#[tokio::test]
+async fn a_result_is_decided_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let pending = ResultRow {
+        attestation: "a".into(),
+        tenant: "t".into(),
+        deployment: "d".into(),
+        device: "edge".into(),
+        user_nonce: vec![1; 32],
+        state: ResultState::Pending,
+        cmw: None,
+        verdict: None,
+        problem: None,
+        created_ms: 1,
+        decided_ms: None,
+    };
+    let refused = ResultRow {
+        state: ResultState::Refused,
+        problem: Some(Problem { status: 403, ..Problem::default() }),
+        decided_ms: Some(2),
+        ..pending.clone()
+    };
+    store.commit(vec![Change::AddResult(pending.clone())]).await.unwrap();
+    assert_eq!(store.results("d").await.unwrap(), [pending]);
+
+    store.commit(vec![Change::DecideResult(refused.clone())]).await.unwrap();
+
+    let again = store.commit(vec![Change::DecideResult(refused.clone())]).await;
+    assert!(matches!(again, Err(NotCommitted::Stale("attestation"))));
+    assert_eq!(store.result("a").await.unwrap(), Some(refused));
+}
+
+#[tokio::test]
+async fn decisions_are_chained_and_a_change_in_the_middle_shows() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    for number in 0..3_u64 {
+        let decision = NewDecision {
+            tenant: "t".into(),
+            at_ms: number,
+            subject: "device/edge".into(),
+            decision: "attested".into(),
+            reason: number.to_string(),
+        };
+        store.commit(vec![Change::AddDecision(decision)]).await.unwrap();
+    }
+
+    let mut decisions = store.decisions().await.unwrap();
+
+    assert_eq!(Decision::check_chain(&decisions), Ok(()));
+    decisions[1].decision.reason = "another".into();
+    assert_eq!(Decision::check_chain(&decisions), Err(ChainBroken { seq: 2 }));
+    decisions.remove(1);
+    assert_eq!(Decision::check_chain(&decisions), Err(ChainBroken { seq: 2 }));
+}
+
+#[tokio::test]
+async fn a_blob_has_the_digest_that_names_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let named = BlobDigest::of(b"one");
+
+    let mut upload = store.blobs().upload(named).await.unwrap();
+    upload.write(b"other").await.unwrap();
+    let refused = upload.finish().await;
+
+    let other = BlobDigest::of(b"other");
+    assert!(matches!(refused, Err(UploadRefused::Digest { seen }) if seen == other));
+    assert_eq!(store.blobs().len(named).await.unwrap(), None);
+    assert_eq!(std::fs::read_dir(dir.path().join("blobs/unfinished")).unwrap().count(), 0);
+}
+
+#[test]
+fn a_blob_is_named_in_lower_case() {
+    let name = BlobDigest::of(b"one").to_string();
+
+    assert_eq!(name.parse(), Ok(BlobDigest::of(b"one")));
+    for wrong in [name.to_uppercase(), name[1..].to_owned(), format!("{name}0"), "../x".into()] {
+        assert_eq!(wrong.parse::<BlobDigest>(), Err(NotADigest), "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn a_store_is_open_in_one_process_at_a_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = open(dir.path()).await;
+
+    let second = Store::open(dir.path()).await;
+
+    assert!(matches!(second, Err(StoreFailed::InUse(_))));
+    drop(first);
+    assert!(Store::open(dir.path()).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_store_of_a_newer_program_is_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(open(dir.path()).await);
+    let mut connection =
+        AnyConnection::connect(&sqlite_url(&dir.path().join("moc.db"))).await.unwrap();
+    connection
+        .execute("INSERT INTO schema_versions (version, sha256) VALUES (99, 'x')")
+        .await
+        .unwrap();
+
+    let refused = Store::open(dir.path()).await;
+
+    assert!(matches!(refused, Err(StoreFailed::Newer { found: 99, known: 1 })));
+}
+
+const FULL: i64 = 2;
+
+fn tenant(name: &str) -> Change {
+    Change::AddTenant { tenant: name.into(), name: name.into(), at_ms: 1 }
+}
+
+fn token(hash: &str, role: Role) -> Change {
+    Change::AddToken(TokenRow {
+        hash: hash.into(),
+        role,
+        tenant: "t".into(),
+        device: String::new(),
+        created_ms: 1,
+    })
+}
+
+fn device(name: &str) -> DeviceRow {
+    DeviceRow {
+        device: name.into(),
+        hardware: Hardware::Sgx,
+        instances: vec![InstanceType::Process],
+        zone: "north".into(),
+        state: DeviceState::Enrolled,
+        version: 0,
+        agent_key: None,
+        agent_kid: None,
+        report_key: None,
+        receipt_key: None,
+        suite: None,
+        emulated: None,
+        tcb_status: None,
+        verdict: None,
+        epoch: 0,
+        created_ms: 3,
+    }
+}
+
+fn request() -> RequestRow {
+    let body = PostRequest {
+        case: 3,
+        instance: InstanceType::Process,
+        hardware: vec![Hardware::Sgx],
+        with_ua: true,
+        device: None,
+        zone: None,
+        emulated: true,
+    };
+    RequestRow {
+        request: "r".into(),
+        tenant: "t".into(),
+        body,
+        device: "edge".into(),
+        reasons: vec!["edge: chosen".into()],
+        created_ms: 4,
+    }
+}
+
+fn deployment() -> DeploymentRow {
+    let plan =
+        Plan { case: 3, instance: InstanceType::Process, hardware: Hardware::Sgx, with_ua: true };
+    DeploymentRow {
+        deployment: "d".into(),
+        tenant: "t".into(),
+        request: "r".into(),
+        device: "edge".into(),
+        emulated: true,
+        machine: Machine::new(plan).unwrap(),
+        seq: 0,
+        deadline_ms: None,
+        created_ms: 4,
+    }
+}
+
+fn package() -> PackageRow {
+    PackageRow {
+        deployment: "d".into(),
+        package: PackageName::Ta,
+        tenant: "t".into(),
+        device: "edge".into(),
+        sha256: "00".into(),
+        owner: "11".into(),
+        owner_key: vec![1],
+        manifest_component: vec!["11".into(), "22".into()],
+        components: vec![vec!["11".into(), "33".into()]],
+        manifest_digest: "44".into(),
+        sequence_number: 5,
+        created_ms: 6,
+    }
+}
+
+fn event() -> EventRow {
+    EventRow {
+        deployment: "d".into(),
+        tenant: "t".into(),
+        event: Event {
+            seq: 1,
+            event: EventName::UaToRee,
+            actor: Actor::Broker,
+            at_ms: 7,
+            digest: "55".into(),
+            cause: Some("66".into()),
+        },
+        statement: vec![1, 2, 3],
+    }
+}
+
+fn errand(device: &str) -> Errand {
+    Errand {
+        tenant: "t".into(),
+        device: device.into(),
+        deployment: "d".into(),
+        attestation: String::new(),
+        purpose: Purpose::Deploy,
+        step: "UA->REE".into(),
+    }
+}
+
+fn exchange(correlation: u8, created_ms: u64) -> ExchangeRow {
+    ExchangeRow {
+        correlation: vec![correlation],
+        errand: errand("edge"),
+        session: vec![4, 5],
+        created_ms,
+        expires_ms: 1_000,
+    }
+}
+
+/// What a crash leaves: the files as they are, whoever still has them open.
+fn copy(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            std::fs::create_dir_all(&target).unwrap();
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
