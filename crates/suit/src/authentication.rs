@@ -1,0 +1,266 @@
+//! SUIT_Authentication (suit-manifest section 8.3).
+
+use cose::{Accept, Key, Sign1, Tagging, Thumbprint};
+
+use crate::cbor::{Reader, Writer};
+use crate::digest::Digest;
+use crate::error::{Error, Malformed, Unsupported, Untrusted};
+
+/// Whom a device believes about manifests.
+///
+/// Implemented by [`Anchors`] and by closures from a [`Hint`] to a key.
+pub trait TrustAnchors {
+    /// The keys that may have made the signature, best first. None is a refusal.
+    fn keys(&self, hint: &Hint<'_>) -> Vec<Key>;
+
+    /// The shared secrets that may have made the MAC.
+    fn secrets(&self, hint: &Hint<'_>) -> Vec<Secret> {
+        let _ = hint;
+        Vec::new()
+    }
+}
+
+impl<F: Fn(&Hint<'_>) -> Option<Key>> TrustAnchors for F {
+    fn keys(&self, hint: &Hint<'_>) -> Vec<Key> {
+        self(hint).into_iter().collect()
+    }
+}
+
+/// What an authentication block says about its signer, without proof.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hint<'a> {
+    /// The header `kid`.
+    pub kid: Option<&'a [u8]>,
+    /// The key in the header `kccs`.
+    pub key: Option<&'a Key>,
+}
+
+/// A symmetric key for MACs.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Vec<u8>);
+
+impl Secret {
+    /// Takes the bytes of the key.
+    pub fn new(bytes: &[u8]) -> Self {
+        Self(bytes.to_vec())
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// Trust anchors in memory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Anchors {
+    keys: Vec<Key>,
+    secrets: Vec<Secret>,
+    self_certified: bool,
+}
+
+impl Anchors {
+    /// Believes nobody.
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// Believes a key.
+    pub fn with_key(mut self, key: Key) -> Self {
+        self.keys.push(key);
+        self
+    }
+
+    /// Believes whoever knows a shared secret.
+    pub fn with_secret(mut self, secret: Secret) -> Self {
+        self.secrets.push(secret);
+        self
+    }
+
+    /// Believes every key that travels with its signature, about its own components only.
+    ///
+    /// Safe only together with [`crate::authority::OwnerPrefix`], which gives a key nothing but
+    /// the components that begin with the key's own thumbprint.
+    pub fn with_self_certified(mut self) -> Self {
+        self.self_certified = true;
+        self
+    }
+}
+
+impl TrustAnchors for Anchors {
+    fn keys(&self, hint: &Hint<'_>) -> Vec<Key> {
+        let embedded = hint.key.filter(|_| self.self_certified).into_iter();
+        let named = |key: &Key| match hint.kid {
+            Some(kid) if kid.len() == 32 => kid == key.thumbprint().0,
+            _ => true,
+        };
+        embedded.chain(self.keys.iter().filter(|key| named(key))).cloned().collect()
+    }
+
+    fn secrets(&self, _: &Hint<'_>) -> Vec<Secret> {
+        self.secrets.clone()
+    }
+}
+
+/// Who answers for a manifest.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Signer {
+    /// The holder of the private key with this thumbprint.
+    Key(Thumbprint),
+    /// Whoever knows the shared secret with this SHA-256 digest.
+    Secret([u8; 32]),
+}
+
+/// The opened wrapper.
+///
+/// ```cddl
+/// SUIT_Authentication = [ bstr .cbor SUIT_Digest, * bstr .cbor SUIT_Authentication_Block ]
+/// SUIT_Authentication_Block /= COSE_Mac_Tagged / COSE_Sign_Tagged
+///                            / COSE_Mac0_Tagged / COSE_Sign1_Tagged
+/// ```
+#[derive(Clone, Debug)]
+pub(crate) struct Wrapper<'b> {
+    digest: Digest,
+    /// The encoded SUIT_Digest: what the blocks sign.
+    signed: &'b [u8],
+    blocks: Vec<&'b [u8]>,
+}
+
+impl<'b> Wrapper<'b> {
+    pub(crate) fn decode(bytes: &'b [u8]) -> Result<Self, Error> {
+        let mut reader = Reader::open(bytes)?;
+        let length = reader.array()?;
+        if length == 0 {
+            return Err(Malformed::Absent("SUIT_Digest").into());
+        }
+        let signed = reader.bytes()?;
+        let digest = Digest::decode(signed)?;
+        let blocks = (1..length).map(|_| reader.bytes()).collect::<Result<_, _>>()?;
+        Ok(Self { digest, signed, blocks })
+    }
+
+    pub(crate) fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    //= suit 13.3 (M): Wrapper without any authentication block refused. M 8.3
+    //= suit 13.6 (M): Several blocks: all over the same digest; one trusted and valid suffices;
+    //= invalid trusted-looking extra block is not ignored silently (log). M 8.3
+    /// The first signer who is trusted, and the blocks that are not good.
+    pub(crate) fn verify(
+        &self,
+        anchors: &dyn TrustAnchors,
+        accept: &Accept,
+    ) -> Result<(Signer, Vec<(usize, Error)>), Error> {
+        let mut signer = None;
+        let mut rejected = Vec::new();
+        for (place, block) in self.blocks.iter().enumerate() {
+            match self.verify_block(place, block, anchors, accept) {
+                Ok(found) => signer = signer.or(Some(found)),
+                Err(error) => rejected.push((place, error)),
+            }
+        }
+        match signer {
+            Some(signer) => Ok((signer, rejected)),
+            None => Err(worst(rejected)),
+        }
+    }
+
+    //= suit 13.8 (M): Sign1, Sign, Mac0, Mac parsed; unsupported kind gives reason 2 and not a
+    //= crash. M 8.3, R 4.2
+    fn verify_block(
+        &self,
+        place: usize,
+        block: &'b [u8],
+        anchors: &dyn TrustAnchors,
+        accept: &Accept,
+    ) -> Result<Signer, Error> {
+        let tag = Reader::trusted(block).tag().map_err(|_| Malformed::Authentication(place))?;
+        match tag {
+            TAG_SIGN1 => self.verify_sign1(place, block, anchors, accept),
+            tag => Err(Unsupported::AuthenticationKind(tag).into()),
+        }
+    }
+
+    //= suit 13.7 (M): Block with attached payload refused. M 8.3
+    //= suit 13.9 (M): Unknown alg gives reason 3; unknown key or bad signature reason 4. R 4.2
+    fn verify_sign1(
+        &self,
+        place: usize,
+        block: &'b [u8],
+        anchors: &dyn TrustAnchors,
+        accept: &Accept,
+    ) -> Result<Signer, Error> {
+        let sign1 =
+            Sign1::decode(block, Tagging::Tagged).map_err(|_| Malformed::Authentication(place))?;
+        if sign1.payload.is_some() {
+            return Err(Malformed::Authentication(place).into());
+        }
+        let hint = Hint {
+            kid: sign1.unprotected.kid.as_deref().or(sign1.protected.kid.as_deref()),
+            key: sign1.unprotected.kccs.as_ref().or(sign1.protected.kccs.as_ref()),
+        };
+        first_valid(anchors.keys(&hint), |key| {
+            sign1.verify_detached(key, accept, &[], self.signed).map(drop)
+        })
+    }
+}
+
+/// What a refusal of the COSE layer means here.
+pub(crate) fn convert(error: &cose::Untrusted) -> Error {
+    match error {
+        cose::Untrusted::Algorithm { algorithm } => Unsupported::Algorithm(algorithm.id()).into(),
+        cose::Untrusted::KeyMismatch | cose::Untrusted::NoRecipient => Untrusted::UnknownKey.into(),
+        cose::Untrusted::AlgorithmNotProtected
+        | cose::Untrusted::CriticalHeader(_)
+        | cose::Untrusted::CriticalText(_)
+        | cose::Untrusted::PayloadAttached
+        | cose::Untrusted::PayloadDetached
+        | cose::Untrusted::NoSignature(_) => Malformed::CoseHeader.into(),
+        _ => Untrusted::Signature.into(),
+    }
+}
+
+/// Tries the candidates in turn.
+fn first_valid(
+    keys: Vec<Key>,
+    verify: impl Fn(&Key) -> Result<(), cose::Untrusted>,
+) -> Result<Signer, Error> {
+    let mut last = Error::from(Untrusted::UnknownKey);
+    for key in keys {
+        match verify(&key) {
+            Ok(()) => return Ok(Signer::Key(key.thumbprint())),
+            Err(error) => last = convert(&error),
+        }
+    }
+    Err(last)
+}
+
+/// The error that says most when no block is good.
+fn worst(rejected: Vec<(usize, Error)>) -> Error {
+    let weight = |error: &Error| match error {
+        Error::Untrusted(Untrusted::Signature) => 3,
+        Error::Unsupported(_) => 2,
+        Error::Malformed(_) => 1,
+        Error::Untrusted(_) => 0,
+    };
+    let errors = rejected.into_iter().map(|(_, error)| error);
+    errors.max_by_key(weight).unwrap_or(Untrusted::Unsigned.into())
+}
+
+/// Writes a wrapper.
+pub(crate) fn write_wrapper(w: &mut Writer, digest: &Digest, blocks: &[Vec<u8>]) {
+    w.wrapped(|w| {
+        w.array(1 + blocks.len()).wrapped(|w| digest.write(w));
+        for block in blocks {
+            w.bytes(block);
+        }
+    });
+}
+
+const TAG_SIGN1: u64 = 18;
