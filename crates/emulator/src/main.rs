@@ -39,7 +39,7 @@ enum Command {
     ///
     /// Prints JSON: `anchor` is the SHA-256 of the root's SubjectPublicKeyInfo, which a Verifier
     /// pins; `collateral` is the directory with certificates, revocation and TCB lists. Lists live
-    /// 30 days; this command and every running device renew them in time.
+    /// 30 days; this command, and a device when it makes a quote, renew them in time.
     Vendor(VendorArguments),
     /// Measure a program and its settings as the hardware would, and print the values as JSON.
     Measure(ProgramArguments),
