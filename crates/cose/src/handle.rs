@@ -63,6 +63,11 @@ impl Secret {
     pub(crate) fn expose_mut(&mut self) -> &mut [u8] {
         &mut self.0
     }
+
+    /// The buffer itself, to be shortened; growing it would leave a copy behind.
+    pub(crate) fn expose_vec(&mut self) -> &mut Vec<u8> {
+        &mut self.0
+    }
 }
 
 impl PartialEq for Secret {

@@ -275,10 +275,7 @@ impl From<&str> for ContentType {
 /// CCS = { 8 => { 1 => COSE_Key, * any => any }, * any => any }
 /// ```
 fn read_kccs(d: &mut Decoder<'_>) -> Result<Key, Malformed> {
-    find(d, CNF, |d| find(d, COSE_KEY, Key::read)).map_err(|error| match error {
-        Malformed::Cbor(_) => KCCS_EXPECTED,
-        other => other,
-    })
+    find(d, CNF, |d| find(d, COSE_KEY, Key::read))
 }
 
 /// Reads a map for the value of one integer key.
@@ -288,7 +285,7 @@ fn find<'b, T>(
     mut read: impl FnMut(&mut Decoder<'b>) -> Result<T, Malformed>,
 ) -> Result<T, Malformed> {
     let mut found = None;
-    let length = d.map()?;
+    let length = d.map().map_err(|_| KCCS_EXPECTED)?;
     let mut seen = 0;
     while cbor::more(d, length, seen)? {
         seen += 1;

@@ -10,9 +10,11 @@
 mod algorithm;
 pub mod cbor;
 mod crypto;
+pub mod encrypt;
 mod handle;
 mod header;
 mod key;
+pub mod mac;
 mod sign;
 mod sign1;
 mod spki;

@@ -138,10 +138,7 @@ pub fn sign(
     }
     Ok(cbor::encode(|e| {
         e.tag(cbor::Tag::new(tag::SIGN))?.array(4)?.bytes(&[])?.map(0)?;
-        match payload.attached() {
-            Some(bytes) => e.bytes(bytes)?,
-            None => e.null()?,
-        };
+        structure::write_bytes_or_nil(e, payload.attached())?;
         e.array(signatures.len() as u64)?;
         for (protected, unprotected, signature) in &signatures {
             e.array(3)?.bytes(protected)?;

@@ -124,10 +124,7 @@ pub fn sign1_untagged(
     Ok(cbor::encode(|e| {
         e.array(4)?.bytes(&protected)?;
         e.writer_mut().extend_from_slice(&unprotected);
-        match payload.attached() {
-            Some(bytes) => e.bytes(bytes)?,
-            None => e.null()?,
-        };
+        structure::write_bytes_or_nil(e, payload.attached())?;
         e.bytes(&signature)?.ok()
     }))
 }

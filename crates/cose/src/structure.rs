@@ -1,6 +1,6 @@
 //! What all COSE objects share: the tag, the two header buckets, the payload (RFC 9052 section 2).
 
-use crate::cbor::{self, Decoder, Limits, Malformed, Type};
+use crate::cbor::{self, Decoder, Encoder, Limits, Malformed, Type, Written};
 use crate::header::Header;
 use crate::verified::Untrusted;
 
@@ -70,6 +70,12 @@ impl<'b> Buckets<'b> {
         Ok(Self { protected, unprotected, protected_bytes })
     }
 
+    /// A parameter without a field of its own, from either bucket, still encoded.
+    pub(crate) fn other(&self, label: i64) -> Option<&[u8]> {
+        let found = self.protected.other.get(&label).or(self.unprotected.other.get(&label));
+        found.map(Vec::as_slice)
+    }
+
     /// Refuses critical parameters that are not understood (RFC 9052 section 3.1).
     pub(crate) fn check_critical(&self) -> Result<(), Untrusted> {
         self.protected.check_critical()
@@ -108,6 +114,14 @@ pub(crate) fn bytes_or_nil<'b>(d: &mut Decoder<'b>) -> Result<Option<&'b [u8]>, 
         return Ok(None);
     }
     Ok(Some(d.bytes()?))
+}
+
+/// Writes `bstr / nil`.
+pub(crate) fn write_bytes_or_nil(e: &mut Encoder<Vec<u8>>, bytes: Option<&[u8]>) -> Written {
+    match bytes {
+        Some(bytes) => e.bytes(bytes)?.ok(),
+        None => e.null()?.ok(),
+    }
 }
 
 /// The pieces of a Sig_structure, MAC_structure or Enc_structure: an array of a context string and

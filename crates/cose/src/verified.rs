@@ -57,12 +57,18 @@ pub enum Untrusted {
     /// The ciphertext, the wrapped key or the MAC was not made with this key over these bytes.
     #[error("authentication failed")]
     Authentication,
+    /// The content key is of another length than the content algorithm needs.
+    #[error("the content key does not fit the content algorithm")]
+    ContentKey,
     /// `crit` names a header parameter that is not understood here.
     #[error("critical header parameter {0} is not understood")]
     CriticalHeader(i64),
     /// `crit` names a header parameter by text.
     #[error("critical header parameter `{0}` is not understood")]
     CriticalText(String),
+    /// The initialization vector is missing or of the wrong length.
+    #[error("the initialization vector is missing or of the wrong length")]
+    Iv,
     /// The key does not fit the algorithm.
     #[error("the key does not fit the algorithm")]
     KeyMismatch,
@@ -72,6 +78,9 @@ pub enum Untrusted {
     /// There is no signature with this number.
     #[error("there is no signature number {0}")]
     NoSignature(usize),
+    /// The algorithm does not authenticate the ciphertext, and nothing else does.
+    #[error("the ciphertext is not authenticated")]
+    NotAuthenticated,
     /// The payload is attached where it must be detached.
     #[error("the payload is attached")]
     PayloadAttached,

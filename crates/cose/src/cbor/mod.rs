@@ -105,11 +105,7 @@ pub fn tuple<'b, T>(
     if declared.is_some() {
         return decode(decoder);
     }
-    let value = decode(decoder).map_err(|error| match error {
-        // The array may have ended before its elements did.
-        Malformed::Cbor(_) | Malformed::Truncated => Malformed::Expected(expected),
-        other => other,
-    })?;
+    let value = decode(decoder)?;
     if decoder.datatype()? != Type::Break {
         return Err(Malformed::Expected(expected));
     }

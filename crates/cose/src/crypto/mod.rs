@@ -1,9 +1,16 @@
 //! The cryptographic provider: plain functions over aws-lc-rs, and nothing of it outside.
 
-use aws_lc_rs::{constant_time, digest, hmac, signature};
+mod cipher;
+mod key_wrap;
+
+use aws_lc_rs::{constant_time, digest, hkdf, hmac, signature};
 
 use crate::algorithm::Algorithm;
+use crate::handle::Secret;
 use crate::key::{Curve, Key};
+
+pub(crate) use cipher::{Aead, aes_ctr};
+pub(crate) use key_wrap::{unwrap, wrap};
 
 /// SHA-256 of the bytes.
 pub fn sha256(bytes: &[u8]) -> [u8; 32] {
@@ -74,6 +81,24 @@ pub(crate) fn hmac_sha256_parts(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
     let mut out = [0; 32];
     out.copy_from_slice(context.sign().as_ref());
     out
+}
+
+/// HKDF with SHA-256 (RFC 5869), for keys of at most 32 bytes.
+pub(crate) fn hkdf_sha256(salt: &[u8], secret: &Secret, info: &[u8], length: usize) -> Secret {
+    let prk = hkdf::Salt::new(hkdf::HKDF_SHA256, salt).extract(secret.expose());
+    let mut okm = Secret::new(vec![0; length]);
+    prk.expand(&[info], KeyLength(length))
+        .and_then(|key| key.fill(okm.expose_mut()))
+        .expect("32 bytes are within the limit of HKDF");
+    okm
+}
+
+struct KeyLength(usize);
+
+impl hkdf::KeyType for KeyLength {
+    fn len(&self) -> usize {
+        self.0
+    }
 }
 
 /// Compares in time that depends on the lengths alone.
