@@ -87,6 +87,16 @@ impl<'b> Envelope<'b> {
         Ok(Verified::new(self, manifest, digest, signer, rejected))
     }
 
+    /// The content of the authentication-wrapper, for showing: SUIT_Authentication as received.
+    pub fn authentication(&self) -> &'b [u8] {
+        self.authentication
+    }
+
+    /// The manifest without any authentication, for showing and never for deciding.
+    pub fn unverified_manifest(&self) -> Result<Manifest<'b>, Error> {
+        Manifest::decode(self.manifest, self.members.clone())
+    }
+
     /// The envelope as received.
     pub fn bytes(&self) -> &'b [u8] {
         self.bytes

@@ -10,7 +10,7 @@ const EDGES: [(&str, &[&str]); 16] = [
     ("channel", &["cose"]),
     ("cli", &["api", "channel", "cose", "keys", "rats", "sdk", "suit", "teep", "verifier"]),
     ("cose", &[]),
-    ("device", &["cose"]),
+    ("device", &[]),
     ("emulator", &["cose", "device", "keys", "rats"]),
     ("keys", &["cose"]),
     ("moc", &["api", "cose", "keys", "rats", "suit", "teep", "verifier"]),

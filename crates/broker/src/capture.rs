@@ -1,0 +1,47 @@
+//! Keeps every TEEP message that passes, for a look with `tamarack inspect`.
+
+use std::{
+    fs,
+    path::PathBuf,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use tracing::warn;
+
+/// Which way a message went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// From the TAM to the Agent.
+    FromTam,
+    /// From the Agent to the TAM.
+    ToTam,
+}
+
+/// A directory of numbered messages, or nothing.
+#[derive(Debug, Default)]
+pub struct Capture {
+    directory: Option<PathBuf>,
+    count: AtomicU64,
+}
+
+impl Capture {
+    /// Keeps messages in `directory`, or none without one.
+    #[must_use]
+    pub fn new(directory: Option<PathBuf>) -> Self {
+        Self { directory, count: AtomicU64::new(0) }
+    }
+
+    /// Keeps one message. A full disk costs the capture, never the session.
+    pub fn keep(&self, direction: Direction, message: &[u8]) {
+        let Some(directory) = &self.directory else { return };
+        let number = self.count.fetch_add(1, Ordering::Relaxed) + 1;
+        let way = match direction {
+            Direction::FromTam => "tam-to-agent",
+            Direction::ToTam => "agent-to-tam",
+        };
+        let path = directory.join(format!("{number:03}-{way}.teep.cbor"));
+        if let Err(error) = fs::create_dir_all(directory).and_then(|()| fs::write(&path, message)) {
+            warn!(path = %path.display(), %error, "a message was not captured");
+        }
+    }
+}

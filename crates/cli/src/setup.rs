@@ -1,0 +1,237 @@
+//! Keys, pins and reference values.
+
+use std::path::{Path, PathBuf};
+
+use anstream::println;
+use anyhow::{Context as _, Result, ensure};
+use clap::{Args, Subcommand};
+use cose::{Algorithm, Signer as _};
+use keys::file;
+use rats::{
+    Timestamp,
+    corim::{Meta, Validity},
+};
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::{
+    home::{Account, Home, Reference as Pinned},
+    outcome::Failed,
+};
+
+/// `tamarack init`.
+#[derive(Debug, Args)]
+pub struct Init {
+    /// The Network M/OC's address
+    #[arg(long, value_name = "URL")]
+    moc: String,
+    /// File with the tenant's token
+    #[arg(long, value_name = "FILE")]
+    token_file: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Init {
+    /// Makes the home; an owner's key that is there stays.
+    ///
+    /// # Errors
+    /// See [`Failed`].
+    pub fn run(self, home: &Home) -> Result<(), Failed> {
+        home.create()?;
+        let token_file = absolute(&self.token_file)?;
+        home.keep_account(&Account { moc: self.moc, token_file })?;
+        let owner = create(&home.owner_key())?;
+        if self.json {
+            println!("{}", json!({ "owner": owner }));
+        } else {
+            println!("Your components begin with the thumbprint of your key:\n  {owner}");
+            println!("The key is {}; keep it.", home.owner_key().display());
+        }
+        Ok(())
+    }
+}
+
+/// `tamarack trust`.
+#[derive(Debug, Args)]
+pub struct Trust {
+    /// The Verifier whose results are compared: a COSE_Key in hexadecimal
+    #[arg(long, value_name = "HEX")]
+    verifier: Option<String>,
+    /// An emulator's root that is accepted: SHA-256 of its SubjectPublicKeyInfo, in hexadecimal
+    #[arg(long, value_name = "HEX")]
+    emulator: Vec<String>,
+    /// Signed reference values (CoRIM)
+    #[arg(long, value_name = "FILE", requires = "reference_signer")]
+    reference: Option<PathBuf>,
+    /// The key of who signed them (COSE_Key)
+    #[arg(long, value_name = "FILE", requires = "reference")]
+    reference_signer: Option<PathBuf>,
+    /// A directory with your own copy of the vendors' collateral
+    #[arg(long, value_name = "DIR")]
+    collateral: Option<PathBuf>,
+    /// Your own appraisal policy (TOML) in place of the strict default
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Trust {
+    /// Adds pins and shows all.
+    ///
+    /// # Errors
+    /// See [`Failed`].
+    pub fn run(self, home: &Home) -> Result<(), Failed> {
+        home.create()?;
+        let mut pins = home.pins()?;
+        if let Some(verifier) = self.verifier {
+            let key = hex::decode(&verifier).context("--verifier is not hexadecimal")?;
+            cose::Key::decode(&key).context("--verifier is no COSE_Key")?;
+            pins.verifier = Some(verifier);
+        }
+        for emulator in self.emulator {
+            let digest = hex::decode(&emulator).context("--emulator is not hexadecimal")?;
+            ensure!(digest.len() == 32, "--emulator must be 32 bytes (64 digits)");
+            if !pins.emulators.contains(&emulator) {
+                pins.emulators.push(emulator);
+            }
+        }
+        if let (Some(corim), Some(signer)) = (self.reference, self.reference_signer) {
+            let pinned = Pinned { corim: absolute(&corim)?, signer: absolute(&signer)? };
+            if !pins.references.contains(&pinned) {
+                pins.references.push(pinned);
+            }
+        }
+        if let Some(collateral) = self.collateral {
+            pins.collateral = Some(absolute(&collateral)?);
+        }
+        if let Some(policy) = self.policy {
+            pins.policy = Some(absolute(&policy)?);
+        }
+        home.keep_pins(&pins)?;
+        if self.json {
+            println!("{}", json!(pins));
+        } else {
+            println!("{}", toml::to_string(&pins).context("showing the pins")?);
+        }
+        Ok(())
+    }
+}
+
+/// `tamarack key`.
+#[derive(Debug, Subcommand)]
+pub enum Key {
+    /// Makes a signing key (P-256) and, beside it, its public key
+    New {
+        /// The private key's file; the public key gets the ending `pub`
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+impl Key {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// See [`Failed`].
+    pub fn run(self) -> Result<(), Failed> {
+        let Self::New { out, json } = self;
+        let thumbprint = create(&out)?;
+        if json {
+            println!("{}", json!({ "thumbprint": thumbprint }));
+        } else {
+            println!("{thumbprint}");
+        }
+        Ok(())
+    }
+}
+
+/// `tamarack reference`.
+#[derive(Debug, Subcommand)]
+pub enum Reference {
+    /// States the measurement of a TEEP Agent and signs the statement (CoRIM)
+    Create {
+        /// The reference value provider's signing key
+        #[arg(long, value_name = "FILE")]
+        signer: PathBuf,
+        /// What `tamarack-tee measure` printed
+        #[arg(long, value_name = "FILE")]
+        measurement: PathBuf,
+        /// Where the signed statement goes
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        /// For how many days it holds
+        #[arg(long, default_value_t = 365)]
+        days: u32,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// The measurement of an SGX enclave.
+#[derive(Deserialize)]
+struct Measurement {
+    mrenclave: String,
+    configid: String,
+}
+
+impl Reference {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// See [`Failed`].
+    pub fn run(self) -> Result<(), Failed> {
+        let Self::Create { signer, measurement, out, days, json } = self;
+        let text = std::fs::read_to_string(&measurement)
+            .with_context(|| format!("reading the measurement {}", measurement.display()))?;
+        let measured: Measurement =
+            serde_json::from_str(&text).context("the measurement is not what it should be")?;
+        let (mrenclave, configid) = measured.digests()?;
+        let now = jiff::Timestamp::now().as_second();
+        let until = now + i64::from(days) * 86_400;
+        let validity = Validity { not_before: Some(Timestamp(now)), not_after: Timestamp(until) };
+        let corim =
+            verifier::corim::sgx_enclave("tamarack-agent", mrenclave, configid, Some(validity));
+        let signer = file::load(&signer).context("reading the provider's key")?;
+        let meta = Meta { signer: "reference value provider".into(), validity: Some(validity) };
+        let signed = corim.sign(&meta, &signer).context("signing the reference values")?;
+        std::fs::write(&out, signed).with_context(|| format!("writing {}", out.display()))?;
+        if json {
+            println!("{}", json!({ "mrenclave": measured.mrenclave, "until": until }));
+        } else {
+            println!("{} vouches for MRENCLAVE {}", out.display(), measured.mrenclave);
+        }
+        Ok(())
+    }
+}
+
+impl Measurement {
+    /// MRENCLAVE, and the digest of the settings that CONFIGID holds.
+    fn digests(&self) -> Result<([u8; 32], [u8; 32])> {
+        let mrenclave = hex::decode(&self.mrenclave).context("mrenclave is not hexadecimal")?;
+        let configid = hex::decode(&self.configid).context("configid is not hexadecimal")?;
+        let (digest, rest) = configid.split_at_checked(32).context("configid is too short")?;
+        ensure!(rest.iter().all(|byte| *byte == 0), "configid is more than a SHA-256 digest");
+        let array = |bytes: &[u8]| bytes.try_into().context("a measurement of another length");
+        Ok((array(&mrenclave)?, array(digest)?))
+    }
+}
+
+fn create(path: &Path) -> Result<String> {
+    let key = file::load_or_create(path, Algorithm::Esp256)
+        .with_context(|| format!("making the key {}", path.display()))?;
+    file::save_public(file::public_path(path), key.key())
+        .with_context(|| format!("writing the public key beside {}", path.display()))?;
+    Ok(key.key().thumbprint().to_string())
+}
+
+fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path).with_context(|| format!("finding {}", path.display()))
+}
