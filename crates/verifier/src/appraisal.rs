@@ -8,7 +8,7 @@ use crate::anchor::Anchor;
 use crate::check::{Check, Failure, Reason};
 use crate::claims::Claims;
 use crate::evidence::Kind;
-use crate::trust::TrustVector;
+use crate::trust::{self, ByName, Vector};
 use crate::value::Value;
 use crate::{Tcb, Timestamp};
 
@@ -25,7 +25,7 @@ pub struct Appraisal {
     pub(crate) tcb: Option<Tcb>,
     pub(crate) claims: Option<Claims>,
     pub(crate) fields: Vec<(&'static str, Value)>,
-    pub(crate) trust: TrustVector,
+    pub(crate) trust: Vector,
     pub(crate) checks: Check,
 }
 
@@ -47,9 +47,16 @@ impl Appraisal {
             tcb: None,
             claims: None,
             fields: Vec::new(),
-            trust: TrustVector::default(),
+            trust: Vector::default(),
             checks: Check::new("evidence"),
         }
+    }
+
+    /// Adds a group of checks of another layer.
+    pub(crate) fn add(&mut self, group: Check) {
+        trust::record_failures(&mut self.trust, &group);
+        self.checks.ok &= group.ok;
+        self.checks.children.push(group);
     }
 
     /// Turns the appraisal into its proof, or gives it back when it refused.
@@ -138,7 +145,7 @@ impl Appraisal {
 
     /// The AR4SI trustworthiness vector.
     #[must_use]
-    pub const fn trust(&self) -> &TrustVector {
+    pub const fn trust(&self) -> &Vector {
         &self.trust
     }
 
@@ -211,7 +218,7 @@ impl Serialize for Appraisal {
         object.serialize_field("reference", &self.reference)?;
         object.serialize_field("tcb_status", &self.tcb.as_ref().map(|tcb| &tcb.status))?;
         object.serialize_field("tcb", &self.tcb)?;
-        object.serialize_field("trust", &self.trust)?;
+        object.serialize_field("trust", &ByName(&self.trust))?;
         object.serialize_field("claims", &self.claims)?;
         object.serialize_field("fields", &Fields(&self.fields))?;
         object.serialize_field("checks", &self.checks)?;

@@ -16,6 +16,7 @@ pub mod crypto;
 pub mod evidence;
 pub mod policy;
 pub mod reference;
+pub mod teep;
 pub mod time;
 pub mod value;
 pub mod x509;
@@ -31,11 +32,8 @@ pub use claims::Claims;
 pub use collateral::Collateral;
 pub use evidence::{Endorsements, Kind, Request, UserData, appraise};
 pub use policy::Policy;
+pub use rats::Timestamp;
 pub use reference::ReferenceValues;
 pub use tcb::Tcb;
-pub use trust::TrustVector;
+pub use teep::{AgentAppraisal, AppraisedAgent, TeepEvidence, appraise_teep};
 pub use value::Value;
-
-/// Whole seconds since 1970-01-01T00:00:00Z.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Timestamp(pub i64);

@@ -5,13 +5,9 @@
 use serde::ser::{Serialize, Serializer};
 
 use crate::Appraisal;
-use crate::check::Reason;
+use crate::check::{Check, Reason};
 
-pub use ar4si::{TrustClaim, TrustValue, Vector};
-
-/// The AR4SI trustworthiness vector of an appraisal.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TrustVector(pub Vector);
+pub(crate) use rats::ear::{TrustClaim, TrustValue, Vector};
 
 /// What kind of isolation the hardware gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,23 +18,30 @@ pub(crate) enum Isolation {
     Machine,
 }
 
-/// Writes the claims by name.
-impl Serialize for TrustVector {
+/// A vector that is written with the names of its claims.
+pub(crate) struct ByName<'a>(pub(crate) &'a Vector);
+
+impl Serialize for ByName<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.0.iter().map(|(claim, value)| (claim.name(), value.0)))
     }
 }
 
 /// Derives the vector from a finished appraisal.
-pub(crate) fn vector(appraisal: &Appraisal, isolation: Isolation) -> TrustVector {
+pub(crate) fn vector(appraisal: &Appraisal, isolation: Isolation) -> Vector {
     let mut vector = Vector::default();
-    for (_, failure) in appraisal.checks.failures() {
-        record_failure(&mut vector, failure.reason);
-    }
+    record_failures(&mut vector, &appraisal.checks);
     if appraisal.authentic {
         record_authentic(&mut vector, appraisal, isolation);
     }
-    TrustVector(vector)
+    vector
+}
+
+/// Records what the failures below a check mean.
+pub(crate) fn record_failures(vector: &mut Vector, check: &Check) {
+    for (_, failure) in check.failures() {
+        record_failure(vector, failure.reason);
+    }
 }
 
 fn record_failure(vector: &mut Vector, reason: Reason) {
@@ -102,57 +105,3 @@ fn record_authentic(vector: &mut Vector, appraisal: &Appraisal, isolation: Isola
 
 /// Own value in the warning tier: a listed emulator, which the policy allows by name.
 const EMULATED: TrustValue = TrustValue(-33);
-
-/// Stands in until `rats::ear` is there.
-mod ar4si {
-    use std::collections::BTreeMap;
-
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-    #[expect(missing_docs, reason = "temporary")]
-    pub enum TrustClaim {
-        InstanceIdentity,
-        Configuration,
-        Executables,
-        FileSystem,
-        Hardware,
-        RuntimeOpaque,
-        StorageOpaque,
-    }
-    impl TrustClaim {
-        pub fn name(self) -> &'static str {
-            match self {
-                Self::InstanceIdentity => "instance-identity",
-                Self::Configuration => "configuration",
-                Self::Executables => "executables",
-                Self::FileSystem => "file-system",
-                Self::Hardware => "hardware",
-                Self::RuntimeOpaque => "runtime-opaque",
-                Self::StorageOpaque => "storage-opaque",
-            }
-        }
-    }
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub struct TrustValue(pub i8);
-    impl TrustValue {
-        pub const NO_CLAIM: Self = Self(0);
-        pub const UNEXPECTED: Self = Self(1);
-        pub const VERIFIER_MALFUNCTION: Self = Self(-1);
-        pub const AFFIRMED: Self = Self(2);
-        pub const AFFIRMED_LESS: Self = Self(3);
-        pub const WARNED: Self = Self(32);
-        pub const UNRECOGNISED_CODE: Self = Self(33);
-        pub const CONTRAINDICATED: Self = Self(96);
-        pub const UNRECOGNISED: Self = Self(97);
-        pub const CRYPTO_FAILED: Self = Self(99);
-    }
-    #[derive(Clone, Debug, Default, PartialEq, Eq)]
-    pub struct Vector(BTreeMap<TrustClaim, TrustValue>);
-    impl Vector {
-        pub fn record(&mut self, claim: TrustClaim, value: TrustValue) {
-            self.0.insert(claim, value);
-        }
-        pub fn iter(&self) -> impl Iterator<Item = (TrustClaim, TrustValue)> {
-            self.0.iter().map(|(a, b)| (*a, *b))
-        }
-    }
-}

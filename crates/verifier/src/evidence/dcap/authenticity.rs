@@ -15,8 +15,6 @@ use crate::x509::{Certificate, decode_pem};
 /// What an authentic quote has shown.
 #[derive(Debug)]
 pub(crate) struct Authentic<'e> {
-    /// Where its chain ends.
-    pub(crate) anchor: Anchor,
     /// The platform that Intel certified.
     pub(crate) platform: Platform,
     /// The collateral for this platform; absent only where the policy does not require it.
@@ -66,7 +64,7 @@ pub(crate) fn authenticate<'e>(
         check_match(collateral, quote, &platform, checks)?;
         check_qe_identity(collateral, quote, checks)?;
     }
-    Ok(Authentic { anchor, platform, collateral })
+    Ok(Authentic { platform, collateral })
 }
 
 fn check_quote(quote: &Quote<'_>, checks: &mut Checks) -> Result<(), Stop> {

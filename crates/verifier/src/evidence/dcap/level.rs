@@ -47,6 +47,8 @@ pub(crate) fn judge(
 struct Found<'c> {
     /// The platform's level at launch.
     level: &'c Level,
+    /// TEE_TCB_SVN at launch.
+    tdx: Option<[u8; 16]>,
     /// Platform, TDX module and quoting enclave together.
     merged: TcbStatus,
     /// The part that made `merged` worse than the platform, if one did.
@@ -72,7 +74,7 @@ fn find<'c>(
         }
         Body::TrustDomain(body) => {
             check_module(&body, collateral, checks)?;
-            let launch = domain(&body, body.tee_tcb_svn(), collateral, platform);
+            let launch = domain(body.tee_tcb_svn(), collateral, platform);
             let launch = found("dcap.tcb.level", launch, &collateral.tcb_source, checks)?;
             add(&mut advisories, &launch.level.verdict);
             let mut parts = vec![("platform", launch.level.verdict.status.as_str())];
@@ -81,13 +83,14 @@ fn find<'c>(
                 parts.push(("tdx-module", module.verdict.status.as_str()));
             }
             let current = body.tee_tcb_svn2();
-            let current = current.and_then(|svn| domain(&body, svn, collateral, platform));
+            let current = current.and_then(|svn| domain(svn, collateral, platform));
             let mut merged = launch.merged;
             if let Some(current) = current {
                 parts.push(("current", current.merged.as_str()));
                 merged = merged.relaunched_as(current.merged);
             }
-            let module_worse = merged != launch.level.verdict.status && launch.module.is_some();
+            let module_worse =
+                launch.merged != launch.level.verdict.status && merged == launch.merged;
             (launch.level, merged, parts, module_worse.then_some("TDX module"))
         }
     };
@@ -101,7 +104,11 @@ fn find<'c>(
         worse = Some("quoting enclave");
     }
     merged = with_qe;
-    Ok(Found { level, merged, worse, advisories, parts })
+    let tdx = match quote.body {
+        Body::Enclave(_) => None,
+        Body::TrustDomain(body) => Some(*body.tee_tcb_svn()),
+    };
+    Ok(Found { level, tdx, merged, worse, advisories, parts })
 }
 
 /// A domain's level for one value of TEE_TCB_SVN.
@@ -113,7 +120,6 @@ struct Domain<'c> {
 
 //= evidence §1.2 EV-DCAP-9: TEE_TCB_SVN[1] > 0 leaves components 0 and 1 to the module identity
 fn domain<'c>(
-    _: &TdBody<'_>,
     svn: &[u8; 16],
     collateral: &'c VerifiedCollateral,
     platform: &Platform,
@@ -230,7 +236,7 @@ fn remedy(
         TcbStatus::TdRelaunchAdvised | TcbStatus::TdRelaunchAdvisedConfigurationNeeded => {
             (Owner::DeviceOperator, "start the domain anew on the updated platform".to_owned())
         }
-        _ => match lacking(collateral, platform, found.level, policy) {
+        _ => match lacking(collateral, platform, found.tdx, policy) {
             Some(text) => (Owner::DeviceOperator, text),
             None => {
                 (Owner::DeviceOperator, format!("change the BIOS settings that {advisories} name"))
@@ -243,7 +249,7 @@ fn remedy(
 fn lacking(
     collateral: &VerifiedCollateral,
     platform: &Platform,
-    reached: &Level,
+    tdx: Option<[u8; 16]>,
     policy: &Policy,
 ) -> Option<String> {
     let info = &collateral.tcb_info;
@@ -261,10 +267,11 @@ fn lacking(
         lack(label, platform.components[at].into(), goal.sgx[at].into());
     }
     lack("PCE", platform.pcesvn, goal.pcesvn);
-    if let (Some(goal), Some(reached)) = (&goal.tdx, &reached.tdx) {
-        for at in 0..16 {
+    if let (Some(seen), Some(goal)) = (tdx, &goal.tdx) {
+        let from = if seen[1] > 0 { 2 } else { 0 };
+        for at in from..16 {
             let label = info.tdx_labels[at].as_deref().unwrap_or("TDX component");
-            lack(label, reached[at].into(), goal[at].into());
+            lack(label, seen[at].into(), goal[at].into());
         }
     }
     if text.is_empty() {
