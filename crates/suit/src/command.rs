@@ -364,7 +364,7 @@ impl Selection {
         }
     }
 
-    fn write(&self, w: &mut Writer) {
+    pub(crate) fn write(&self, w: &mut Writer) {
         match self {
             Self::One(index) => {
                 w.uint(*index);

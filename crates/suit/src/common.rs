@@ -61,9 +61,14 @@ impl<'b> Common<'b> {
     }
 
     pub(crate) fn write(&self, w: &mut Writer) {
+        self.write_with(w, self.shared.map(|shared| shared.bytes()));
+    }
+
+    /// Writes common with an encoded shared sequence.
+    pub(crate) fn write_with(&self, w: &mut Writer, shared: Option<&[u8]>) {
         let members = usize::from(!self.dependencies.is_empty())
             + usize::from(!self.components.is_empty())
-            + usize::from(self.shared.is_some());
+            + usize::from(shared.is_some());
         w.map(members);
         if !self.dependencies.is_empty() {
             w.int(DEPENDENCIES).map(self.dependencies.len());
@@ -79,8 +84,8 @@ impl<'b> Common<'b> {
             w.int(COMPONENTS).array(self.components.len());
             self.components.iter().for_each(|component| component.write(w));
         }
-        if let Some(shared) = &self.shared {
-            w.int(SHARED).bytes(shared.bytes());
+        if let Some(shared) = shared {
+            w.int(SHARED).bytes(shared);
         }
     }
 

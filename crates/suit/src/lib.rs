@@ -15,10 +15,14 @@
 //! device. Whom to believe is the caller's answer to [`TrustAnchors`], and who may touch which
 //! component its answer to [`Authority`](authority::Authority).
 
+#[cfg(test)]
+extern crate self as suit;
+
 mod cbor;
 
 pub mod authentication;
 pub mod authority;
+pub mod build;
 pub mod command;
 pub mod common;
 mod component;
@@ -34,6 +38,8 @@ pub mod rollback;
 mod section;
 mod sequence;
 mod severable;
+#[cfg(test)]
+mod testing;
 pub mod text;
 mod verified;
 

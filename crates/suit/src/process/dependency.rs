@@ -44,7 +44,7 @@ impl<'b> Processor<'b> {
         }
         if self.is_delegated(program) {
             self.check_crossing(at)?;
-            self.ask(scene, Asked::Delegate(at, scene.section));
+            self.ask(scene, Asked::Delegate { program: at, section: scene.section, remove: false });
             return Ok(());
         }
         let role = Role::Dependency { scene, remove: false };
@@ -94,8 +94,15 @@ impl<'b> Processor<'b> {
             }
             Purpose::Unlink => {
                 let at = self.admit(scene, bytes, self.digest(scene.slot))?;
+                let section = Section::Uninstall;
+                let program = &self.programs[at];
+                if program.sections.contains_key(&section) && self.is_delegated(program) {
+                    self.check_crossing(at)?;
+                    self.ask(scene, Asked::Delegate { program: at, section, remove: true });
+                    return Ok(());
+                }
                 let role = Role::Dependency { scene, remove: true };
-                if !self.start_section(at, Section::Uninstall, role)? {
+                if !self.start_section(at, section, role)? {
                     self.ask(scene, Asked::Remove);
                 }
                 Ok(())

@@ -36,7 +36,12 @@ pub(super) enum Asked {
     },
     CheckContent,
     Load(Purpose),
-    Delegate(usize, Section),
+    /// Has the second processor run a section of a program, after which it may be removed.
+    Delegate {
+        program: usize,
+        section: Section,
+        remove: bool,
+    },
     Invoke,
     Remove,
     Authorize(i64),
@@ -102,7 +107,7 @@ impl<'b> Processor<'b> {
                 content: self.byte_parameter(slot, key::CONTENT).unwrap_or_default(),
             },
             Asked::Load(_) => Request::Load { component },
-            Asked::Delegate(program, section) => Request::Delegate {
+            Asked::Delegate { program, section, .. } => Request::Delegate {
                 component,
                 envelope: self.programs[*program].envelope(),
                 section: *section,
@@ -185,8 +190,12 @@ impl<'b> Processor<'b> {
                 self.changed(scene, *source);
             }
             Asked::Remove => self.drop_integrity(scene.slot),
-            Asked::Delegate(_, section) => {
+            Asked::Delegate { section, remove, .. } => {
                 self.run.processed.insert((scene.program, scene.index, *section));
+                if *remove {
+                    self.ask(*scene, Asked::Remove);
+                    return;
+                }
             }
             Asked::Present(_)
             | Asked::Digest { .. }
@@ -288,7 +297,7 @@ impl Asked {
                 | Self::Write(_)
                 | Self::Copy(_)
                 | Self::Swap(_)
-                | Self::Delegate(..)
+                | Self::Delegate { .. }
                 | Self::Invoke
                 | Self::Remove
                 | Self::Wait
