@@ -1,12 +1,13 @@
 //! The attestation-payload of a message and its format (sections 4.2 to 4.4).
 
 use std::borrow::Cow;
+use std::fmt;
 
 use crate::option::Label;
 use crate::wire::Options;
 
-/// Evidence or an Attestation Result, and what it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Evidence or an Attestation Result, and what it is. `Debug` keeps the bytes out of logs.
+#[derive(Clone, PartialEq, Eq)]
 pub struct AttestationPayload<'b> {
     /// attestation-payload-format: a media type. Absent stands for an Attestation Result in the
     /// TEEP profile of EAT.
@@ -37,6 +38,13 @@ impl<'b> AttestationPayload<'b> {
     pub(crate) fn write_format(payload: Option<&Self>, options: &mut Options) {
         let format = payload.and_then(|payload| payload.format.as_ref());
         options.put_some(Label::AttestationPayloadFormat, format, |e, f| e.str(f)?.ok());
+    }
+}
+
+impl fmt::Debug for AttestationPayload<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let format = self.format.as_deref().unwrap_or("no format");
+        write!(f, "AttestationPayload({format}, {} bytes)", self.bytes.len())
     }
 }
 

@@ -7,11 +7,11 @@
 use std::fmt;
 
 use minicbor::decode::Decoder;
+use rats::Timestamp;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::limits;
 use crate::malformed::Malformed;
-use crate::time::Timestamp;
 use crate::token::Fresh;
 use crate::wire;
 
@@ -92,10 +92,7 @@ impl Challenge {
     /// SHA-512 of the deterministic CBOR `["teep-nonce-v1", tam-nonce, user-nonce]`: each of the
     /// two recomputes it from its own nonce and the other's.
     pub fn combined(tam_nonce: &Self, user_nonce: &UserNonce) -> Self {
-        let combination = wire::encode(|e| {
-            e.array(3)?.str(COMBINATION)?.bytes(&tam_nonce.0)?.bytes(&user_nonce.0)?.ok()
-        });
-        Self(cose::sha512(&combination).to_vec())
+        Self(rats::nonce::combine(&tam_nonce.0, &user_nonce.0).to_vec())
     }
 
     /// The bytes on the wire.
@@ -195,7 +192,6 @@ const RANDOM_BYTES: usize = 23;
 const DESCRIBED_BYTES: usize = 1 + 8 + RANDOM_BYTES;
 const ISSUED_BYTES: usize = DESCRIBED_BYTES + 32;
 const MAC_LABEL: &[u8] = b"teep-challenge-v1";
-const COMBINATION: &str = "teep-nonce-v1";
 
 #[cfg(test)]
 mod tests {

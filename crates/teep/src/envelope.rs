@@ -5,15 +5,17 @@
 //! machines' question.
 
 use cose::{Accept, Algorithm, Key, Sign, Sign1, Tagging, Thumbprint};
+use minicbor::decode::Decoder;
+use rats::Timestamp;
 
 use crate::cipher_suite::Suite;
 use crate::err_code::ErrCode;
+use crate::evidence;
 use crate::limits;
 use crate::malformed::Malformed;
 use crate::message::{self, Message};
 use crate::misuse::Misuse;
 use crate::numbering::Numbering;
-use crate::time::Timestamp;
 use crate::token::Token;
 
 /// How a peer speaks: what is needed to read its messages.
@@ -129,14 +131,18 @@ impl<'b> Sealed<'b> {
     //= teep 14.1 (M): only COSE_Sign1 and COSE_Sign are accepted
     //= teep 14.2 (M): CBOR that is not well-formed, or followed by bytes, is refused
     pub fn decode(bytes: &'b [u8], dialect: &Dialect) -> Result<Self, Rejected> {
-        cose::cbor::check(bytes, limits::MESSAGE).map_err(Malformed::Cbor)?;
-        let form = match bytes {
-            [TAG_SIGN1, ..] => Form::Sign1(Sign1::decode(bytes, Tagging::Tagged)?),
-            [TAG_SIGN_0, TAG_SIGN_1, ..] => Form::Sign(Sign::decode(bytes, Tagging::Tagged)?),
-            [ARRAY_4, BSTR..=BSTR_END, ..] if dialect.untagged => {
-                Form::Sign1(Sign1::decode(bytes, Tagging::Untagged)?)
+        let tag = Decoder::new(bytes).tag().ok().map(|tag| tag.as_u64());
+        let limits = limits::MESSAGE;
+        let form = match tag {
+            Some(SIGN1) => Form::Sign1(Sign1::decode_within(bytes, Tagging::Tagged, limits)?),
+            Some(SIGN) => Form::Sign(Sign::decode_within(bytes, Tagging::Tagged, limits)?),
+            None if dialect.untagged && is_untagged_sign1(bytes) => {
+                Form::Sign1(Sign1::decode_within(bytes, Tagging::Untagged, limits)?)
             }
-            _ => return Err(Rejected::NotSigned),
+            Some(_) | None => {
+                cose::cbor::check(bytes, limits)?;
+                return Err(Rejected::NotSigned);
+            }
         };
         let payload = match &form {
             Form::Sign1(sign1) => sign1.payload,
@@ -151,6 +157,21 @@ impl<'b> Sealed<'b> {
     /// To find out whose key to ask for, and what an exchange is about, before verifying.
     pub const fn unverified_payload(&self) -> &'b [u8] {
         self.payload
+    }
+
+    /// The key that the message claims for its own signature: the one that the Evidence in a
+    /// QueryResponse confirms, if the signature's kid agrees.
+    ///
+    /// It shows no more than that sender and Evidence go together. Give it out as
+    /// [`Standing::Claimed`].
+    pub fn claimed_key(&self, numbering: Numbering) -> Option<Key> {
+        let Ok(Message::QueryResponse(response)) = Message::decode(self.payload, numbering) else {
+            return None;
+        };
+        let key = evidence::peek(&response.attestation_payload?.bytes).key?;
+        let thumbprint = key.thumbprint();
+        let named = |hint: &Hint<'_>| hint.kid.is_none() || hint.thumbprint() == Some(thumbprint);
+        self.hints().iter().any(named).then_some(key)
     }
 
     /// What the signatures say about their keys.
@@ -220,7 +241,10 @@ impl<'b> Sealed<'b> {
         let signer = Signer { key, thumbprint, standing, valid_until, suite, algorithm };
         let numbering = dialect.numbering;
         match Message::decode(payload, numbering) {
-            Ok(message) => Ok(Opened { message, numbering, signer }),
+            Ok(message) => {
+                let opening = matches!(self.form, Form::Sign(_));
+                Ok(Opened { message, numbering, opening, signer })
+            }
             Err(cause) => {
                 let token = message::recover_token(payload, numbering);
                 Err(Rejected::Message { cause, token, signer: Box::new(signer) })
@@ -252,6 +276,7 @@ pub fn open<'b>(
 pub struct Opened<'b> {
     message: Message<'b>,
     numbering: Numbering,
+    opening: bool,
     signer: Signer,
 }
 
@@ -273,9 +298,14 @@ pub struct Signer {
 }
 
 impl Signer {
+    /// Whether the time of the key is over.
+    pub fn has_expired(&self, now: Timestamp) -> bool {
+        self.valid_until.is_some_and(|until| until < now)
+    }
+
     /// Checks that the key is anchored and its time is not over.
     pub fn check(&self, now: Timestamp) -> Result<(), NoKey> {
-        if self.valid_until.is_some_and(|until| until < now) {
+        if self.has_expired(now) {
             return Err(NoKey::Expired);
         }
         match self.standing {
@@ -299,6 +329,11 @@ impl<'b> Opened<'b> {
     /// The code points it was read by.
     pub const fn numbering(&self) -> Numbering {
         self.numbering
+    }
+
+    /// Whether the message came as COSE_Sign, as it does before a suite is chosen.
+    pub const fn is_opening(&self) -> bool {
+        self.opening
     }
 
     /// The message and who signed it.
@@ -419,13 +454,14 @@ impl Outgoing<'_> {
     }
 }
 
-/// First byte of CBOR tag 18.
-const TAG_SIGN1: u8 = 0xd2;
-/// First two bytes of CBOR tag 98.
-const TAG_SIGN_0: u8 = 0xd8;
-const TAG_SIGN_1: u8 = 98;
-/// First byte of an array of four elements.
-const ARRAY_4: u8 = 0x84;
-/// First bytes of byte strings.
-const BSTR: u8 = 0x40;
-const BSTR_END: u8 = 0x5b;
+/// Whether an array of four begins with a byte string, as COSE_Sign1 does and no message.
+fn is_untagged_sign1(bytes: &[u8]) -> bool {
+    let mut d = Decoder::new(bytes);
+    d.array().is_ok_and(|length| length == Some(4))
+        && d.datatype().is_ok_and(|first| first == minicbor::data::Type::Bytes)
+}
+
+/// CBOR tag of COSE_Sign1.
+const SIGN1: u64 = 18;
+/// CBOR tag of COSE_Sign.
+const SIGN: u64 = 98;

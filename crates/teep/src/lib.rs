@@ -28,7 +28,6 @@ mod misuse;
 mod numbering;
 mod suit_cose_profile;
 mod text;
-mod time;
 mod token;
 mod wire;
 
@@ -42,9 +41,9 @@ pub use message::Message;
 pub use misbehaved::Misbehaved;
 pub use misuse::Misuse;
 pub use numbering::Numbering;
+pub use rats::Timestamp;
 pub use suit_cose_profile::SuitCoseProfile;
 pub use text::{ErrLang, Msg};
-pub use time::Timestamp;
 pub use token::{Fresh, Token};
 
 /// The media type of TEEP messages (section 13.1).

@@ -31,6 +31,12 @@ pub enum Misbehaved {
     /// Signed in another suite than the exchange began with.
     #[error("signed in another suite than the session's")]
     SuiteChanged,
+    /// Read by other code points than the exchange began with.
+    #[error("code points changed within the exchange")]
+    NumberingChanged,
+    /// Signed by a key whose time is over.
+    #[error("signed by a key that has expired")]
+    KeyExpired,
     /// A SUIT report has no nonce or another one.
     #[error("nonce of a SUIT report is not the token")]
     ReportNonce,

@@ -117,6 +117,8 @@ pub struct Outcome<'e> {
 /// Why unlinking stopped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotUnlinked<'e> {
+    /// How many manifests were unlinked before.
+    pub unlinked: usize,
     /// What to tell the TAM.
     pub msg: Cow<'e, str>,
     /// SUIT reports about it.

@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cose::Thumbprint;
 use minicbor::decode::Decoder;
+use rats::Timestamp;
 
 use super::TamUri;
 use crate::cipher_suite::Suite;
 use crate::component::{ComponentId, Present, RequestedTc};
 use crate::limits;
 use crate::malformed::Malformed;
-use crate::time::Timestamp;
 use crate::token::Token;
 use crate::wire::{self, Writer, Written};
 

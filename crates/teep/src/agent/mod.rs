@@ -11,13 +11,18 @@
 
 mod effect;
 mod memory;
+mod query;
 mod question;
 mod session;
+mod update;
 
 pub use effect::{Attest, Collected, Effect, NotUnlinked, Outcome, Wanted};
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+
+use rats::Timestamp;
 
 use crate::cipher_suite::Suite;
 use crate::component::{ComponentId, RequestedTc, SystemProperties};
@@ -26,8 +31,9 @@ use crate::limits;
 use crate::malformed::Malformed;
 use crate::message::{Message, QueryResponse};
 use crate::misuse::Misuse;
+use crate::report;
 use crate::suit_cose_profile::SuitCoseProfile;
-use crate::time::Timestamp;
+use crate::token::Token;
 use memory::{Memory, TamFacts, Wish};
 use session::{Session, State, Tam};
 
@@ -174,7 +180,7 @@ impl Agent {
     ) -> Result<Vec<Effect<'static>>, Declined> {
         let now = self.advance(now);
         if installed {
-            return Ok(Vec::new());
+            return Ok(self.withdraw(&wanted.component));
         }
         let tam = self.tam(tam)?;
         let RequestedTc { component, present } = wanted;
@@ -189,7 +195,8 @@ impl Agent {
 
     /// RFC 9397 section 6.2.1 UnrequestTA: the REE needs a manifest's components no longer.
     ///
-    /// The wish is reported to the TAM, by manifest component identifier; nothing is deleted.
+    /// `installed` says whether the manifest is installed; no effects mean no data. The wish is
+    /// reported to the TAM, by manifest component identifier; nothing is deleted.
     //= teep 14.70 (M): unneeded-manifest-list names manifest component identifiers
     //= teep 15.117: UnrequestTA deletes nothing without an Update of a TAM
     pub fn unrequest_ta(
@@ -197,8 +204,12 @@ impl Agent {
         now: Timestamp,
         manifest: ComponentId,
         tam: Option<TamUri>,
+        installed: bool,
     ) -> Result<Vec<Effect<'static>>, Declined> {
         let now = self.advance(now);
+        if !installed {
+            return Ok(Vec::new());
+        }
         let tam = self.tam(tam)?;
         let full = self.memory.unneeded.len() >= limits::REMEMBERED;
         if full && !self.memory.unneeded.contains_key(&manifest) {
@@ -329,6 +340,23 @@ impl Agent {
     fn configured_tams(&self) -> BTreeSet<TamUri> {
         self.config.tams.iter().cloned().collect()
     }
+}
+
+/// Reports fit a message and have its token as their nonce.
+//= teep 14.59 (M): the nonce of a report is the token where there is one
+fn bounded(reports: &[Cow<'_, [u8]>], token: Option<&Token>) -> Result<(), Misuse> {
+    within("suit-reports", reports.len(), limits::REPORTS)?;
+    let Some(token) = token else { return Ok(()) };
+    let nonce = |bytes: &Cow<'_, [u8]>| report::read(bytes).and_then(|report| report.nonce);
+    if reports.iter().all(|bytes| nonce(bytes).as_deref() == Some(token.as_bytes())) {
+        Ok(())
+    } else {
+        Err(Misuse::ReportNonce)
+    }
+}
+
+const fn within(what: &'static str, got: usize, max: usize) -> Result<(), Misuse> {
+    if got <= max { Ok(()) } else { Err(Misuse::TooMany(what)) }
 }
 
 /// How many Errors strangers were given lately.

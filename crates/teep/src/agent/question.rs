@@ -1,5 +1,7 @@
 //! What a QueryRequest asks of this Agent, or why it gets an Error.
 
+use rats::Timestamp;
+
 use super::Config;
 use super::effect::{Attest, Wanted};
 use super::session::Tam;
@@ -20,6 +22,8 @@ pub(super) struct Question {
     items: DataItems,
     renewal: bool,
     pub(super) tam: Tam,
+    /// Until when the TAM's key is good.
+    pub(super) valid_until: Option<Timestamp>,
 }
 
 impl Question {
@@ -29,10 +33,11 @@ impl Question {
         request: &QueryRequest<'_>,
         signer: &Signer,
         numbering: Numbering,
+        opening: bool,
     ) -> Result<Self, Box<Error<'static>>> {
         let refuse = |code, msg| Box::new(Error::new(code, request.token, msg));
         versions(request)?;
-        let suite = suite(config, request, signer)?;
+        let suite = suite(config, request, signer, opening)?;
         if request.data_item_requested.unknown() != 0 {
             return Err(unknown_items(request));
         }
@@ -50,6 +55,7 @@ impl Question {
             items: request.data_item_requested,
             renewal: request.renewal,
             tam: Tam { key: signer.thumbprint, suite, numbering },
+            valid_until: signer.valid_until,
         })
     }
 
@@ -94,23 +100,27 @@ fn versions(request: &QueryRequest<'_>) -> Result<(), Box<Error<'static>>> {
     Err(Box::new(Error { versions: vec![VERSION], ..error }))
 }
 
-/// The suite for the rest of the session.
+/// The suite for the rest of the session: of an opening the one that this Agent prefers, else the
+/// one in which the TAM remembers it.
 //= teep 14.49 (M): no common suite gives Error 5 with the own list
 //= teep 15.105: a signature by an algorithm outside the signed list is refused
 fn suite(
     config: &Config,
     request: &QueryRequest<'_>,
     signer: &Signer,
+    opening: bool,
 ) -> Result<Suite, Box<Error<'static>>> {
     let offered = &request.supported_teep_cipher_suites;
-    let Some(suite) = Suite::common(&config.suites, offered).first().copied() else {
+    let common = Suite::common(&config.suites, offered);
+    let Some(preferred) = common.first().copied() else {
         return Err(Box::new(no_common_suite(config, request.token)));
     };
     if !offered.iter().any(|offer| offer.signs_with(signer.algorithm)) {
         let msg = "signature algorithm is not in supported-teep-cipher-suites";
         return Err(Box::new(Error::new(ErrCode::PermanentError, request.token, msg)));
     }
-    Ok(suite)
+    let remembered = !opening && common.contains(&signer.suite);
+    Ok(if remembered { signer.suite } else { preferred })
 }
 
 pub(super) fn no_common_suite(config: &Config, token: Option<Token>) -> Error<'static> {
@@ -122,13 +132,8 @@ pub(super) fn no_common_suite(config: &Config, token: Option<Token>) -> Error<'s
 
 fn unknown_items(request: &QueryRequest<'_>) -> Box<Error<'static>> {
     let unknown = request.data_item_requested.unknown();
-    let error = Error::new(ErrCode::UnsupportedExtension, request.token, "");
     let msg = format!("data-item-requested has unknown bits {unknown:#x}");
-    Box::new(Error {
-        err_msg: crate::text::Msg::new(msg),
-        err_lang: Some(crate::text::ErrLang::EN),
-        ..error
-    })
+    Box::new(Error::new(ErrCode::UnsupportedExtension, request.token, msg))
 }
 
 //= teep 14.53 (M): no common freshness mechanism gives Error 3 with the own list

@@ -65,7 +65,7 @@ pub struct Error<'b> {
 
 impl<'b> Error<'b> {
     /// An Error that says no more than the code and, in English, why.
-    pub fn new(err_code: ErrCode, token: Option<Token>, msg: &'b str) -> Self {
+    pub fn new(err_code: ErrCode, token: Option<Token>, msg: impl Into<Cow<'b, str>>) -> Self {
         let err_msg = Msg::new(msg);
         Self {
             token,

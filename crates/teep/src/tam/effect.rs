@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use rats::Timestamp;
+
 use super::Peer;
 use super::correlation::Correlation;
 use super::exchange::Exchange;
@@ -12,7 +14,6 @@ use crate::component::{ComponentId, RequestedTc, SystemProperties};
 use crate::envelope::{Outgoing, Signer};
 use crate::err_code::ErrCode;
 use crate::text::Msg;
-use crate::time::Timestamp;
 
 /// Something the shell must do, in the order given.
 ///
@@ -63,8 +64,8 @@ pub enum Effect<'b> {
         unneeded: Vec<ComponentId>,
     },
     /// Call [`super::Tam::process_connect`] with a purpose that suits this Agent, and run its
-    /// effects.
-    Connect(Peer),
+    /// effects. Without an Agent: it has to be met anew, as a stranger.
+    Connect(Option<Peer>),
     /// Obtain Evidence about this TAM, with this challenge if there is one, and call
     /// [`super::Session::attested`].
     Attest(Option<Challenge>),

@@ -1,7 +1,9 @@
 //! What survives of an exchange between two messages.
 
 use cose::Thumbprint;
+use minicbor::data::Type;
 use minicbor::decode::Decoder;
+use rats::Timestamp;
 
 use super::Peer;
 use super::correlation::Correlation;
@@ -12,7 +14,6 @@ use crate::limits;
 use crate::malformed::Malformed;
 use crate::message::DataItems;
 use crate::numbering::Numbering;
-use crate::time::Timestamp;
 use crate::token::Token;
 use crate::wire::{self, Writer, Written};
 
@@ -21,7 +22,6 @@ use crate::wire::{self, Writer, Written};
 /// ```cddl
 /// exchange = [
 ///   version: 1,
-///   agent: [ key: bstr .size 32, suite: int ] / null,
 ///   numbering: uint,
 ///   waiting: query / update,
 ///   retried: bool,
@@ -30,15 +30,15 @@ use crate::wire::{self, Writer, Written};
 ///   deadline: int,
 ///   note: bstr
 /// ]
-/// query = [ asked-token / asked-challenge / asked-result, items: uint, renewal: bool ]
-/// update = [ 3, token: bstr, repair: bool ]
-/// asked-token = [ 0, token: bstr ]
-/// asked-challenge = [ 1, challenge: bstr, tam-nonce: bstr ]
-/// asked-result = [ 2 ]
+/// query = [ agent / null, asked, items: uint, renewal: bool ]
+/// update = [ agent, token: bstr, repair: bool ]
+/// agent = [ key: bstr .size 32, suite: int ]
+/// asked = [ 0, token: bstr ]
+///       / [ 1, challenge: bstr, tam-nonce: bstr ]
+///       / [ 2, result-of: bstr .size 32 ]
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exchange {
-    pub(super) agent: Option<Peer>,
     pub(super) numbering: Numbering,
     pub(super) waiting: Waiting,
     pub(super) retried: bool,
@@ -52,9 +52,16 @@ pub struct Exchange {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Waiting {
     /// A QueryRequest was sent; only a QueryResponse or Error may follow.
-    Query(Query),
+    Query {
+        /// The Agent, if it is known.
+        agent: Option<Peer>,
+        /// What was asked.
+        query: Query,
+    },
     /// An Update was sent; only a Success or Error may follow.
     Update {
+        /// The Agent.
+        agent: Peer,
         /// What the answer brings back.
         token: Token,
         /// Whether the Update repairs a device whose attestation failed.
@@ -77,29 +84,29 @@ pub(super) enum Asked {
     Token(Token),
     /// Evidence with this nonce, which is the TAM's own or made of it and a Network User's.
     Challenge { challenge: Challenge, tam_nonce: Challenge },
-    /// A recent Attestation Result.
-    Result,
+    /// A recent Attestation Result, of the Agent with this key.
+    Result { of: Thumbprint },
 }
 
 impl Exchange {
     /// What the next message will bring.
     pub fn correlation(&self) -> Correlation {
-        match (&self.waiting, self.agent) {
-            (Waiting::Update { token, .. }, _) => Correlation::Token(*token),
-            (Waiting::Query(query), agent) => match (&query.asked, agent) {
-                (Asked::Token(token), _) => Correlation::Token(*token),
-                (Asked::Result, Some(agent)) => Correlation::Agent(agent.key),
-                (Asked::Challenge { challenge, .. }, _) => {
-                    Correlation::Challenge(challenge.clone())
-                }
-                (Asked::Result, None) => Correlation::Agent(Thumbprint([0; 32])),
+        match &self.waiting {
+            Waiting::Update { token, .. } => Correlation::Token(*token),
+            Waiting::Query { query, .. } => match &query.asked {
+                Asked::Token(token) => Correlation::Token(*token),
+                Asked::Challenge { challenge, .. } => Correlation::Challenge(challenge.clone()),
+                Asked::Result { of } => Correlation::Agent(*of),
             },
         }
     }
 
     /// The Agent, where the exchange is with one that is known.
     pub const fn agent(&self) -> Option<&Peer> {
-        self.agent.as_ref()
+        match &self.waiting {
+            Waiting::Query { agent, .. } => agent.as_ref(),
+            Waiting::Update { agent, .. } => Some(agent),
+        }
     }
 
     /// When the exchange was opened.
@@ -133,15 +140,11 @@ impl Exchange {
     }
 
     fn write(&self, e: &mut Writer) -> Written {
-        e.array(9)?.u64(VERSION)?;
-        match &self.agent {
-            Some(agent) => e.array(2)?.bytes(&agent.key.0)?.i64(agent.suite.id())?,
-            None => e.null()?,
-        };
-        e.u8(self.numbering.id())?;
+        e.array(8)?.u64(VERSION)?.u8(self.numbering.id())?;
         match &self.waiting {
-            Waiting::Query(query) => {
-                e.array(3)?;
+            Waiting::Query { agent, query } => {
+                e.array(4)?;
+                write_agent(e, agent.as_ref())?;
                 match &query.asked {
                     Asked::Token(token) => e.array(2)?.u8(0)?.bytes(token.as_bytes())?,
                     Asked::Challenge { challenge, tam_nonce } => e
@@ -149,12 +152,14 @@ impl Exchange {
                         .u8(1)?
                         .bytes(challenge.as_bytes())?
                         .bytes(tam_nonce.as_bytes())?,
-                    Asked::Result => e.array(1)?.u8(2)?,
+                    Asked::Result { of } => e.array(2)?.u8(2)?.bytes(&of.0)?,
                 };
                 e.u64(query.items.0)?.bool(query.renewal)?;
             }
-            Waiting::Update { token, repair } => {
-                e.array(3)?.u8(3)?.bytes(token.as_bytes())?.bool(*repair)?;
+            Waiting::Update { agent, token, repair } => {
+                e.array(3)?;
+                write_agent(e, Some(agent))?;
+                e.bytes(token.as_bytes())?.bool(*repair)?;
             }
         }
         e.bool(self.retried)?.bool(self.tam_attested)?;
@@ -167,21 +172,13 @@ impl Exchange {
     }
 
     fn read(d: &mut Decoder<'_>) -> Result<Self, Malformed> {
-        if d.array()? != Some(9) || d.u64()? != VERSION {
+        if d.array()? != Some(8) || d.u64()? != VERSION {
             return Err(Malformed::StoredVersion);
         }
-        let agent = match d.datatype()? {
-            minicbor::data::Type::Null => {
-                d.null()?;
-                None
-            }
-            _ => Some(read_agent(d)?),
-        };
         let numbering = Numbering::from_id(d.u8()?).ok_or(Malformed::StoredVersion)?;
         Ok(Self {
-            agent: agent.map(|(key, suite)| Peer { key, suite, numbering }),
             numbering,
-            waiting: Waiting::read(d)?,
+            waiting: Waiting::read(d, numbering)?,
             retried: d.bool()?,
             tam_attested: d.bool()?,
             opened: Timestamp(d.i64()?),
@@ -192,36 +189,59 @@ impl Exchange {
 }
 
 impl Waiting {
-    fn read(d: &mut Decoder<'_>) -> Result<Self, Malformed> {
-        if d.array()? != Some(3) {
-            return Err(Malformed::StoredVersion);
+    fn read(d: &mut Decoder<'_>, numbering: Numbering) -> Result<Self, Malformed> {
+        let elements = d.array()?;
+        let agent = read_agent(d, numbering)?;
+        match (elements, agent) {
+            (Some(3), Some(agent)) => {
+                Ok(Self::Update { agent, token: Token::new(d.bytes()?)?, repair: d.bool()? })
+            }
+            (Some(4), agent) => {
+                let asked = Asked::read(d)?;
+                let query = Query { asked, items: DataItems(d.u64()?), renewal: d.bool()? };
+                Ok(Self::Query { agent, query })
+            }
+            _ => Err(Malformed::StoredVersion),
         }
-        if d.datatype()? != minicbor::data::Type::Array {
-            return match d.u8()? {
-                3 => Ok(Self::Update { token: Token::new(d.bytes()?)?, repair: d.bool()? }),
-                _ => Err(Malformed::StoredVersion),
-            };
-        }
-        let asked = match (d.array()?, d.u8()?) {
-            (Some(2), 0) => Asked::Token(Token::new(d.bytes()?)?),
-            (Some(3), 1) => Asked::Challenge {
-                challenge: Challenge::new(d.bytes()?)?,
-                tam_nonce: Challenge::new(d.bytes()?)?,
-            },
-            (Some(1), 2) => Asked::Result,
-            _ => return Err(Malformed::StoredVersion),
-        };
-        Ok(Self::Query(Query { asked, items: DataItems(d.u64()?), renewal: d.bool()? }))
     }
 }
 
-fn read_agent(d: &mut Decoder<'_>) -> Result<(Thumbprint, Suite), Malformed> {
+impl Asked {
+    fn read(d: &mut Decoder<'_>) -> Result<Self, Malformed> {
+        match (d.array()?, d.u8()?) {
+            (Some(2), 0) => Ok(Self::Token(Token::new(d.bytes()?)?)),
+            (Some(3), 1) => Ok(Self::Challenge {
+                challenge: Challenge::new(d.bytes()?)?,
+                tam_nonce: Challenge::new(d.bytes()?)?,
+            }),
+            (Some(2), 2) => Ok(Self::Result { of: thumbprint(d)? }),
+            _ => Err(Malformed::StoredVersion),
+        }
+    }
+}
+
+fn write_agent(e: &mut Writer, agent: Option<&Peer>) -> Written {
+    match agent {
+        Some(agent) => e.array(2)?.bytes(&agent.key.0)?.i64(agent.suite.id())?.ok(),
+        None => e.null()?.ok(),
+    }
+}
+
+fn read_agent(d: &mut Decoder<'_>, numbering: Numbering) -> Result<Option<Peer>, Malformed> {
+    if d.datatype()? == Type::Null {
+        d.null()?;
+        return Ok(None);
+    }
     if d.array()? != Some(2) {
         return Err(Malformed::StoredVersion);
     }
-    let key = d.bytes()?.try_into().map_err(|_| Malformed::StoredVersion)?;
+    let key = thumbprint(d)?;
     let suite = Suite::from_id(d.i64()?).ok_or(Malformed::StoredVersion)?;
-    Ok((Thumbprint(key), suite))
+    Ok(Some(Peer { key, suite, numbering }))
+}
+
+fn thumbprint(d: &mut Decoder<'_>) -> Result<Thumbprint, Malformed> {
+    Ok(Thumbprint(d.bytes()?.try_into().map_err(|_| Malformed::StoredVersion)?))
 }
 
 const VERSION: u64 = 1;

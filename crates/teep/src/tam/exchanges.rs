@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use cose::Thumbprint;
+use rats::Timestamp;
 
 use super::correlation::Correlation;
 use super::effect::{Record, Spent};
@@ -13,7 +14,6 @@ use super::exchange::{Exchange, Waiting};
 use crate::challenge::Challenge;
 use crate::limits;
 use crate::misbehaved::Misbehaved;
-use crate::time::Timestamp;
 
 /// Exchanges that wait, and challenges that were used.
 #[derive(Debug, Default)]
@@ -35,7 +35,7 @@ impl Exchanges {
     fn newest(&self, key: &Thumbprint) -> Option<&Exchange> {
         self.waiting
             .values()
-            .filter(|exchange| exchange.agent.is_some_and(|agent| agent.key == *key))
+            .filter(|exchange| exchange.agent().is_some_and(|agent| agent.key == *key))
             .filter(|exchange| !matches!(exchange.correlation(), Correlation::Token(_)))
             .max_by_key(|exchange| exchange.opened)
     }
@@ -62,11 +62,11 @@ impl Exchanges {
     }
 
     fn make_room(&mut self, opening: &Exchange) {
-        let Some(agent) = opening.agent else { return };
+        let Some(agent) = opening.agent() else { return };
         let mut same: Vec<(Timestamp, Correlation)> = self
             .waiting
             .iter()
-            .filter(|(_, exchange)| exchange.agent.is_some_and(|other| other.key == agent.key))
+            .filter(|(_, exchange)| exchange.agent().is_some_and(|other| other.key == agent.key))
             .map(|(correlation, exchange)| (exchange.opened, correlation.clone()))
             .collect();
         same.sort();

@@ -13,11 +13,13 @@
 //!
 //! The machine knows nothing of devices, tenants, deployments or what a manifest does.
 
+mod check;
 mod correlation;
 mod effect;
 mod exchange;
 mod exchanges;
 mod request;
+mod retry;
 mod session;
 mod work;
 
@@ -29,6 +31,7 @@ pub use session::Session;
 pub use work::{Decision, Manifest, Unauthorised, Work};
 
 use cose::Thumbprint;
+use rats::Timestamp;
 
 use crate::appraisal::Unbound;
 use crate::attestation::{AttestationPayload, MediaType};
@@ -39,7 +42,6 @@ use crate::limits;
 use crate::misbehaved::Misbehaved;
 use crate::misuse::Misuse;
 use crate::numbering::Numbering;
-use crate::time::Timestamp;
 use crate::token::Fresh;
 use exchange::{Asked, Query, Waiting};
 
@@ -172,7 +174,8 @@ impl Tam {
             }
             Purpose::Passport { agent } => {
                 let items = self.items(request::ATTEST);
-                let query = Query { asked: Asked::Result, items, renewal: false };
+                let asked = Asked::Result { of: agent.key };
+                let query = Query { asked, items, renewal: false };
                 (Some(agent), agent.numbering, query, true)
             }
             Purpose::Manage { agent } => {
@@ -184,8 +187,8 @@ impl Tam {
         let outgoing = request::outgoing(&query, agent, numbering, request::Extra::default());
         let mut effects = Vec::new();
         if stored {
-            let waiting = Waiting::Query(query);
-            let exchange = self.exchange(now, agent, numbering, waiting, note);
+            let waiting = Waiting::Query { agent, query };
+            let exchange = self.exchange(now, numbering, waiting, note);
             effects.push(Effect::Persist(Record { spends: None, opens: Some(exchange) }));
         }
         effects.push(Effect::Send(outgoing));
@@ -220,6 +223,12 @@ impl Tam {
         Query { asked, items: self.items(request::ATTEST), renewal }
     }
 
+    /// The challenge of an exchange that is stored and that no Network User takes part in.
+    fn stored_challenge(&self, now: Timestamp, fresh: Fresh) -> Asked {
+        let challenge = Challenge::issue_stored(&self.config.challenge_key, now, fresh);
+        Asked::Challenge { tam_nonce: challenge.clone(), challenge }
+    }
+
     fn items(&self, items: crate::message::DataItems) -> crate::message::DataItems {
         if self.config.ask_extensions {
             items.and(crate::message::DataItems::EXTENSIONS)
@@ -232,13 +241,11 @@ impl Tam {
     fn exchange(
         &self,
         now: Timestamp,
-        agent: Option<Peer>,
         numbering: Numbering,
         waiting: Waiting,
         note: Vec<u8>,
     ) -> Exchange {
         Exchange {
-            agent,
             numbering,
             waiting,
             retried: false,

@@ -45,7 +45,7 @@ pub(super) fn outgoing<'m>(
             let nonce = extra.explicit_freshness.then(|| vec![FreshnessMechanism::NONCE]);
             (None, Some(challenge.clone()), nonce)
         }
-        Asked::Result => (None, None, Some(vec![FreshnessMechanism::TIMESTAMP])),
+        Asked::Result { .. } => (None, None, Some(vec![FreshnessMechanism::TIMESTAMP])),
     };
     let request = QueryRequest {
         token,
