@@ -113,8 +113,8 @@ impl<'b> Envelope<'b> {
         &self.payloads
     }
 
-    /// The manifest, not authenticated.
-    pub(crate) fn manifest_bytes(&self) -> &'b [u8] {
+    /// The manifest as received, neither authenticated nor opened.
+    pub fn manifest_bytes(&self) -> &'b [u8] {
         self.manifest
     }
 
