@@ -157,6 +157,12 @@ impl Check {
         self
     }
 
+    /// Makes this a failed check, to be handed out as an error.
+    #[must_use]
+    pub(crate) fn refused(self, failure: Failure) -> Box<Self> {
+        Box::new(self.holds(false, || failure))
+    }
+
     /// The first failing check in order, children before what follows them.
     #[must_use]
     pub fn first_failure(&self) -> Option<(&Self, &Failure)> {

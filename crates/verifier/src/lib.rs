@@ -12,6 +12,7 @@ pub mod anchor;
 pub mod check;
 pub mod claims;
 pub mod collateral;
+pub mod corim;
 pub mod crypto;
 pub mod evidence;
 pub mod policy;

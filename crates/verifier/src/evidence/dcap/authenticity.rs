@@ -150,7 +150,7 @@ fn check_chain(
     });
     if !known {
         if let Err(check) = check_authority(authority, root, "PCK chain of the quote") {
-            return checks.fail(Check { name: "dcap.pck.chain", ..check });
+            return checks.fail(Check { name: "dcap.pck.chain", ..*check });
         }
         let ok = root.is_signed_by(root);
         checks.need(
@@ -176,7 +176,7 @@ fn usable_collateral<'e>(
             Ok(Some(verified))
         }
         State::Refused(check) => {
-            let children = vec![check.clone()];
+            let children = vec![(**check).clone()];
             checks.fail(Check { ok: false, children, ..Check::new("dcap.collateral") })
         }
         State::Absent => {

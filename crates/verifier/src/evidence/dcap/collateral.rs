@@ -62,7 +62,7 @@ struct Files<'c> {
 impl VerifiedCollateral {
     /// Verifies every signature in the collateral. A failed check explains what is missing or
     /// wrong; `None` means that no part was supplied at all.
-    pub fn verify(collateral: &Collateral, anchors: &Anchors) -> Option<Result<Self, Check>> {
+    pub fn verify(collateral: &Collateral, anchors: &Anchors) -> Option<Result<Self, Box<Check>>> {
         if FILES.iter().all(|name| collateral.file(name).is_none()) {
             return None;
         }
@@ -84,11 +84,11 @@ impl VerifiedCollateral {
 
 impl<'c> Files<'c> {
     //= evidence §1.2 EV-DCAP-6: no revocation list supplied is a missing endorsement
-    fn find(collateral: &'c Collateral) -> Result<Self, Check> {
+    fn find(collateral: &'c Collateral) -> Refusable<Self> {
         let file = |name: &'static str| {
             collateral.file(name).ok_or_else(|| {
                 let check = Check::new("collateral.files").expected(name).seen("absent");
-                check.holds(false, || refetch(Reason::MissingEndorsement, name))
+                check.refused(refetch(Reason::MissingEndorsement, name))
             })
         };
         Ok(Self {
@@ -103,7 +103,7 @@ impl<'c> Files<'c> {
         })
     }
 
-    fn verify(&self, anchors: &Anchors) -> Result<VerifiedCollateral, Check> {
+    fn verify(&self, anchors: &Anchors) -> Refusable<VerifiedCollateral> {
         let signing_chain = chain(self.signing_chain, SIGNING_CHAIN)?;
         let [signer, root] = pair(&signing_chain, SIGNING_CHAIN)?;
         let crl_chain = chain(self.pck_crl_chain, PCK_CRL_CHAIN)?;
@@ -123,7 +123,7 @@ impl<'c> Files<'c> {
         signed(PCK_CRL, pck_crl.is_signed_by(&authority) && authority.may_sign_lists())?;
         for (certificate, what) in [(&signer, SIGNING_CHAIN), (&authority, PCK_CRL_CHAIN)] {
             if root_crl.revokes(certificate.serial) {
-                return Err(revoked("collateral.revocation", what));
+                return Err(revoked(what));
             }
         }
 
@@ -190,7 +190,7 @@ pub(super) fn check_authority(
     authority: &Certificate<'_>,
     root: &Certificate<'_>,
     what: &'static str,
-) -> Result<(), Check> {
+) -> Refusable<()> {
     let name = authority.common_name().unwrap_or_default();
     if !PCK_AUTHORITIES.contains(&name) || !authority.is_authority() {
         return Err(malformed(what, "the certificate of a PCK Platform CA or PCK Processor CA"));
@@ -199,7 +199,7 @@ pub(super) fn check_authority(
 }
 
 //= evidence §1.2 EV-DCAP-7: issued directly by the root, named Intel SGX TCB Signing
-fn check_signer(signer: &Certificate<'_>, root: &Certificate<'_>) -> Result<(), Check> {
+fn check_signer(signer: &Certificate<'_>, root: &Certificate<'_>) -> Refusable<()> {
     if signer.common_name() != Some(TCB_SIGNER) || !signer.may_sign_data() {
         return Err(malformed(SIGNING_CHAIN, "a certificate of Intel SGX TCB Signing"));
     }
@@ -212,7 +212,7 @@ fn check_object(
     json: &[u8],
     signature: &[u8],
     what: &'static str,
-) -> Result<(), Check> {
+) -> Refusable<()> {
     let mut raw = [0; 64];
     let text = signature.trim_ascii();
     if hex::decode_to_slice(text, &mut raw).is_err() {
@@ -221,11 +221,11 @@ fn check_object(
     signed(what, matches!(key, PublicKey::P256(_)) && key.verify_fixed(json, &raw))
 }
 
-fn chain(bytes: &[u8], what: &'static str) -> Result<Vec<Vec<u8>>, Check> {
+fn chain(bytes: &[u8], what: &'static str) -> Refusable<Vec<Vec<u8>>> {
     decode_pem(bytes).map_err(|error| malformed(what, error.0))
 }
 
-fn pair<'b>(chain: &'b [Vec<u8>], what: &'static str) -> Result<[Certificate<'b>; 2], Check> {
+fn pair<'b>(chain: &'b [Vec<u8>], what: &'static str) -> Refusable<[Certificate<'b>; 2]> {
     let [first, second] = chain else {
         return Err(malformed(what, "two certificates, the issuer and its root"));
     };
@@ -233,7 +233,7 @@ fn pair<'b>(chain: &'b [Vec<u8>], what: &'static str) -> Result<[Certificate<'b>
     Ok([decode(first)?, decode(second)?])
 }
 
-fn decode_list<'b>(bytes: &'b [u8], what: &'static str) -> Result<RevocationList<'b>, Check> {
+fn decode_list<'b>(bytes: &'b [u8], what: &'static str) -> Refusable<RevocationList<'b>> {
     RevocationList::decode(bytes).map_err(|error| malformed(what, error.0))
 }
 
@@ -262,41 +262,41 @@ fn refetch(reason: Reason, what: &str) -> Failure {
     Failure::new(reason, Owner::EndorsementProvider, remedy)
 }
 
-fn malformed(what: &'static str, expected: &'static str) -> Check {
+fn malformed(what: &'static str, expected: &'static str) -> Box<Check> {
     let check = Check::new("collateral.format").expected(expected).source(what);
-    check.holds(false, || refetch(Reason::Malformed, what))
+    check.refused(refetch(Reason::Malformed, what))
 }
 
-fn unreadable(what: &'static str, detail: String) -> Check {
+fn unreadable(what: &'static str, detail: String) -> Box<Check> {
     let check = Check::new("collateral.format").seen(detail).source(what);
-    check.holds(false, || refetch(Reason::Unsupported, what))
+    check.refused(refetch(Reason::Unsupported, what))
 }
 
-fn untrusted(what: &'static str, root: &Certificate<'_>) -> Check {
+fn untrusted(what: &'static str, root: &Certificate<'_>) -> Box<Check> {
     let check = Check::new("collateral.root").seen(&root.spki_sha256()).source(what);
-    check.expected("the key of a listed anchor, one for all chains").holds(false, || {
-        Failure::new(
-            Reason::UntrustedRoot,
-            Owner::EndorsementProvider,
-            "supply collateral of the evidence's own vendor or emulator",
-        )
-    })
+    let check = check.expected("the key of a listed anchor, one for all chains");
+    check.refused(Failure::new(
+        Reason::UntrustedRoot,
+        Owner::EndorsementProvider,
+        "supply collateral of the evidence's own vendor or emulator",
+    ))
 }
 
-fn revoked(name: &'static str, what: &'static str) -> Check {
-    Check::new(name)
-        .seen("revoked by the root")
-        .source(what)
-        .holds(false, || refetch(Reason::Revoked, what))
+fn revoked(what: &'static str) -> Box<Check> {
+    let check = Check::new("collateral.revocation").seen("revoked by the root").source(what);
+    check.refused(refetch(Reason::Revoked, what))
 }
 
-fn signed(what: &'static str, ok: bool) -> Result<(), Check> {
+fn signed(what: &'static str, ok: bool) -> Refusable<()> {
     if ok {
         return Ok(());
     }
     let check = Check::new("collateral.signature").source(what);
-    Err(check.holds(false, || refetch(Reason::BadSignature, what)))
+    Err(check.refused(refetch(Reason::BadSignature, what)))
 }
+
+/// A step that may end the verification with the check that explains why.
+type Refusable<T> = Result<T, Box<Check>>;
 
 const TCB_INFO: &str = "tcb_info.json";
 const TCB_INFO_SIGNATURE: &str = "tcb_info.sig.hex";

@@ -221,28 +221,27 @@ fn remedy(
     policy: &Policy,
 ) -> (Owner, String) {
     let advisories = found.advisories.join(", ");
-    if found.merged == TcbStatus::Revoked {
-        let text = format!("take the platform out of service: its TCB is revoked ({advisories})");
-        return (Owner::DeviceOperator, text);
-    }
-    if let Some(part) = found.worse {
-        return (Owner::DeviceOperator, format!("update the {part} ({advisories})"));
-    }
-    match found.merged {
-        TcbStatus::SwHardeningNeeded => (
-            Owner::AgentProvider,
-            format!("build with the mitigations of {advisories}, then the policy can allow this"),
-        ),
-        TcbStatus::TdRelaunchAdvised | TcbStatus::TdRelaunchAdvisedConfigurationNeeded => {
-            (Owner::DeviceOperator, "start the domain anew on the updated platform".to_owned())
+    let settings = || format!("change the BIOS settings that {advisories} name");
+    let remedy = match found.merged {
+        TcbStatus::SwHardeningNeeded => {
+            let remedy = format!("build with the mitigations of {advisories}, then allow this");
+            return (Owner::AgentProvider, remedy);
         }
-        _ => match lacking(collateral, platform, found.tdx, policy) {
-            Some(text) => (Owner::DeviceOperator, text),
-            None => {
-                (Owner::DeviceOperator, format!("change the BIOS settings that {advisories} name"))
+        TcbStatus::TdRelaunchAdvised | TcbStatus::TdRelaunchAdvisedConfigurationNeeded => {
+            "start the domain anew on the updated platform".to_owned()
+        }
+        TcbStatus::ConfigurationNeeded | TcbStatus::ConfigurationAndSwHardeningNeeded => settings(),
+        TcbStatus::Revoked => {
+            format!("take the platform out of service: its TCB is revoked ({advisories})")
+        }
+        TcbStatus::UpToDate | TcbStatus::OutOfDate | TcbStatus::OutOfDateConfigurationNeeded => {
+            match found.worse {
+                Some(part) => format!("update the {part} ({advisories})"),
+                None => lacking(collateral, platform, found.tdx, policy).unwrap_or_else(settings),
             }
-        },
-    }
+        }
+    };
+    (Owner::DeviceOperator, remedy)
 }
 
 /// What the platform lacks for the best level that the policy allows, in Intel's own labels.

@@ -13,13 +13,19 @@ mod level;
 
 use serde::{Deserialize, Serialize};
 
-use crate::check::Check;
-use crate::{Anchors, Collateral};
+use super::{Request, check_user_data};
+use crate::check::{Check, Checks, Failure, Owner, Reason};
+use crate::claims::Claims;
+use crate::trust::{self, Isolation};
+use crate::value::{Octets, Value};
+use crate::{Anchors, Appraisal, Collateral, UserData};
+use authenticity::authenticate;
 use collateral::VerifiedCollateral;
+use level::judge;
+use quote::{NotAQuote, Quote};
 use tcb::TcbStatus;
 
-pub(crate) use authenticity::{Authentic, authenticate};
-pub(crate) use level::judge;
+pub(crate) use authenticity::Authentic;
 
 /// Rules for Intel's endorsements.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,7 +66,7 @@ pub(crate) struct Endorsements {
 #[derive(Clone, Debug)]
 enum State {
     Absent,
-    Refused(Check),
+    Refused(Box<Check>),
     Verified(Box<VerifiedCollateral>),
 }
 
@@ -73,5 +79,72 @@ impl Endorsements {
         };
         let pck_chain = collateral.file("pck_chain.pem").map(<[u8]>::to_vec);
         Self { collateral: state, pck_chain, anchors: anchors.clone() }
+    }
+}
+
+/// What a quote attests, as its TEE knows it.
+pub(crate) trait Subject {
+    /// What kind of isolation the TEE gives.
+    const ISOLATION: Isolation;
+
+    /// What the attester bound.
+    fn report_data(&self) -> &[u8; 64];
+
+    /// Every field for showing.
+    fn fields(&self) -> Vec<(&'static str, Value)>;
+
+    /// Checks the instance and names the reference value that fits.
+    fn check(&self, request: &Request<'_>, checks: &mut Checks) -> Option<String>;
+
+    /// What the authentic instance says.
+    fn claims(&self, authentic: &Authentic<'_>) -> Claims;
+}
+
+/// Appraises what a quote attests: authenticity, then TCB, binding and instance.
+pub(crate) fn appraise<S: Subject>(
+    quote: &Quote<'_>,
+    subject: &S,
+    endorsements: &Endorsements,
+    request: &Request<'_>,
+) -> Appraisal {
+    let mut appraisal = Appraisal::new(request.kind, request.now, &request.policy.id);
+    appraisal.fields = subject.fields();
+    let mut checks = Checks::default();
+    let authentic = checks.group("authenticity", |checks| {
+        authenticate(quote, endorsements, request, &mut appraisal.anchor, checks)
+    });
+    if let Ok(authentic) = authentic {
+        appraisal.authentic = true;
+        appraisal.tcb =
+            checks.group("tcb", |checks| judge(quote, &authentic, request.policy, checks));
+        let binding = check_user_data(subject.report_data(), request.user_data);
+        appraisal.bound = binding.ok && matches!(request.user_data, UserData::Exactly(_));
+        checks.note(binding);
+        appraisal.reference = checks.group("instance", |checks| subject.check(request, checks));
+        appraisal.claims = Some(subject.claims(&authentic));
+    }
+    appraisal.checks = checks.into_check("evidence");
+    appraisal.trust = trust::vector(&appraisal, S::ISOLATION);
+    appraisal
+}
+
+/// The platform's own id where Intel gives one, else its provisioning id.
+pub(crate) fn instance_id(authentic: &Authentic<'_>) -> Octets {
+    let platform = &authentic.platform;
+    Octets::new(platform.instance_id.as_ref().unwrap_or(&platform.ppid))
+}
+
+/// The check of bytes that are no quote, or none that is appraised.
+pub(crate) fn not_a_quote(error: NotAQuote) -> Check {
+    let check = Check::new("evidence.format");
+    match error {
+        NotAQuote::Malformed(expected) => check.expected(expected).holds(false, || {
+            let remedy = "send the quote as the quoting enclave made it";
+            Failure::new(Reason::Malformed, Owner::Attester, remedy)
+        }),
+        NotAQuote::Unsupported(seen) => check.seen(seen).holds(false, || {
+            let remedy = "send a quote of version 3, 4 or 5 with an ECDSA P-256 key";
+            Failure::new(Reason::Unsupported, Owner::Attester, remedy)
+        }),
     }
 }

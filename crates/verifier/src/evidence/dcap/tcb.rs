@@ -261,7 +261,7 @@ impl TcbInfo {
         if tee == Tee::Tdx && levels.iter().any(|level| level.tdx.is_none()) {
             return Err("TDX components are missing".to_owned());
         }
-        levels.sort_by(|a, b| (b.sgx, b.pcesvn, b.tdx).cmp(&(a.sgx, a.pcesvn, a.tdx)));
+        levels.sort_by_key(|level| std::cmp::Reverse((level.sgx, level.pcesvn, level.tdx)));
         let module_identities = raw.tdx_module_identities.into_iter().map(ModuleIdentity::read);
         Ok(Self {
             tee,

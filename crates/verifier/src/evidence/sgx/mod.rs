@@ -5,14 +5,14 @@ mod body;
 use serde::{Deserialize, Serialize};
 
 use super::dcap::quote::{Body, NotAQuote, Quote};
-use super::dcap::{self, Authentic, authenticate, judge};
-use super::{Kind, Request, check_debug, check_user_data, refuse};
+use super::dcap::{self, Authentic, Subject, instance_id, not_a_quote};
+use super::{Kind, Request, check_debug, refuse};
+use crate::Appraisal;
 use crate::check::{Check, Checks, Failure, Owner, Reason};
 use crate::claims::{Claims, Named};
 use crate::reference::{Comparable, Row, check_reference};
-use crate::trust::{self, Isolation};
-use crate::value::{Hex, Octets, Value};
-use crate::{Appraisal, UserData};
+use crate::trust::Isolation;
+use crate::value::{Hex, Value};
 
 pub use body::{Flags, ReportBody};
 
@@ -177,26 +177,27 @@ pub(crate) fn appraise(request: &Request<'_>, endorsements: &dcap::Endorsements)
     let Body::Enclave(body) = quote.body else {
         return refuse(request, not_a_quote(NotAQuote::Unsupported("a TDX quote as SGX evidence")));
     };
-    let mut appraisal = Appraisal::new(request.kind, request.now, &request.policy.id);
-    appraisal.fields = body.fields();
-    let mut checks = Checks::default();
-    let authentic = checks.group("authenticity", |checks| {
-        authenticate(&quote, endorsements, request, &mut appraisal.anchor, checks)
-    });
-    if let Ok(authentic) = authentic {
-        appraisal.authentic = true;
-        appraisal.tcb =
-            checks.group("tcb", |checks| judge(&quote, &authentic, request.policy, checks));
-        let binding = check_user_data(body.report_data(), request.user_data);
-        appraisal.bound = binding.ok && matches!(request.user_data, UserData::Exactly(_));
-        checks.note(binding);
-        appraisal.reference =
-            checks.group("instance", |checks| check_instance(&body, request, checks));
-        appraisal.claims = Some(claims(&body, &authentic));
+    dcap::appraise(&quote, &body, endorsements, request)
+}
+
+impl Subject for ReportBody<'_> {
+    const ISOLATION: Isolation = Isolation::Process;
+
+    fn report_data(&self) -> &[u8; 64] {
+        Self::report_data(self)
     }
-    appraisal.checks = checks.into_check("evidence");
-    appraisal.trust = trust::vector(&appraisal, Isolation::Process);
-    appraisal
+
+    fn fields(&self) -> Vec<(&'static str, Value)> {
+        Self::fields(self)
+    }
+
+    fn check(&self, request: &Request<'_>, checks: &mut Checks) -> Option<String> {
+        check_instance(self, request, checks)
+    }
+
+    fn claims(&self, authentic: &Authentic<'_>) -> Claims {
+        claims(self, authentic)
+    }
 }
 
 //= evidence §1.2 EV-SGX-1: DEBUG=0, INIT=1, PROVISIONKEY and EINITTOKENKEY 0 unless allowed
@@ -253,26 +254,6 @@ fn claims(body: &ReportBody<'_>, authentic: &Authentic<'_>) -> Claims {
     claims.svns.push(("isvsvn", body.isv_svn().into()));
     claims.debug = Some(flags.has(Flags::DEBUG));
     claims
-}
-
-/// The platform's own id where Intel gives one, else its provisioning id.
-pub(super) fn instance_id(authentic: &Authentic<'_>) -> Octets {
-    let platform = &authentic.platform;
-    Octets::new(platform.instance_id.as_ref().unwrap_or(&platform.ppid))
-}
-
-pub(super) fn not_a_quote(error: NotAQuote) -> Check {
-    let check = Check::new("evidence.format");
-    match error {
-        NotAQuote::Malformed(expected) => check.expected(expected).holds(false, || {
-            let remedy = "send the quote as the quoting enclave made it";
-            Failure::new(Reason::Malformed, Owner::Attester, remedy)
-        }),
-        NotAQuote::Unsupported(seen) => check.seen(seen).holds(false, || {
-            let remedy = "send a quote of version 3, 4 or 5 with an ECDSA P-256 key";
-            Failure::new(Reason::Unsupported, Owner::Attester, remedy)
-        }),
-    }
 }
 
 fn configuration(remedy: &'static str) -> Failure {

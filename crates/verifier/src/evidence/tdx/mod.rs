@@ -6,15 +6,14 @@ pub mod event_log;
 use serde::{Deserialize, Serialize};
 
 use super::dcap::quote::{Body, NotAQuote, Quote};
-use super::dcap::{self, Authentic, authenticate, judge};
-use super::sgx::{instance_id, not_a_quote};
-use super::{Kind, Request, check_debug, check_user_data, refuse};
+use super::dcap::{self, Authentic, Subject, instance_id, not_a_quote};
+use super::{Kind, Request, check_debug, refuse};
+use crate::Appraisal;
 use crate::check::{Check, Checks, Failure, Owner, Reason};
 use crate::claims::{Claims, Named};
 use crate::reference::{Comparable, Row, check_reference};
-use crate::trust::{self, Isolation};
-use crate::value::Hex;
-use crate::{Appraisal, UserData};
+use crate::trust::Isolation;
+use crate::value::{Hex, Value};
 
 pub use body::{Attributes, TdBody};
 
@@ -125,26 +124,27 @@ pub(crate) fn appraise(request: &Request<'_>, endorsements: &dcap::Endorsements)
             not_a_quote(NotAQuote::Unsupported("an SGX quote as TDX evidence")),
         );
     };
-    let mut appraisal = Appraisal::new(request.kind, request.now, &request.policy.id);
-    appraisal.fields = body.fields();
-    let mut checks = Checks::default();
-    let authentic = checks.group("authenticity", |checks| {
-        authenticate(&quote, endorsements, request, &mut appraisal.anchor, checks)
-    });
-    if let Ok(authentic) = authentic {
-        appraisal.authentic = true;
-        appraisal.tcb =
-            checks.group("tcb", |checks| judge(&quote, &authentic, request.policy, checks));
-        let binding = check_user_data(body.report_data(), request.user_data);
-        appraisal.bound = binding.ok && matches!(request.user_data, UserData::Exactly(_));
-        checks.note(binding);
-        appraisal.reference =
-            checks.group("instance", |checks| check_instance(&body, request, checks));
-        appraisal.claims = Some(claims(&body, &authentic));
+    dcap::appraise(&quote, &body, endorsements, request)
+}
+
+impl Subject for TdBody<'_> {
+    const ISOLATION: Isolation = Isolation::Machine;
+
+    fn report_data(&self) -> &[u8; 64] {
+        Self::report_data(self)
     }
-    appraisal.checks = checks.into_check("evidence");
-    appraisal.trust = trust::vector(&appraisal, Isolation::Machine);
-    appraisal
+
+    fn fields(&self) -> Vec<(&'static str, Value)> {
+        Self::fields(self)
+    }
+
+    fn check(&self, request: &Request<'_>, checks: &mut Checks) -> Option<String> {
+        check_instance(self, request, checks)
+    }
+
+    fn claims(&self, authentic: &Authentic<'_>) -> Claims {
+        claims(self, authentic)
+    }
 }
 
 fn check_instance(body: &TdBody<'_>, request: &Request<'_>, checks: &mut Checks) -> Option<String> {

@@ -1,6 +1,6 @@
 //! A vendor like Intel with a root of its own: certificates, collateral and quotes in every shape.
 
-pub mod der;
+pub(crate) mod der;
 
 use aws_lc_rs::digest;
 use der::{Key, boolean, extension, integer, name, octets, oid, pem, sequence, time, tlv};
@@ -11,8 +11,8 @@ use verifier::value::Hex;
 use verifier::{Collateral, Timestamp};
 
 /// All keys and certificates of the vendor and one device.
-pub struct Vendor {
-    pub root_key: Key,
+pub(crate) struct Vendor {
+    pub(crate) root_key: Key,
     authority_key: Key,
     signer_key: Key,
     pck_key: Key,
@@ -20,26 +20,26 @@ pub struct Vendor {
     root: Vec<u8>,
     authority: Vec<u8>,
     signer: Vec<u8>,
-    pub pck: Vec<u8>,
+    pub(crate) pck: Vec<u8>,
 }
 
 /// What the vendor says about its devices.
-pub struct World {
-    pub revoked_pcks: Vec<u64>,
-    pub revoked_authorities: Vec<u64>,
-    pub tcb_info: Json,
-    pub qe_identity: Json,
+pub(crate) struct World {
+    pub(crate) revoked_pcks: Vec<u64>,
+    pub(crate) revoked_authorities: Vec<u64>,
+    pub(crate) tcb_info: Json,
+    pub(crate) qe_identity: Json,
 }
 
 /// How a quote differs from an ordinary one.
 #[derive(Clone)]
-pub struct Shape {
-    pub version: u16,
-    pub qe_svn: u16,
-    pub qe_attributes: u8,
-    pub qe_zeros: [u8; 32],
-    pub qe_vendor: u8,
-    pub certification: u16,
+pub(crate) struct Shape {
+    pub(crate) version: u16,
+    pub(crate) qe_svn: u16,
+    pub(crate) qe_attributes: u8,
+    pub(crate) qe_zeros: [u8; 32],
+    pub(crate) qe_vendor: u8,
+    pub(crate) certification: u16,
 }
 
 impl Default for Shape {
@@ -56,7 +56,7 @@ impl Default for Shape {
 }
 
 impl Vendor {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let keys: [Key; 5] = std::array::from_fn(|_| Key::generate());
         let [root_key, authority_key, signer_key, pck_key, attestation_key] = keys;
         let issue =
@@ -83,7 +83,7 @@ impl Vendor {
     }
 
     /// The vendor's root as an emulator's.
-    pub fn anchors(&self) -> Anchors {
+    pub(crate) fn anchors(&self) -> Anchors {
         Anchors::vendors().with_emulator(Listed {
             vendor: Family::Intel,
             name: "test vendor".into(),
@@ -91,7 +91,7 @@ impl Vendor {
         })
     }
 
-    pub fn collateral(&self, world: &World) -> Collateral {
+    pub(crate) fn collateral(&self, world: &World) -> Collateral {
         let tcb_info = world.tcb_info.to_string();
         let qe_identity = world.qe_identity.to_string();
         let sign = |json: &str| hex::encode(self.signer_key.sign(json.as_bytes())).into_bytes();
@@ -107,12 +107,12 @@ impl Vendor {
         ])
     }
 
-    pub fn chain(&self) -> Vec<u8> {
+    pub(crate) fn chain(&self) -> Vec<u8> {
         pem(&[&self.pck, &self.authority, &self.root])
     }
 
     /// Quotes an enclave (384 octets) or a domain (584 or 648).
-    pub fn quote(&self, body: &[u8], shape: &Shape) -> Vec<u8> {
+    pub(crate) fn quote(&self, body: &[u8], shape: &Shape) -> Vec<u8> {
         let mut vendor = hex::decode("939a7233f79c4ca9940a0db3957f0607").expect("hexadecimal");
         vendor[0] = shape.qe_vendor;
         let tee: u32 = if body.len() == 384 { 0 } else { 0x81 };
@@ -159,12 +159,12 @@ impl Vendor {
 
 impl World {
     /// One level that every device reaches, and an older one.
-    pub fn sgx() -> Self {
+    pub(crate) fn sgx() -> Self {
         Self::new("SGX", json!({}), "QE", 0)
     }
 
     /// The same for domains, with one generation of modules beside the first.
-    pub fn tdx() -> Self {
+    pub(crate) fn tdx() -> Self {
         let module = json!({
             "mrsigner": "00".repeat(48), "attributes": "00".repeat(8),
             "attributesMask": "FF".repeat(8),
@@ -225,7 +225,7 @@ impl World {
 }
 
 /// The report of an ordinary production enclave.
-pub fn enclave_body() -> Vec<u8> {
+pub(crate) fn enclave_body() -> Vec<u8> {
     let mut body = vec![0; 384];
     body[48] = 0x05;
     body[56] = 0x03;
@@ -238,7 +238,7 @@ pub fn enclave_body() -> Vec<u8> {
 }
 
 /// The TD 1.5 report of an ordinary domain of the second module generation; cut it for TD 1.0.
-pub fn domain_body() -> Vec<u8> {
+pub(crate) fn domain_body() -> Vec<u8> {
     let mut body = vec![0; 648];
     body[..3].copy_from_slice(&[5, 1, 5]);
     body[123] = 0x10;
@@ -316,12 +316,12 @@ fn sgx_extension() -> Vec<u8> {
 }
 
 /// SHA-384 of the concatenated parts.
-pub fn sha384(parts: &[&[u8]]) -> Vec<u8> {
+pub(crate) fn sha384(parts: &[&[u8]]) -> Vec<u8> {
     digest::digest(&digest::SHA384, &parts.concat()).as_ref().to_vec()
 }
 
 /// When everything of the vendor is valid.
-pub const NOW: Timestamp = Timestamp(1_790_000_000);
+pub(crate) const NOW: Timestamp = Timestamp(1_790_000_000);
 
 const FROM: &str = "2026-01-01T00:00:00Z";
 const UNTIL: &str = "2027-01-01T00:00:00Z";

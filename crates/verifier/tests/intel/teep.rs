@@ -1,14 +1,11 @@
 //! TEEP evidence of both layers: what belongs together is accepted, anything else is not.
 
-#[path = "vendor/mod.rs"]
-mod vendor;
-
+use crate::vendor::{NOW, Shape, Vendor, World, enclave_body};
 use cose::{Algorithm, Curve, KeyUnusable, Signer};
 use rats::binding::{Binding, BoundQuote};
 use rats::eat::{Claims, Confirmation};
 use rats::evidence::{AGENT_PROFILE, Evidence, Hardware, SGX_QUOTE, TDX_QUOTE};
 use rats::nonce::Nonce;
-use vendor::{NOW, Shape, Vendor, World, enclave_body};
 use verifier::teep::{NotEvidence, Terms};
 use verifier::{
     AgentAppraisal, Anchors, Collateral, Endorsements, Kind, Policy, Reason, ReferenceValues,
@@ -312,13 +309,13 @@ fn nonce(bytes: &[u8]) -> Nonce {
 
 /// A signing key in memory.
 struct Software {
-    pair: vendor::der::Key,
+    pair: crate::vendor::der::Key,
     key: cose::Key,
 }
 
 impl Software {
     fn new() -> Self {
-        let pair = vendor::der::Key::generate();
+        let pair = crate::vendor::der::Key::generate();
         let point = [&[4][..], &pair.raw()].concat();
         let key = cose::Key::from_sec1(Curve::P256, &point).expect("a key");
         Self { pair, key }

@@ -6,13 +6,13 @@ use aws_lc_rs::signature::{
 };
 
 /// A P-256 key that signs in both spellings.
-pub struct Key {
+pub(crate) struct Key {
     asn1: EcdsaKeyPair,
     fixed: EcdsaKeyPair,
 }
 
 impl Key {
-    pub fn generate() -> Self {
+    pub(crate) fn generate() -> Self {
         let pkcs8 =
             EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new())
                 .expect("a key");
@@ -24,29 +24,29 @@ impl Key {
     }
 
     /// x ‖ y.
-    pub fn raw(&self) -> [u8; 64] {
+    pub(crate) fn raw(&self) -> [u8; 64] {
         self.fixed.public_key().as_ref()[1..].try_into().expect("an uncompressed point")
     }
 
     /// r ‖ s.
-    pub fn sign(&self, message: &[u8]) -> [u8; 64] {
+    pub(crate) fn sign(&self, message: &[u8]) -> [u8; 64] {
         let signature = self.fixed.sign(&SystemRandom::new(), message).expect("a signature");
         signature.as_ref().try_into().expect("64 octets")
     }
 
-    pub fn spki(&self) -> Vec<u8> {
+    pub(crate) fn spki(&self) -> Vec<u8> {
         let id = sequence(&[&oid(&[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01]), &oid(PRIME256V1)]);
         sequence(&[&id, &bits(&[&[4][..], &self.raw()].concat())])
     }
 
     /// The signed object: to be signed, algorithm, signature.
-    pub fn issue(&self, tbs: &[u8]) -> Vec<u8> {
+    pub(crate) fn issue(&self, tbs: &[u8]) -> Vec<u8> {
         let signature = self.asn1.sign(&SystemRandom::new(), tbs).expect("a signature");
         sequence(&[tbs, &algorithm(), &bits(signature.as_ref())])
     }
 }
 
-pub fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
+pub(crate) fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
     let length = content.len();
     let mut bytes = vec![tag];
     match length {
@@ -58,27 +58,27 @@ pub fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
     bytes
 }
 
-pub fn sequence(parts: &[&[u8]]) -> Vec<u8> {
+pub(crate) fn sequence(parts: &[&[u8]]) -> Vec<u8> {
     tlv(0x30, &parts.concat())
 }
 
-pub fn oid(content: &[u8]) -> Vec<u8> {
+pub(crate) fn oid(content: &[u8]) -> Vec<u8> {
     tlv(0x06, content)
 }
 
-pub fn octets(content: &[u8]) -> Vec<u8> {
+pub(crate) fn octets(content: &[u8]) -> Vec<u8> {
     tlv(0x04, content)
 }
 
-pub fn bits(content: &[u8]) -> Vec<u8> {
+pub(crate) fn bits(content: &[u8]) -> Vec<u8> {
     tlv(0x03, &[&[0][..], content].concat())
 }
 
-pub fn boolean(value: bool) -> Vec<u8> {
+pub(crate) fn boolean(value: bool) -> Vec<u8> {
     tlv(0x01, &[if value { 0xff } else { 0 }])
 }
 
-pub fn integer(value: u64) -> Vec<u8> {
+pub(crate) fn integer(value: u64) -> Vec<u8> {
     let bytes = value.to_be_bytes();
     let skip = bytes.iter().take(7).take_while(|&&octet| octet == 0).count();
     let digits = &bytes[skip..];
@@ -86,26 +86,26 @@ pub fn integer(value: u64) -> Vec<u8> {
     tlv(0x02, &[sign, digits].concat())
 }
 
-pub fn time(text: &str) -> Vec<u8> {
+pub(crate) fn time(text: &str) -> Vec<u8> {
     let digits = text.bytes().filter(u8::is_ascii_digit).collect::<Vec<_>>();
     tlv(0x18, &[&digits[..], b"Z"].concat())
 }
 
-pub fn name(common_name: &str) -> Vec<u8> {
+pub(crate) fn name(common_name: &str) -> Vec<u8> {
     let attribute = sequence(&[&oid(&[0x55, 0x04, 0x03]), &tlv(0x0c, common_name.as_bytes())]);
     sequence(&[&tlv(0x31, &attribute)])
 }
 
-pub fn algorithm() -> Vec<u8> {
+pub(crate) fn algorithm() -> Vec<u8> {
     sequence(&[&oid(&[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02])])
 }
 
-pub fn extension(id: &[u8], critical: bool, value: &[u8]) -> Vec<u8> {
+pub(crate) fn extension(id: &[u8], critical: bool, value: &[u8]) -> Vec<u8> {
     let critical = if critical { boolean(true) } else { Vec::new() };
     sequence(&[&oid(id), &critical, &octets(value)])
 }
 
-pub fn pem(certificates: &[&[u8]]) -> Vec<u8> {
+pub(crate) fn pem(certificates: &[&[u8]]) -> Vec<u8> {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = Vec::new();
     for certificate in certificates {

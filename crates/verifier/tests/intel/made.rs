@@ -1,10 +1,7 @@
 //! SGX and TDX under a vendor of our own, in the shapes that no recorded quote has.
 
-#[path = "vendor/mod.rs"]
-mod vendor;
-
+use crate::vendor::{NOW, Shape, Vendor, World, domain_body, enclave_body};
 use serde_json::json;
-use vendor::{NOW, Shape, Vendor, World, domain_body, enclave_body};
 use verifier::evidence::EventLog;
 use verifier::evidence::dcap::tcb::TcbStatus;
 use verifier::value::Hex;
@@ -414,10 +411,10 @@ fn evidence_of_the_other_kind_is_unsupported() {
 fn a_runtime_event_counts_only_with_its_own_digest() {
     let vendor = Vendor::new();
     let kind = 0x0800_0001_u32;
-    let digest = vendor::sha384(&[&kind.to_le_bytes(), b":", b"app", b":", &[1, 2]]);
+    let digest = crate::vendor::sha384(&[&kind.to_le_bytes(), b":", b"app", b":", &[1, 2]]);
     let mut body = domain_body();
     body[328..520].fill(0);
-    body[472..520].copy_from_slice(&vendor::sha384(&[&[0; 48], &digest]));
+    body[472..520].copy_from_slice(&crate::vendor::sha384(&[&[0; 48], &digest]));
     let quote = vendor.quote(&body, &Shape { version: 5, ..Shape::default() });
     let log = |payload: &str| {
         let digest = hex::encode(&digest);

@@ -1,0 +1,7 @@
+//! Intel's evidence, recorded from real hardware and made by a vendor of our own, and TEEP
+//! evidence over it.
+
+mod made;
+mod recorded;
+mod teep;
+mod vendor;
