@@ -1,7 +1,119 @@
 //! The TEEP Agent: the program inside the TEE.
+//!
+//! ```text
+//!            TEE (fd 3)          settings (fd 5)
+//!               │ attester          │ settings
+//! Broker ── serve ── session ── install ── ta ── backend ══ worker processes
+//! (fd 4)                │            └── store (sealed, on the REE's disk)
+//!                    evidence ── identity
+//! ```
+//!
+//! It verifies what TAMs carry, runs Trusted Applications each in an isolation of its own, and
+//! proves to who asks what it is and what it runs. It deliberately does not know: which hardware
+//! it is on (a name in evidence), how TEEP travels (the Broker's business), and any
+//! Personalization Data (that is opened in the worker, by a key that never leaves it).
 
+use std::io::Read as _;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+
+pub mod attester;
 pub mod backend;
+pub mod evidence;
+pub mod identity;
+pub mod install;
+pub mod probe;
+pub mod seal;
+pub mod serve;
+pub mod session;
+pub mod settings;
+pub mod store;
 pub mod sys;
+pub mod ta;
 
 #[cfg(test)]
 mod testing;
+
+use attester::{Attester, Channel};
+use backend::process::ProcessBackend;
+use identity::Identity;
+use seal::Sealer;
+use session::TeepAgent;
+use settings::Settings;
+use store::{Folder, Store};
+use ta::Applications;
+
+/// Runs the agent on the descriptors that a TEE hands down, with its sealed state in `storage`.
+pub fn run(storage: &Path) -> anyhow::Result<()> {
+    let inherited = sys::Inherited::take().context("taking over what the TEE hands down")?;
+    log();
+    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
+        .context("keeping debuggers out")?;
+
+    let mut text = Vec::new();
+    std::fs::File::from(inherited.settings)
+        .take(SETTINGS_BYTES_MAX)
+        .read_to_end(&mut text)
+        .context("reading the settings")?;
+    let settings = Settings::parse(&text).context("reading the settings")?;
+    let channel = Channel::open(UnixStream::from(inherited.tee)).context("reaching the TEE")?;
+    let own = std::fs::read(OWN_PROGRAM).context("reading the agent's own program")?;
+
+    let backend = ProcessBackend::new(OWN_PROGRAM, settings.limits);
+    let applications = Arc::new(Applications::new(Arc::new(backend)));
+    let attester: Arc<dyn Attester> = Arc::new(channel);
+    let agent = start(settings, storage, attester, applications, cose::sha256(&own))?;
+    serve::serve(inherited.listener, Arc::new(agent)).context("listening for the Broker")
+}
+
+/// Brings up an agent over its sealed state; a first start makes the state.
+pub fn start(
+    settings: Settings,
+    storage: &Path,
+    attester: Arc<dyn Attester>,
+    applications: Arc<Applications>,
+    own_digest: [u8; 32],
+) -> anyhow::Result<TeepAgent> {
+    let key = attester.sealing_key(SEALING_LABEL).context("getting the sealing key")?;
+    let sealer = Arc::new(Sealer::new(&key));
+    let mut disk = Folder::open(storage)
+        .with_context(|| format!("opening the storage `{}`", storage.display()))?;
+    let loaded = Identity::load(&disk, &sealer, settings.suite).context("reading the identity")?;
+    let (store, identity) = match loaded {
+        Some(identity) => {
+            let store = Store::open(disk, sealer, Arc::clone(&attester), identity.store)
+                .context("opening the store")?;
+            (store, identity)
+        }
+        None => {
+            // The store first: an identity without its store counts as set back.
+            let store = Store::create(disk.clone(), Arc::clone(&sealer), Arc::clone(&attester))
+                .context("making the store")?;
+            let identity = Identity::generate(store.id(), settings.suite)?;
+            identity.save(&mut disk, &sealer).context("saving the identity")?;
+            (store, identity)
+        }
+    };
+    TeepAgent::new(settings, identity, store, attester, applications, own_digest)
+}
+
+fn log() {
+    // Everything that is written here leaves the TEE: events and names, never contents.
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .with_max_level(tracing::Level::INFO)
+        .init();
+}
+
+/// The program that runs, from the bytes that were measured.
+const OWN_PROGRAM: &str = "/proc/self/exe";
+
+/// What the key for the agent's own state is derived for.
+const SEALING_LABEL: &str = "tamarack-agent-state-v1";
+
+/// The longest settings that are read.
+const SETTINGS_BYTES_MAX: u64 = 1024 * 1024;

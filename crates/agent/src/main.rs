@@ -1,3 +1,82 @@
-//! The program `tamarack-agent`.
+//! The program `tamarack-agent`: the TEEP Agent, and the worker that it starts for each TA.
 
-fn main() {}
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use agent::backend::process::{Limits, worker};
+use agent::probe;
+use anyhow::Context as _;
+
+fn main() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    match Command::parse(&arguments) {
+        Some(command) => match command.run() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("error: {error:#}");
+                ExitCode::FAILURE
+            }
+        },
+        None => {
+            eprint!("{USAGE}");
+            ExitCode::from(USAGE_STATUS)
+        }
+    }
+}
+
+/// What the program is asked to do.
+enum Command {
+    Run { storage: PathBuf },
+    Worker { cpu_s_max: u64, memory_bytes_max: u64 },
+    Probe { json: bool },
+}
+
+impl Command {
+    fn parse(arguments: &[OsString]) -> Option<Self> {
+        let texts: Vec<&str> = arguments.iter().filter_map(|argument| argument.to_str()).collect();
+        match texts.as_slice() {
+            ["run", "--storage", _] => Some(Self::Run { storage: PathBuf::from(&arguments[2]) }),
+            ["probe"] => Some(Self::Probe { json: false }),
+            ["probe", "--json"] => Some(Self::Probe { json: true }),
+            ["ta-worker", cpu_s, memory_bytes] => Some(Self::Worker {
+                cpu_s_max: cpu_s.parse().ok()?,
+                memory_bytes_max: memory_bytes.parse().ok()?,
+            }),
+            _ => None,
+        }
+    }
+
+    fn run(self) -> anyhow::Result<()> {
+        match self {
+            Self::Run { storage } => agent::run(&storage),
+            Self::Worker { cpu_s_max, memory_bytes_max } => {
+                worker::run(Limits::of_process(memory_bytes_max, cpu_s_max))
+                    .context("running a Trusted Application")
+            }
+            Self::Probe { json } => {
+                let findings = probe::probe();
+                let text = if json { probe::json(&findings) } else { probe::text(&findings) };
+                print(&text).context("writing the findings")
+            }
+        }
+    }
+}
+
+fn print(text: &str) -> std::io::Result<()> {
+    use std::io::Write as _;
+
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
+}
+
+const USAGE: &str = "\
+Usage: tamarack-agent <command>
+
+  run --storage DIR    Run the TEEP Agent. Started by a TEE: descriptor 3 is the TEE, 4 the
+                       listening socket for the Broker, 5 the measured settings.
+  probe [--json]       Show what this machine offers to isolate applications and to be a TEE.
+";
+
+const USAGE_STATUS: u8 = 2;

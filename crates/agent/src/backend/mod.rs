@@ -1,3 +1,84 @@
 //! Where Trusted Applications run: one module for each instance type.
+//!
+//! The agent holds an [`Instance`] and knows nothing of how it is isolated; the claim that goes
+//! into evidence comes from the instance itself, which reports what was really enforced.
 
 pub mod process;
+
+use cose::{Key, Thumbprint};
+use rats::eat::Instance as InstanceClaim;
+
+pub use process::wire::{FaultCode, Refusal};
+
+/// Starts instances of one type.
+pub trait Backend: Send + Sync {
+    /// Starts a Trusted Application; it comes up without any Personalization Data.
+    fn start(&self, program: Program<'_>) -> Result<Box<dyn Instance>, Failed>;
+}
+
+/// What is started.
+#[derive(Clone, Copy, Debug)]
+pub struct Program<'a> {
+    /// Who signed the manifest.
+    pub owner: Thumbprint,
+    /// SHA-256 of the manifest.
+    pub manifest_digest: [u8; 32],
+    /// The content of its component.
+    pub module: &'a [u8],
+}
+
+/// A running Trusted Application. Dropping it ends it and wipes what it knew.
+pub trait Instance: Send {
+    /// How it runs, for evidence.
+    fn claim(&self) -> InstanceClaim;
+
+    /// The key that callers seal their requests to.
+    fn service_key(&self) -> &Key;
+
+    /// Makes a receiver for one exchange.
+    fn new_receiver(&mut self) -> Result<Key, Failed>;
+
+    /// Tells which evidence names the receiver.
+    fn bind(&mut self, receiver: Thumbprint, eat_digest: [u8; 32]) -> Result<(), Failed>;
+
+    /// Opens a release; the answer is what the receipt confirms.
+    fn open(&mut self, release: Vec<u8>) -> Result<Vec<u8>, Failed>;
+
+    /// Passes on a sealed request; the answer is sealed too.
+    fn call(&mut self, request: Vec<u8>) -> Result<Vec<u8>, Failed>;
+
+    /// Whether it still runs.
+    fn alive(&mut self) -> bool;
+}
+
+/// Why an instance did not do what was asked.
+#[non_exhaustive]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failed {
+    /// It said no, and goes on.
+    #[error("the Trusted Application's instance refused")]
+    Refused(#[source] Refusal),
+    /// It ended.
+    #[error("the Trusted Application's instance ended")]
+    Crashed(#[from] Crash),
+}
+
+/// Why an instance ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Crash {
+    /// It could not be started.
+    #[error("it could not be started")]
+    NotStarted,
+    /// It reported a fault of the application.
+    #[error(transparent)]
+    Fault(FaultCode),
+    /// It did not answer in time and was ended.
+    #[error("it did not answer in time")]
+    Silent,
+    /// It ended by itself, or wrote what is not a reply.
+    #[error("it is gone")]
+    Gone,
+    /// It answered another question.
+    #[error("it gave an answer of another kind")]
+    Unexpected,
+}

@@ -1,0 +1,328 @@
+//! Installs what an Update brings: one manifest after the other, each whole or not at all.
+//!
+//! A TAM only carries manifests. Who may change a component is proven by the component's own
+//! identifier, which begins with the thumbprint of its owner's key; the signature of the TAM
+//! means nothing here. Nothing changes before the manifest's last command has succeeded: the
+//! content waits in memory, then the application is started or the release opened, then one
+//! commit makes it so.
+//!
+//! What has to happen in the REE (fetching, and everything about UAs) is asked of the Broker as
+//! actions. Its answers are never believed: content counts by its digest, and what the Broker
+//! says about a UA is passed on as the Broker's word.
+
+mod ending;
+mod ree;
+mod report;
+mod run;
+mod staging;
+
+
+mod unlink;
+
+use std::borrow::Cow;
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use cose::Accept;
+use device::broker::Action;
+use suit::process::SecondProcessor;
+use suit::report::{Conclusion, Reason};
+use suit::{Anchors, ComponentId, Context, Device, Digest, Envelope, Limits, Verified};
+use teep::agent::Outcome;
+use tracing::{info, warn};
+
+use crate::identity::Identity;
+use crate::settings::Settings;
+use crate::store::{Damaged, Installed, Store};
+use crate::ta::{Applications, Facts};
+use ree::Delegation;
+use run::Run;
+
+pub use report::{CAUSE, RECEIPT, SAID_BY};
+pub use unlink::Unlinking;
+
+/// The manifests of one Update, under way.
+#[derive(Debug)]
+pub struct Installation {
+    /// The nonce of every report.
+    nonce: Option<Vec<u8>>,
+    waiting: VecDeque<Vec<u8>>,
+    current: Option<Current>,
+    outcomes: Vec<Outcome<'static>>,
+}
+
+/// The manifest that waits for the Broker.
+#[derive(Debug)]
+enum Current {
+    /// One for the TEE.
+    Run(Box<Run>),
+    /// One for the REE.
+    Delegation(Delegation),
+}
+
+/// What installing works on.
+pub struct Place<'a> {
+    /// What is installed.
+    pub store: &'a mut Store,
+    /// What runs.
+    pub applications: &'a Applications,
+    /// Whose reports and receipts they are.
+    pub identity: &'a Identity,
+    /// Which device it is.
+    pub settings: &'a Settings,
+    /// Names the next action.
+    pub next_action: &'a mut u64,
+}
+
+/// What follows.
+#[derive(Debug)]
+pub enum Step<T> {
+    /// The Broker has to do this first.
+    Actions(Vec<Action>),
+    /// It is over.
+    Over(T),
+}
+
+/// Why a manifest is refused before any of its commands runs.
+#[non_exhaustive]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// The envelope, its signature, its owner or its sequence number.
+    #[error("the envelope is refused")]
+    Suit(#[from] suit::Error),
+    /// The manifest does not say where it is kept.
+    #[error("the manifest has no component identifier of its own")]
+    NoManifestId,
+    /// The manifest is kept under another name than its component's with `.suit`.
+    #[error("the manifest is not named after its component")]
+    ManifestName,
+    /// Not signed by a key, so nobody owns it.
+    #[error("the manifest is not signed by a key")]
+    NoOwner,
+    /// A manifest is about one component beside its dependencies, all of one world.
+    #[error("the manifest is not about exactly one component")]
+    NotOneComponent,
+    /// Evidence names manifests by SHA-256.
+    #[error("the manifest is not named by a SHA-256 digest")]
+    DigestAlgorithm,
+    /// The last part of the component identifier is no name.
+    #[error("the component has no usable name")]
+    Name,
+}
+
+impl Refused {
+    /// The same in the words of a report.
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::Suit(error) => error.reason(),
+            Self::NoOwner => Reason::Signature,
+            Self::DigestAlgorithm => Reason::Algorithm,
+            Self::NoManifestId | Self::ManifestName | Self::NotOneComponent | Self::Name => {
+                Reason::ComponentUnsupported
+            }
+        }
+    }
+}
+
+/// The Broker answered an action that nobody waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("nobody waits for this action")]
+pub struct NotAsked;
+
+impl Installation {
+    /// Takes the manifests of an Update, in order.
+    pub fn new(manifests: Vec<Cow<'_, [u8]>>, nonce: Option<Vec<u8>>) -> Self {
+        Self {
+            nonce,
+            waiting: manifests.into_iter().map(Cow::into_owned).collect(),
+            current: None,
+            outcomes: Vec::new(),
+        }
+    }
+
+    /// Goes on until the Broker has to do something, or everything is over.
+    pub fn advance(&mut self, place: &mut Place<'_>) -> Step<Vec<Outcome<'static>>> {
+        loop {
+            let step = match self.current.take() {
+                Some(current) => self.resume(current, place),
+                None => match self.waiting.pop_front() {
+                    Some(envelope) => self.begin(&envelope, place),
+                    None => return Step::Over(std::mem::take(&mut self.outcomes)),
+                },
+            };
+            match step {
+                Step::Actions(actions) => return Step::Actions(actions),
+                Step::Over(outcome) => self.outcomes.push(outcome),
+            }
+        }
+    }
+
+    /// Takes the Broker's answer to an action.
+    pub fn done(
+        &mut self,
+        action: u64,
+        outcome: Result<Vec<u8>, String>,
+    ) -> Result<(), NotAsked> {
+        match &mut self.current {
+            Some(Current::Run(run)) => run.done(action, outcome),
+            Some(Current::Delegation(delegation)) => delegation.done(action, outcome),
+            None => Err(NotAsked),
+        }
+    }
+
+    fn begin(&mut self, envelope: &[u8], place: &mut Place<'_>) -> Step<Outcome<'static>> {
+        let begun = authenticate(envelope)
+            .and_then(|verified| self.begin_verified(&verified, place));
+        match begun {
+            Ok(current) => self.resume(current, place),
+            Err(error) => {
+                warn!(error = %chain(&error), "a manifest is refused");
+                Step::Over(report::refused(envelope, &error, self.nonce(), place.identity))
+            }
+        }
+    }
+
+    fn begin_verified(
+        &self,
+        verified: &Verified<'_>,
+        place: &mut Place<'_>,
+    ) -> Result<Current, Refused> {
+        let manifest = manifest_id(verified)?;
+        info!(%manifest, number = verified.manifest().sequence_number, "a manifest is authentic");
+        if manifest.is_in_ree() {
+            Ok(Current::Delegation(Delegation::new(verified, place)?))
+        } else {
+            let context = self.context(place);
+            let run = Run::new(verified, context, self.nonce.clone())?;
+            Ok(Current::Run(Box::new(run)))
+        }
+    }
+
+    fn resume(&mut self, current: Current, place: &mut Place<'_>) -> Step<Outcome<'static>> {
+        match current {
+            Current::Run(mut run) => match run.advance(place) {
+                Step::Over(outcome) => Step::Over(outcome),
+                Step::Actions(actions) => {
+                    self.current = Some(Current::Run(run));
+                    Step::Actions(actions)
+                }
+            },
+            Current::Delegation(mut delegation) => match delegation.advance(self.nonce(), place) {
+                Step::Over(outcome) => Step::Over(outcome),
+                Step::Actions(actions) => {
+                    self.current = Some(Current::Delegation(delegation));
+                    Step::Actions(actions)
+                }
+            },
+        }
+    }
+
+    fn nonce(&self) -> Option<&[u8]> {
+        self.nonce.as_deref()
+    }
+
+    fn context(&self, place: &Place<'_>) -> Context {
+        let mut context = Context::new(device(place.settings));
+        context.limits = Limits { payload_bytes: CONTENT_BYTES_MAX, ..Limits::DEFAULT };
+        context.installed.sequence_numbers = place.store.sequence_numbers().clone();
+        for installed in place.store.installed() {
+            for component in installed.contents.keys() {
+                context.installed.references.link(component, &installed.manifest);
+            }
+        }
+        context.anchors = Arc::new(Anchors::none().with_self_certified());
+        context.nonce.clone_from(&self.nonce);
+        context
+    }
+}
+
+/// Checks the signature, by a key that travels with it and that owns only its own components.
+fn authenticate(envelope: &[u8]) -> Result<Verified<'_>, Refused> {
+    let anchors = Anchors::none().with_self_certified();
+    Ok(Envelope::decode(envelope)?.authenticate(&anchors, &Accept::CURRENT)?)
+}
+
+/// The identifier under which the manifest is kept; the agent keeps no manifest without one.
+fn manifest_id(verified: &Verified<'_>) -> Result<ComponentId, Refused> {
+    verified.manifest().component_id.clone().ok_or(Refused::NoManifestId)
+}
+
+fn device(settings: &Settings) -> Device {
+    let mut device = Device::new(settings.vendor_id, settings.class_id);
+    // The Broker fetches, over whatever it can; the digest decides.
+    device.schemes.insert("http".to_owned());
+    device.second = Some(SecondProcessor {
+        prefix: ComponentId::new([b"REE"]).expect("one short part is an identifier"),
+        parameters: BTreeSet::new(),
+    });
+    device
+}
+
+/// Starts an application that was installed before the agent was started.
+pub fn restore(
+    installed: &Installed,
+    store: &Store,
+    applications: &Applications,
+) -> anyhow::Result<()> {
+    let own = |component: &&ComponentId| component.manifest().ok() == Some(installed.manifest.clone());
+    let Some(component) = installed.contents.keys().find(own) else {
+        // Personalization Data and UAs leave nothing in the TEE that could be started.
+        return Ok(());
+    };
+    let owner = component.owner().context("a component without an owner")?;
+    let module = store.read(component)?.context("a component without content")?;
+    let facts = Facts {
+        component: component.clone(),
+        manifest: installed.manifest.clone(),
+        owner,
+        manifest_digest: installed.digest,
+        sequence_number: installed.sequence_number,
+    };
+    applications.restore(facts, module);
+    Ok(())
+}
+
+/// Reports about everything that is installed, as of now.
+pub fn inventory(
+    store: &Store,
+    nonce: Option<&[u8]>,
+    identity: &Identity,
+) -> Vec<Cow<'static, [u8]>> {
+    store
+        .installed()
+        .filter_map(|installed| {
+            let records = installed
+                .contents
+                .iter()
+                .map(|(component, content)| {
+                    report::measured(component, Digest::sha256(content.digest), content.length)
+                })
+                .collect();
+            let digest = Digest::sha256(installed.digest);
+            let report = report::new(digest, nonce, records, Conclusion::Success);
+            report::sign(&report, identity)
+        })
+        .collect()
+}
+
+/// An error with everything below it, for the log.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}
+
+/// What stands in the way of a commit, in the words of a report.
+fn obstacle(damaged: &Damaged) -> suit::process::Obstacle {
+    warn!(error = %chain(damaged), "the store cannot be used");
+    suit::process::Obstacle::Storage
+}
+
+/// The longest content of a component: it has to fit into one frame to a worker.
+const CONTENT_BYTES_MAX: u64 = 15 * 1024 * 1024;

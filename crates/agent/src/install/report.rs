@@ -1,0 +1,96 @@
+//! SUIT reports about what the processor itself does not report.
+
+use std::borrow::Cow;
+
+use suit::parameter::CustomValue;
+use suit::report::{Conclusion, Entry, Properties, Reason, Record, Reference, Report, protect};
+use suit::{ComponentId, Digest, Envelope, Parameter, Section};
+use teep::agent::Outcome;
+use tracing::error;
+
+use super::Refused;
+use crate::identity::Identity;
+
+/// The outcome of a manifest that was not even begun.
+pub(super) fn refused(
+    envelope: &[u8],
+    refused: &Refused,
+    nonce: Option<&[u8]>,
+    identity: &Identity,
+) -> Outcome<'static> {
+    let digest = Envelope::decode(envelope).and_then(|envelope| envelope.claimed_digest());
+    // What has no digest cannot be reported about: there is no name for it.
+    let report = digest.ok().and_then(|digest| {
+        let result =
+            Conclusion::Failure { code: 0, record: Record::default(), reason: refused.reason() };
+        sign(&new(digest, nonce, Vec::new(), result), identity)
+    });
+    Outcome { installed: false, report, components: Vec::new() }
+}
+
+/// A report that the processor did not write.
+pub(super) fn new(
+    digest: Digest,
+    nonce: Option<&[u8]>,
+    records: Vec<Entry>,
+    result: Conclusion,
+) -> Report {
+    Report {
+        reference: Reference { uri: String::new(), digest },
+        nonce: nonce.map(<[u8]>::to_vec),
+        records,
+        result,
+        capability: None,
+    }
+}
+
+/// The failure of something that follows the commands of a manifest.
+pub(super) fn failure(seen: Option<Digest>, cause: &str) -> Conclusion {
+    let mut properties =
+        Properties::new().with(&Parameter::Custom(CAUSE, CustomValue::Text(cause)));
+    if let Some(seen) = seen {
+        properties = properties.with(&Parameter::ImageDigest(seen));
+    }
+    let record = Record { section: Section::Install.key(), properties, ..Record::default() };
+    Conclusion::Failure { code: 0, record, reason: Reason::OperationFailed }
+}
+
+/// What is in place now.
+pub(super) fn measured(component: &ComponentId, digest: Digest, size: u64) -> Entry {
+    let properties = Properties::new()
+        .with(&Parameter::ImageDigest(digest))
+        .with(&Parameter::ImageSize(size));
+    Entry::Properties(component.clone(), properties)
+}
+
+/// That a release was opened, with the receipt for its owner.
+pub(super) fn released(component: &ComponentId, receipt: &[u8]) -> Entry {
+    let receipt = Parameter::Custom(RECEIPT, CustomValue::Bytes(receipt));
+    Entry::Properties(component.clone(), Properties::new().with(&receipt))
+}
+
+/// That the Broker says it installed a component.
+pub(super) fn said_by_broker(component: &ComponentId) -> Entry {
+    let said = Parameter::Custom(SAID_BY, CustomValue::Text("broker"));
+    Entry::Properties(component.clone(), Properties::new().with(&said))
+}
+
+/// Signs a report with the key that signs nothing else.
+pub(super) fn sign(report: &Report, identity: &Identity) -> Option<Cow<'static, [u8]>> {
+    match protect(report, identity.report.as_ref()) {
+        Ok(signed) => Some(Cow::Owned(signed)),
+        Err(error) => {
+            error!(%error, "a report cannot be signed");
+            None
+        }
+    }
+}
+
+/// Custom parameter: the receipt of a release, a COSE_Sign1.
+pub const RECEIPT: i64 = -75810;
+
+/// Custom parameter: why something failed after the last command, as text.
+pub const CAUSE: i64 = -75811;
+
+/// Custom parameter: whose word a claim is, where it is not the agent's own.
+pub const SAID_BY: i64 = -75812;

@@ -1,0 +1,239 @@
+//! One manifest for the TEE, run by the SUIT processor.
+
+use cose::equal;
+use device::broker::Action;
+use suit::process::{Context, Obstacle, Outcome, Processor, Request};
+use suit::{ComponentId, Digest, Procedure, Section, Verified};
+
+use super::ending::{self, Subject};
+use super::staging::Staging;
+use super::{CONTENT_BYTES_MAX, NotAsked, Place, Refused, Step, obstacle};
+
+/// A manifest that is being run.
+#[derive(Debug)]
+pub(super) struct Run {
+    processor: Processor<'static>,
+    subject: Subject,
+    staging: Staging,
+    errand: Option<Errand>,
+}
+
+/// What the Broker is doing.
+#[derive(Debug)]
+enum Errand {
+    /// It fetches a content, one range after the other.
+    Fetch {
+        /// The range that it was asked for, if it was asked.
+        action: Option<u64>,
+        uri: String,
+        limit: u64,
+        component: ComponentId,
+        content: Vec<u8>,
+    },
+    /// It installs a UA that this manifest depends on.
+    Ua { action: u64 },
+    /// It is through; this is what the processor is told.
+    Through(Outcome),
+}
+
+/// What the processor wants, without a borrow of it.
+enum Want {
+    Answer(Outcome),
+    Fetch { uri: String, limit: u64, component: ComponentId },
+    Ua { envelope: Vec<u8> },
+    Over,
+}
+
+impl Run {
+    pub(super) fn new(
+        verified: &Verified<'_>,
+        context: Context,
+        nonce: Option<Vec<u8>>,
+    ) -> Result<Self, Refused> {
+        // First the owner and the sequence number, then the agent's own wishes.
+        let mut processor = Processor::new(verified, context)?.into_owned();
+        let subject = Subject::new(verified, nonce)?;
+        processor.run(Procedure::Update).expect("a new processor runs nothing");
+        Ok(Self { processor, subject, staging: Staging::default(), errand: None })
+    }
+
+    pub(super) fn advance(
+        &mut self,
+        place: &mut Place<'_>,
+    ) -> Step<teep::agent::Outcome<'static>> {
+        loop {
+            let answer = match self.errand.take() {
+                Some(Errand::Through(outcome)) => outcome,
+                Some(mut errand) => {
+                    let action = errand.ask(place);
+                    self.errand = Some(errand);
+                    return Step::Actions(action.into_iter().collect());
+                }
+                None => match self.want(place) {
+                    Want::Answer(outcome) => outcome,
+                    Want::Fetch { uri, limit, component } => {
+                        let (action, content) = (None, Vec::new());
+                        self.errand =
+                            Some(Errand::Fetch { action, uri, limit, component, content });
+                        continue;
+                    }
+                    Want::Ua { envelope } => {
+                        let action = next(place);
+                        self.errand = Some(Errand::Ua { action });
+                        return Step::Actions(vec![Action::InstallUa { id: action, envelope }]);
+                    }
+                    Want::Over => return Step::Over(self.end(place)),
+                },
+            };
+            self.processor.resume(answer).expect("each request has the answers that are given");
+        }
+    }
+
+    /// Takes the Broker's answer. A range that is shorter than asked for is the last one.
+    pub(super) fn done(
+        &mut self,
+        action: u64,
+        outcome: Result<Vec<u8>, String>,
+    ) -> Result<(), NotAsked> {
+        let waits = self.errand.as_ref().and_then(Errand::waits_for);
+        if waits != Some(action) {
+            return Err(NotAsked);
+        }
+        self.errand = match (self.errand.take(), outcome) {
+            (Some(Errand::Ua { .. }), Ok(_)) => Some(Errand::Through(Outcome::Done)),
+            (Some(Errand::Fetch { uri, limit, component, mut content, .. }), Ok(part)) => {
+                let asked = range(&content, limit);
+                let last = (part.len() as u64) < asked;
+                content.extend_from_slice(&part);
+                if part.len() as u64 > asked || content.len() as u64 > limit {
+                    Some(Errand::Through(Outcome::Failed(Obstacle::TooLarge)))
+                } else if last || content.len() as u64 == limit {
+                    self.staging.write(&component, content);
+                    Some(Errand::Through(Outcome::Done))
+                } else {
+                    Some(Errand::Fetch { action: None, uri, limit, component, content })
+                }
+            }
+            (Some(_), Err(text)) => {
+                Some(Errand::Through(Outcome::Failed(Obstacle::Other(text))))
+            }
+            (errand, Ok(_)) | (errand @ None, Err(_)) => errand,
+        };
+        Ok(())
+    }
+
+    /// Does what the processor asks for, as far as that needs no Broker.
+    fn want(&mut self, place: &mut Place<'_>) -> Want {
+        let staging = &mut self.staging;
+        let answer = match self.processor.step() {
+            Request::Done(_) => return Want::Over,
+            Request::Fetch { component, uri, limit, encryption: None, .. } => {
+                let limit = limit.min(CONTENT_BYTES_MAX);
+                return Want::Fetch { uri: uri.to_owned(), limit, component: component.clone() };
+            }
+            Request::Write { component, content, encryption: None } => {
+                staging.write(component, content.to_vec());
+                Outcome::Done
+            }
+            Request::Copy { component, source, encryption: None } => {
+                match staging.read(place.store, source) {
+                    Ok(Some(content)) => {
+                        staging.write(component, content.to_vec());
+                        Outcome::Done
+                    }
+                    Ok(None) => Outcome::Failed(Obstacle::Absent),
+                    Err(damaged) => Outcome::Failed(obstacle(&damaged)),
+                }
+            }
+            Request::Digest { component, algorithm } => {
+                match staging.read(place.store, component) {
+                    Ok(Some(content)) => match Digest::of(algorithm, &content) {
+                        Ok(digest) => Outcome::Measured { digest, size: content.len() as u64 },
+                        Err(_) => Outcome::Failed(Obstacle::Unsupported),
+                    },
+                    Ok(None) => Outcome::Absent,
+                    Err(damaged) => Outcome::Failed(obstacle(&damaged)),
+                }
+            }
+            Request::CheckContent { component, content } => {
+                match staging.read(place.store, component) {
+                    Ok(seen) => Outcome::Holds(seen.is_some_and(|seen| equal(&seen, content))),
+                    Err(damaged) => Outcome::Failed(obstacle(&damaged)),
+                }
+            }
+            Request::Load { component } => match staging.read(place.store, component) {
+                Ok(Some(envelope)) => Outcome::Envelope(envelope.to_vec()),
+                Ok(None) => Outcome::Absent,
+                Err(damaged) => Outcome::Failed(obstacle(&damaged)),
+            },
+            Request::Delegate { envelope, section: Section::Install, parameters, .. }
+                if parameters.is_empty() =>
+            {
+                return Want::Ua { envelope: envelope.to_vec() };
+            }
+            // The Broker runs every section of a UA's manifest when it installs the UA.
+            Request::Delegate { parameters, .. } if parameters.is_empty() => Outcome::Done,
+            Request::Remove { component } => {
+                staging.remove(component);
+                Outcome::Done
+            }
+            Request::Authorize { .. } => Outcome::Holds(true),
+            Request::Version { .. } => Outcome::Absent,
+            // Encrypted content, exchanging contents, starting things (the agent starts an
+            // application when it is installed), waiting and custom commands.
+            Request::Fetch { .. }
+            | Request::Write { .. }
+            | Request::Copy { .. }
+            | Request::Swap { .. }
+            | Request::Delegate { .. }
+            | Request::Invoke { .. }
+            | Request::Wait { .. }
+            | Request::Custom { .. } => Outcome::Failed(Obstacle::Unsupported),
+        };
+        Want::Answer(answer)
+    }
+
+    fn end(&mut self, place: &mut Place<'_>) -> teep::agent::Outcome<'static> {
+        let Request::Done(ending) = self.processor.step() else {
+            unreachable!("called after the processor was done");
+        };
+        let ending = ending.clone();
+        ending::conclude(&self.subject, ending, &self.staging, place)
+    }
+}
+
+impl Errand {
+    fn waits_for(&self) -> Option<u64> {
+        match self {
+            Self::Fetch { action, .. } => *action,
+            Self::Ua { action } => Some(*action),
+            Self::Through(_) => None,
+        }
+    }
+
+    /// What the Broker is asked for next; nothing when it was asked before.
+    fn ask(&mut self, place: &mut Place<'_>) -> Option<Action> {
+        match self {
+            Self::Fetch { action: action @ None, uri, limit, content, .. } => {
+                let id = next(place);
+                *action = Some(id);
+                let (offset, length) = (content.len() as u64, range(content, *limit));
+                Some(Action::Fetch { id, uri: uri.clone(), offset, length })
+            }
+            Self::Fetch { .. } | Self::Ua { .. } | Self::Through(_) => None,
+        }
+    }
+}
+
+/// How much to ask for: one byte beyond the limit is never taken, and one range fits a frame.
+fn range(content: &[u8], limit: u64) -> u64 {
+    limit.saturating_sub(content.len() as u64).min(RANGE_BYTES)
+}
+
+pub(super) fn next(place: &mut Place<'_>) -> u64 {
+    *place.next_action += 1;
+    *place.next_action
+}
+
+/// What is fetched at a time.
+const RANGE_BYTES: u64 = 4 * 1024 * 1024;

@@ -1,0 +1,113 @@
+//! Removes what an Update names: manifests with everything that they installed.
+
+use std::collections::VecDeque;
+
+use device::ComponentId as DeviceId;
+use device::broker::Action;
+use suit::ComponentId;
+use teep::agent::NotUnlinked;
+use tracing::{info, warn};
+
+use super::run::next;
+use super::{NotAsked, Place, Step, chain};
+use crate::store::Change;
+
+/// The manifests of one Update that are to go, under way.
+#[derive(Debug)]
+pub struct Unlinking {
+    waiting: VecDeque<teep::ComponentId>,
+    gone: usize,
+    asked: Option<Asked>,
+}
+
+#[derive(Debug)]
+struct Asked {
+    action: u64,
+    manifest: teep::ComponentId,
+    answer: Option<Result<(), String>>,
+}
+
+impl Unlinking {
+    /// Takes the manifests, in order.
+    pub fn new(manifests: Vec<teep::ComponentId>) -> Self {
+        Self { waiting: manifests.into(), gone: 0, asked: None }
+    }
+
+    /// Goes on until the Broker has to do something, or everything is over. Unlinking stops at
+    /// the first failure.
+    pub fn advance(&mut self, place: &mut Place<'_>) -> Step<Result<(), NotUnlinked<'static>>> {
+        loop {
+            let removed = match self.asked.take() {
+                Some(Asked { answer: Some(answer), manifest, .. }) => {
+                    answer.and_then(|()| remove(&manifest, place))
+                }
+                Some(asked) => {
+                    self.asked = Some(asked);
+                    return Step::Actions(Vec::new());
+                }
+                None => {
+                    let Some(manifest) = self.waiting.pop_front() else {
+                        return Step::Over(Ok(()));
+                    };
+                    if let Some(action) = self.ask(&manifest, place) {
+                        return Step::Actions(vec![action]);
+                    }
+                    remove(&manifest, place)
+                }
+            };
+            match removed {
+                Ok(()) => self.gone += 1,
+                Err(cause) => {
+                    let (unlinked, msg) = (self.gone, cause.into());
+                    return Step::Over(Err(NotUnlinked { unlinked, msg, reports: Vec::new() }));
+                }
+            }
+        }
+    }
+
+    /// Takes the Broker's answer.
+    pub fn done(
+        &mut self,
+        action: u64,
+        outcome: Result<Vec<u8>, String>,
+    ) -> Result<(), NotAsked> {
+        match &mut self.asked {
+            Some(asked) if asked.action == action && asked.answer.is_none() => {
+                asked.answer = Some(outcome.map(drop));
+                Ok(())
+            }
+            Some(_) | None => Err(NotAsked),
+        }
+    }
+
+    /// A UA is removed by the Broker first.
+    fn ask(&mut self, manifest: &teep::ComponentId, place: &mut Place<'_>) -> Option<Action> {
+        let id = ComponentId::new(manifest.parts()).ok()?;
+        if !id.is_in_ree() || place.store.manifest(&id).is_none() {
+            return None;
+        }
+        let named = DeviceId::new(manifest.parts().to_vec()).ok()?;
+        let action = next(place);
+        self.asked = Some(Asked { action, manifest: manifest.clone(), answer: None });
+        Some(Action::RemoveUa { id: action, manifest: named })
+    }
+}
+
+/// Removes a manifest of the agent's own. One that is not installed is removed already.
+fn remove(manifest: &teep::ComponentId, place: &mut Place<'_>) -> Result<(), String> {
+    let Ok(id) = ComponentId::new(manifest.parts()) else {
+        return Ok(());
+    };
+    if place.store.manifest(&id).is_none() {
+        return Ok(());
+    }
+    let change = Change { remove: vec![id.clone()], ..Change::default() };
+    if let Err(damaged) = place.store.commit(change) {
+        let cause = chain(&damaged);
+        warn!(manifest = %id, cause, "a manifest cannot be removed");
+        return Err(cause);
+    }
+    info!(manifest = %id, "a manifest is removed");
+    place.applications.forget(&id);
+    Ok(())
+}

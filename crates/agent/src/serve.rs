@@ -1,0 +1,150 @@
+//! Answers the Broker: one thread for each of its connections.
+//!
+//! Every request is hostile until it is proven otherwise. A connection that says something that
+//! is no request is told so and closed; no request of one connection can end another.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use device::FailureCode;
+use device::broker::{Reply, Request};
+use device::frame::{self, Broken};
+use tracing::{debug, warn};
+
+/// Answers requests.
+pub trait Answer: Send + Sync + 'static {
+    /// Answers one request.
+    fn answer(&self, request: Request) -> Reply;
+
+    /// Looks after what goes on by itself; called about once a second.
+    fn tend(&self);
+}
+
+/// Serves connections until the listener fails.
+pub fn serve(listener: OwnedFd, agent: Arc<impl Answer>) -> io::Result<()> {
+    let listener = UnixListener::from(listener);
+    let tended = Arc::downgrade(&agent);
+    std::thread::Builder::new().name("tend".to_owned()).spawn(move || {
+        while let Some(agent) = tended.upgrade() {
+            agent.tend();
+            drop(agent);
+            std::thread::sleep(TEND_EVERY);
+        }
+    })?;
+
+    let open = Arc::new(AtomicUsize::new(0));
+    for connection in listener.incoming() {
+        let mut connection = connection?;
+        let place = Place::take(&open);
+        if place.number > CONNECTIONS_MAX {
+            let busy = Reply::failed(FailureCode::Busy, "too many connections");
+            let _ = frame::send(&mut connection, &busy);
+            continue;
+        }
+        let agent = Arc::clone(&agent);
+        std::thread::Builder::new().name("broker".to_owned()).spawn(move || {
+            let _place = place;
+            if let Err(broken) = converse(&mut connection, agent.as_ref()) {
+                debug!(%broken, "a connection of the Broker ended");
+            }
+        })?;
+    }
+    Ok(())
+}
+
+fn converse(connection: &mut UnixStream, agent: &impl Answer) -> Result<(), Broken> {
+    loop {
+        let request = match frame::receive(connection) {
+            Ok(Some(request)) => request,
+            Ok(None) => return Ok(()),
+            Err(Broken::Malformed(malformed)) => {
+                warn!(%malformed, "the Broker sent what is no request");
+                let failed = Reply::failed(FailureCode::Malformed, malformed.to_string());
+                return frame::send(connection, &failed);
+            }
+            Err(broken) => return Err(broken),
+        };
+        frame::send(connection, &agent.answer(request))?;
+    }
+}
+
+/// One of the places for connections, given back on drop.
+struct Place {
+    number: usize,
+    open: Arc<AtomicUsize>,
+}
+
+impl Place {
+    fn take(open: &Arc<AtomicUsize>) -> Self {
+        let number = open.fetch_add(1, Ordering::SeqCst) + 1;
+        Self { number, open: Arc::clone(open) }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.open.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Connections of the Broker at one time.
+const CONNECTIONS_MAX: usize = 64;
+
+/// How often running applications are looked after.
+const TEND_EVERY: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_request_gets_its_reply_and_garbage_ends_the_connection() {
+        let (mut broker, mut agent) = UnixStream::pair().unwrap();
+        let thread = std::thread::spawn(move || converse(&mut agent, &Echo));
+
+        let reply: Reply = frame::ask(&mut broker, &Request::RequestPolicyCheck).unwrap();
+        assert_eq!(reply, Reply::Nothing);
+        frame::write_frame(&mut broker, b"garbage").unwrap();
+        let reply: Option<Reply> = frame::receive(&mut broker).unwrap();
+
+        let Some(Reply::Failed(failure)) = reply else { panic!("{reply:?}") };
+        assert_eq!(failure.code, FailureCode::Malformed);
+        assert_eq!(frame::receive::<Reply>(&mut broker), Ok(None));
+        assert_eq!(thread.join().unwrap(), Ok(()));
+    }
+
+    #[test]
+    fn one_connection_too_many_is_refused_and_the_others_go_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("agent");
+        let listener = OwnedFd::from(UnixListener::bind(&path).unwrap());
+        std::thread::spawn(move || serve(listener, Arc::new(Echo)));
+
+        let mut open: Vec<UnixStream> =
+            (0..CONNECTIONS_MAX).map(|_| UnixStream::connect(&path).unwrap()).collect();
+        for connection in &mut open {
+            let reply: Reply = frame::ask(connection, &Request::Describe).unwrap();
+            assert_eq!(reply, Reply::Nothing);
+        }
+        let mut another = UnixStream::connect(&path).unwrap();
+
+        let Some(Reply::Failed(failure)) = frame::receive(&mut another).unwrap() else { panic!() };
+        assert_eq!(failure.code, FailureCode::Busy);
+        let reply: Reply = frame::ask(&mut open[0], &Request::Describe).unwrap();
+        assert_eq!(reply, Reply::Nothing);
+    }
+
+    struct Echo;
+
+    impl Answer for Echo {
+        fn answer(&self, _: Request) -> Reply {
+            Reply::Nothing
+        }
+
+        fn tend(&self) {}
+    }
+}

@@ -1,0 +1,422 @@
+//! The agent as the Broker meets it: one loop over the TEEP machine.
+//!
+//! Protocol knowledge is in `teep`, manifests in `suit`, keys in the identity and in the
+//! workers. What is left for here is to run effects in their order: take from the attester,
+//! install, make durable, sign, answer.
+
+mod collect;
+mod describe;
+mod tam;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use device::broker::{Cause, Reply, Request, Session};
+use device::{ComponentId, FailureCode};
+use keys::SystemEntropy;
+use teep::agent::{self, Agent, Effect, Handle, TamUri};
+use teep::envelope::Signers;
+use teep::{Fresh, Present, RequestedTc, Suite, SystemProperties, Timestamp};
+use tracing::{debug, info, warn};
+
+use crate::attester::Attester;
+use crate::backend::{Failed, Refusal};
+use crate::identity::Identity;
+use crate::install::{self, Installation, NotAsked, Place, Step, Unlinking};
+use crate::serve::Answer;
+use crate::settings::{self, Settings};
+use crate::store::{Change, Damaged, Store};
+use crate::ta::Applications;
+
+/// A running TEEP Agent.
+#[derive(Debug)]
+pub struct TeepAgent {
+    core: Mutex<Core>,
+    applications: Arc<Applications>,
+}
+
+/// What one request at a time may change.
+struct Core {
+    teep: Agent,
+    store: Store,
+    identity: Identity,
+    settings: Settings,
+    attester: Arc<dyn Attester>,
+    applications: Arc<Applications>,
+    /// What waits for the Broker, by session.
+    errands: BTreeMap<Handle, Errand>,
+    next_action: u64,
+}
+
+/// Work of a session that waits for the Broker.
+#[derive(Debug)]
+struct Errand {
+    work: Work,
+    since: Instant,
+}
+
+#[derive(Debug)]
+enum Work {
+    Install(Installation),
+    Unlink(Unlinking),
+}
+
+/// Why a request got no answer of its kind.
+#[derive(Debug, thiserror::Error)]
+enum Fault {
+    #[error("the store cannot be used")]
+    Store(#[from] Damaged),
+    #[error("the TEEP machine was not asked for this")]
+    Misuse(#[from] teep::Misuse),
+    #[error("the session does not take this")]
+    Misbehaved(#[from] teep::Misbehaved),
+    #[error("nobody waits for this action")]
+    NotAsked(#[from] NotAsked),
+    #[error("the request is declined")]
+    Declined(#[from] agent::Declined),
+    #[error("the component identifier or URI is not usable")]
+    Malformed(#[from] teep::Malformed),
+    #[error("no such application runs here")]
+    NoApplication,
+    #[error("the application did not answer")]
+    Application(#[source] Failed),
+}
+
+impl TeepAgent {
+    /// An agent over what is stored, with the applications that are installed.
+    pub fn new(
+        settings: Settings,
+        identity: Identity,
+        store: Store,
+        attester: Arc<dyn Attester>,
+        applications: Arc<Applications>,
+        own_digest: [u8; 32],
+    ) -> anyhow::Result<Self> {
+        let config = config(&settings, own_digest)?;
+        let teep = match store.memory() {
+            Some(memory) => Agent::recall(config, memory)?,
+            None => Agent::new(config)?,
+        };
+        let core = Core {
+            teep,
+            store,
+            identity,
+            settings,
+            attester,
+            applications: Arc::clone(&applications),
+            errands: BTreeMap::new(),
+            next_action: 0,
+        };
+        core.start_installed();
+        Ok(Self { core: Mutex::new(core), applications })
+    }
+
+    fn try_answer(&self, request: Request) -> Result<Reply, Fault> {
+        match request {
+            // These two need no session, and one long call must not hold up the others.
+            Request::CallTa { component, request } => {
+                let component = suit::ComponentId::new(component.elements())
+                    .map_err(|_| Fault::NoApplication)?;
+                let ta = self.applications.component(&component).ok_or(Fault::NoApplication)?;
+                ta.call(request).map(Reply::TaAnswer).map_err(Fault::Application)
+            }
+            Request::RequestTa { component, tam_uri } => {
+                self.core().request_ta(&component, tam_uri)
+            }
+            Request::UnrequestTa { component, tam_uri } => {
+                self.core().unrequest_ta(&component, tam_uri)
+            }
+            Request::ProcessTeepMessage { session, message } => {
+                self.core().process_teep_message(Handle(session), &message)
+            }
+            Request::RequestPolicyCheck => {
+                let mut core = self.core();
+                let effects = core.teep.request_policy_check(now());
+                core.run(None, effects)
+            }
+            Request::ProcessError { session, cause } => {
+                self.core().process_error(Handle(session), cause)
+            }
+            Request::ActionDone { session, action, outcome } => {
+                self.core().action_done(Handle(session), action, outcome)
+            }
+            Request::Describe => Ok(Reply::Description(self.core().describe())),
+        }
+    }
+
+    fn core(&self) -> MutexGuard<'_, Core> {
+        // A thread that panicked inside has not answered its request; stored state is changed
+        // by whole commits, and a session in an odd state refuses what does not fit.
+        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Answer for TeepAgent {
+    fn answer(&self, request: Request) -> Reply {
+        self.try_answer(request).unwrap_or_else(|fault| fault.reply())
+    }
+
+    fn tend(&self) {
+        self.applications.tend();
+        let mut core = self.core();
+        core.teep.handle_timeout(now());
+        core.errands.retain(|_, errand| errand.since.elapsed() < ERRAND_WAIT);
+    }
+}
+
+impl Core {
+    /// Starts what is installed. One that does not start is reported and tried again later.
+    fn start_installed(&self) {
+        for installed in self.store.installed() {
+            if let Err(error) = install::restore(installed, &self.store, &self.applications) {
+                let error = install::chain(&*error);
+                warn!(manifest = %installed.manifest, error, "an application is not restored");
+            }
+        }
+    }
+
+    /// RFC 9397 section 6.2.1 RequestTA.
+    fn request_ta(
+        &mut self,
+        component: &ComponentId,
+        tam_uri: Option<String>,
+    ) -> Result<Reply, Fault> {
+        let id = suit::ComponentId::new(component.elements()).map_err(|_| Fault::NoApplication)?;
+        let installed = self.applications.component(&id).is_some();
+        let present = match id.manifest().ok().and_then(|id| self.store.sequence_number(&id)) {
+            Some(sequence_number) => Present::Manifest { sequence_number },
+            None => Present::Nothing,
+        };
+        let component = teep::ComponentId::new(component.elements().to_vec())?;
+        let wanted = RequestedTc { component, present };
+        let tam = tam_uri.map(TamUri::new).transpose()?;
+        let effects = self.teep.request_ta(now(), wanted, tam, installed)?;
+        self.run(None, effects)
+    }
+
+    /// RFC 9397 section 6.2.1 UnrequestTA: only remembered, for the TAM to decide.
+    fn unrequest_ta(
+        &mut self,
+        component: &ComponentId,
+        tam_uri: Option<String>,
+    ) -> Result<Reply, Fault> {
+        let id = suit::ComponentId::new(component.elements()).map_err(|_| Fault::NoApplication)?;
+        let manifest = id.manifest().map_err(|_| Fault::NoApplication)?;
+        let installed = self.store.manifest(&manifest).is_some();
+        let manifest = teep::ComponentId::new(manifest.parts().to_vec())?;
+        let tam = tam_uri.map(TamUri::new).transpose()?;
+        let effects = self.teep.unrequest_ta(now(), manifest, tam, installed)?;
+        self.run(None, effects)
+    }
+
+    fn process_teep_message(&mut self, handle: Handle, message: &[u8]) -> Result<Reply, Fault> {
+        let keys = tam::Anchors(&self.settings);
+        let fresh = Fresh::draw(&mut SystemEntropy);
+        let effects = self.teep.process_teep_message(now(), fresh, handle, message, &keys)?;
+        self.run(Some(handle), effects)
+    }
+
+    fn process_error(&mut self, handle: Handle, cause: Cause) -> Result<Reply, Fault> {
+        warn!(session = handle.0, ?cause, "the TAM was not reached");
+        self.errands.remove(&handle);
+        let effects = self.teep.process_error(now(), handle, tam::cause(cause));
+        self.run(None, effects)
+    }
+
+    fn action_done(
+        &mut self,
+        handle: Handle,
+        action: u64,
+        outcome: Result<Vec<u8>, String>,
+    ) -> Result<Reply, Fault> {
+        let errand = self.errands.get_mut(&handle).ok_or(NotAsked)?;
+        match &mut errand.work {
+            Work::Install(installation) => installation.done(action, outcome)?,
+            Work::Unlink(unlinking) => unlinking.done(action, outcome)?,
+        }
+        let Some(errand) = self.errands.remove(&handle) else {
+            return Err(NotAsked.into());
+        };
+        let mut answer = Session { session: handle.0, ..Session::default() };
+        let effects = self.work(handle, errand.work, &mut answer)?;
+        self.run_into(answer, effects)
+    }
+
+    /// Runs the effects of a call that may open a session.
+    fn run(&mut self, handle: Option<Handle>, effects: Vec<Effect<'_>>) -> Result<Reply, Fault> {
+        let session = handle.unwrap_or(Handle(0)).0;
+        self.run_into(Session { session, ..Session::default() }, effects)
+    }
+
+    /// Runs effects in their order, and those that follow from them.
+    fn run_into<'b>(
+        &mut self,
+        mut answer: Session,
+        effects: Vec<Effect<'b>>,
+    ) -> Result<Reply, Fault> {
+        let handle = Handle(answer.session);
+        let mut waiting: VecDeque<Effect<'b>> = effects.into();
+        while let Some(effect) = waiting.pop_front() {
+            let more: Vec<Effect<'b>> = match effect {
+                Effect::Persist(memory) => {
+                    self.store.commit(Change { memory: Some(memory), ..Change::default() })?;
+                    Vec::new()
+                }
+                Effect::Contact { handle, tam, message } => {
+                    answer.session = handle.0;
+                    answer.uri = Some(tam.as_str().to_owned());
+                    answer.message =
+                        message.map(|message| message.seal(&Key(&self.identity))).transpose()?;
+                    Vec::new()
+                }
+                Effect::AppraiseTam { payload, challenge: _, tam } => {
+                    let found = tam::appraise(&self.settings, &payload, tam);
+                    let fresh = Fresh::draw(&mut SystemEntropy);
+                    self.teep.tam_appraised(now(), fresh, handle, found)?
+                }
+                Effect::Collect(wanted) => {
+                    let collected = self.collect(&wanted);
+                    self.teep.collected(now(), handle, collected)?
+                }
+                Effect::Unlink(manifests) => {
+                    let work = Work::Unlink(Unlinking::new(manifests));
+                    self.work(handle, work, &mut answer)?
+                }
+                Effect::Install { manifests, nonce } => {
+                    let nonce = nonce.map(|nonce| nonce.as_bytes().to_vec());
+                    let work = Work::Install(Installation::new(manifests, nonce));
+                    self.work(handle, work, &mut answer)?
+                }
+                Effect::Passport(payload) => {
+                    debug!(format = ?payload.format, "the TAM gives an Attestation Result");
+                    Vec::new()
+                }
+                Effect::Failed { code, msg } => {
+                    let msg = msg.as_ref().map(teep::Msg::as_str);
+                    warn!(%code, msg, "the TAM ends the exchange");
+                    Vec::new()
+                }
+                Effect::Send(outgoing) => {
+                    answer.message = Some(outgoing.seal(&Key(&self.identity))?);
+                    Vec::new()
+                }
+            };
+            waiting.extend(more);
+        }
+        let nothing =
+            answer.uri.is_none() && answer.message.is_none() && answer.actions.is_empty();
+        Ok(if nothing { Reply::Nothing } else { Reply::Session(answer) })
+    }
+
+    /// Goes on with work until the Broker has to do something, or the TEEP machine is told.
+    fn work(
+        &mut self,
+        handle: Handle,
+        mut work: Work,
+        answer: &mut Session,
+    ) -> Result<Vec<Effect<'static>>, Fault> {
+        let mut place = Place {
+            store: &mut self.store,
+            applications: &self.applications,
+            identity: &self.identity,
+            settings: &self.settings,
+            next_action: &mut self.next_action,
+        };
+        let actions = match &mut work {
+            Work::Install(installation) => match installation.advance(&mut place) {
+                Step::Over(outcomes) => {
+                    let installed = outcomes.iter().filter(|outcome| outcome.installed).count();
+                    info!(installed, of = outcomes.len(), "an Update is over");
+                    return Ok(self.teep.installed(now(), handle, outcomes)?);
+                }
+                Step::Actions(actions) => actions,
+            },
+            Work::Unlink(unlinking) => match unlinking.advance(&mut place) {
+                Step::Over(unlinked) => return Ok(self.teep.unlinked(now(), handle, unlinked)?),
+                Step::Actions(actions) => actions,
+            },
+        };
+        answer.actions = actions;
+        self.errands.insert(handle, Errand { work, since: Instant::now() });
+        Ok(Vec::new())
+    }
+}
+
+impl std::fmt::Debug for Core {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Core").field("store", &self.store).finish_non_exhaustive()
+    }
+}
+
+/// The one key for TEEP messages.
+struct Key<'a>(&'a Identity);
+
+impl Signers for Key<'_> {
+    fn signer(&self, suite: Suite) -> Option<&dyn cose::Signer> {
+        let key: &dyn cose::Signer = self.0.teep.as_ref();
+        (key.algorithm() == suite.algorithm()).then_some(key)
+    }
+}
+
+impl Fault {
+    /// What the Broker is told. The cause is for the log of the agent.
+    fn reply(&self) -> Reply {
+        let code = match self {
+            Self::Store(_) | Self::Misuse(_) => FailureCode::Broken,
+            Self::Misbehaved(_) | Self::NotAsked(_) => FailureCode::Misbehaved,
+            Self::Declined(agent::Declined::TooMany) => FailureCode::Busy,
+            Self::Declined(_) | Self::NoApplication => FailureCode::Absent,
+            Self::Malformed(_) => FailureCode::Malformed,
+            Self::Application(Failed::Crashed(_)) => FailureCode::Busy,
+            Self::Application(Failed::Refused(refusal)) => code(*refusal),
+        };
+        let mut text = self.to_string();
+        let mut source = std::error::Error::source(self);
+        while let Some(error) = source {
+            text = format!("{text}: {error}");
+            source = error.source();
+        }
+        debug!(text, "a request is refused");
+        Reply::failed(code, text)
+    }
+}
+
+fn code(refusal: Refusal) -> FailureCode {
+    match refusal {
+        Refusal::Malformed => FailureCode::Malformed,
+        Refusal::NoReceiver
+        | Refusal::OtherEvidence
+        | Refusal::NotOwner
+        | Refusal::NotOpened
+        | Refusal::NotCaller
+        | Refusal::Application => FailureCode::Untrusted,
+        Refusal::AwaitingRelease => FailureCode::Busy,
+        Refusal::Misuse => FailureCode::Misbehaved,
+    }
+}
+
+fn config(settings: &Settings, own_digest: [u8; 32]) -> anyhow::Result<agent::Config> {
+    let own = teep::ComponentId::new([b"TEEP-Agent".to_vec()])?;
+    let digest = suit::Digest::sha256(own_digest).encode();
+    let tams = settings.tams.iter().map(|tam| TamUri::new(tam.uri.clone()));
+    let mut config = agent::Config::new(
+        SystemProperties::measured(own, &digest),
+        tams.collect::<Result<_, _>>()?,
+    );
+    config.suites = vec![match settings.suite {
+        settings::Suite::Ed25519 => Suite::Ed25519,
+        settings::Suite::Esp256 => Suite::Esp256,
+    }];
+    config.attest_tam = settings.tams.iter().any(|tam| tam.attest);
+    Ok(config)
+}
+
+/// The time as the REE tells it: good enough to forget old sessions, and for nothing else.
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+}
+
+/// How long work waits for the Broker.
+const ERRAND_WAIT: Duration = Duration::from_secs(30 * 60);

@@ -1,0 +1,236 @@
+//! The settings of the agent, which are measured with it: who changes them has another agent.
+
+use serde::Deserialize;
+use suit::Uuid;
+
+use crate::backend::process::Limits;
+
+/// The settings, as TOML.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The TAMs that the agent talks to, in the order of a policy check.
+    pub tams: Vec<Tam>,
+    /// SUIT vendor identifier of the device.
+    pub vendor_id: Uuid,
+    /// SUIT class identifier of the device.
+    pub class_id: Uuid,
+    /// What the agent signs TEEP messages with.
+    pub suite: Suite,
+    /// What one Trusted Application may use.
+    pub limits: Limits,
+}
+
+/// A TAM that the agent trusts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tam {
+    /// Where the Broker finds it.
+    pub uri: String,
+    /// Its keys, one for each suite that it signs with.
+    pub keys: Vec<cose::Key>,
+    /// The Verifiers whose results about this TAM count.
+    pub verifiers: Vec<cose::Key>,
+    /// Whether the TAM has to prove itself before it gets any attestation.
+    pub attest: bool,
+}
+
+/// The TEEP cipher suite of the agent's own messages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Suite {
+    /// Ed25519.
+    Ed25519,
+    /// ECDSA on P-256 with SHA-256.
+    #[default]
+    Esp256,
+}
+
+/// Why settings cannot be used.
+#[non_exhaustive]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unusable {
+    /// Not UTF-8.
+    #[error("the settings are not text")]
+    NotText,
+    /// Not the TOML that is expected, with what and where.
+    #[error("the settings are not the expected TOML: {0}")]
+    Toml(String),
+    /// A key is not a hexadecimal COSE_Key.
+    #[error("a key of the TAM `{0}` is not a hexadecimal COSE_Key")]
+    Key(String),
+    /// There is no TAM, or one without a key.
+    #[error("the settings name no TAM with a key")]
+    NoTam,
+    /// An identifier is not a UUID.
+    #[error("`{0}` is not a UUID")]
+    NotUuid(&'static str),
+    /// A limit is zero or larger than a frame or an address space can be.
+    #[error("`{0}` is out of range")]
+    OutOfRange(&'static str),
+}
+
+impl Settings {
+    /// Reads settings.
+    pub fn parse(bytes: &[u8]) -> Result<Self, Unusable> {
+        let text = std::str::from_utf8(bytes).map_err(|_| Unusable::NotText)?;
+        let file: File = toml::from_str(text).map_err(|e| Unusable::Toml(e.to_string()))?;
+        let tams = file.tam.into_iter().map(Tam::parse).collect::<Result<Vec<_>, _>>()?;
+        if tams.is_empty() || tams.iter().any(|tam| tam.keys.is_empty()) {
+            return Err(Unusable::NoTam);
+        }
+        Ok(Self {
+            tams,
+            vendor_id: uuid("vendor_id", &file.vendor_id)?,
+            class_id: uuid("class_id", &file.class_id)?,
+            suite: file.suite,
+            limits: file.limits.parse()?,
+        })
+    }
+}
+
+impl Tam {
+    fn parse(file: FileTam) -> Result<Self, Unusable> {
+        let keys = |texts: &[String]| {
+            texts
+                .iter()
+                .map(|text| hex::decode(text).ok().and_then(|b| cose::Key::decode(&b).ok()))
+                .collect::<Option<Vec<_>>>()
+                .ok_or_else(|| Unusable::Key(file.uri.clone()))
+        };
+        Ok(Self {
+            keys: keys(&file.keys)?,
+            verifiers: keys(&file.verifiers)?,
+            attest: file.attest,
+            uri: file.uri,
+        })
+    }
+}
+
+/// The file, field by field.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    /// At least one `[[tam]]`.
+    tam: Vec<FileTam>,
+    /// A UUID in hexadecimal, with or without hyphens.
+    vendor_id: String,
+    /// A UUID in hexadecimal, with or without hyphens.
+    class_id: String,
+    /// `esp256` (the default) or `ed25519`.
+    #[serde(default)]
+    suite: Suite,
+    /// Optional `[limits]`.
+    #[serde(default)]
+    limits: FileLimits,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileTam {
+    uri: String,
+    /// Hexadecimal COSE_Keys.
+    keys: Vec<String>,
+    /// Hexadecimal COSE_Keys; default none.
+    #[serde(default)]
+    verifiers: Vec<String>,
+    /// Default false.
+    #[serde(default)]
+    attest: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct FileLimits {
+    /// Linear memory of a Trusted Application; default 64.
+    memory_mib: u64,
+    /// Time for one call; default 10 000.
+    call_ms: u64,
+    /// Processor time in the life of a worker; default one day.
+    cpu_s: u64,
+}
+
+impl Default for FileLimits {
+    fn default() -> Self {
+        Self { memory_mib: 64, call_ms: 10_000, cpu_s: 24 * 60 * 60 }
+    }
+}
+
+impl FileLimits {
+    fn parse(self) -> Result<Limits, Unusable> {
+        let within = |what, value: u64, max: u64| {
+            if (1..=max).contains(&value) { Ok(value) } else { Err(Unusable::OutOfRange(what)) }
+        };
+        Ok(Limits {
+            memory_bytes_max: within("memory_mib", self.memory_mib, 4095)? << 20,
+            call_ms_max: within("call_ms", self.call_ms, 10 * 60 * 1000)?,
+            cpu_s_max: within("cpu_s", self.cpu_s, u64::MAX)?,
+        })
+    }
+}
+
+fn uuid(what: &'static str, text: &str) -> Result<Uuid, Unusable> {
+    let digits: String = text.chars().filter(|c| *c != '-').collect();
+    let bytes = hex::decode(digits).ok().and_then(|bytes| bytes.try_into().ok());
+    bytes.and_then(|bytes| Uuid::new(bytes).ok()).ok_or(Unusable::NotUuid(what))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_with_nothing_but_what_is_needed_have_defaults() {
+        let settings = Settings::parse(text("").as_bytes()).unwrap();
+
+        assert_eq!(settings.suite, Suite::Esp256);
+        assert_eq!(settings.tams[0].uri, "http://tam.example/tam");
+        assert_eq!(settings.tams[0].keys, [key()]);
+        assert_eq!(settings.vendor_id.bytes()[..4], [0x11; 4]);
+        assert_eq!(settings.limits.memory_bytes_max, 64 << 20);
+        assert_eq!(settings.limits.call_ms_max, 10_000);
+    }
+
+    #[test]
+    fn every_setting_is_read() {
+        let more = "suite = \"ed25519\"\n[limits]\nmemory_mib = 1\ncall_ms = 5\ncpu_s = 7\n";
+
+        let settings = Settings::parse(text(more).as_bytes()).unwrap();
+
+        assert_eq!(settings.suite, Suite::Ed25519);
+        let limits = Limits { memory_bytes_max: 1 << 20, call_ms_max: 5, cpu_s_max: 7 };
+        assert_eq!(settings.limits, limits);
+    }
+
+    #[test]
+    fn what_is_unknown_or_wrong_is_refused() {
+        let parse = |text: String| Settings::parse(text.as_bytes()).unwrap_err();
+
+        assert!(matches!(parse(text("colour = 1\n")), Unusable::Toml(_)));
+        assert_eq!(parse(text("[limits]\nmemory_mib = 0\n")), Unusable::OutOfRange("memory_mib"));
+        assert_eq!(parse(text("").replace("-4111-", "-1111-")), Unusable::NotUuid("vendor_id"));
+        let wrong = text("").replace(&hex::encode(key().encode()), "00");
+        assert_eq!(parse(wrong), Unusable::Key("http://tam.example/tam".to_owned()));
+        assert_eq!(Settings::parse(&[0xff]), Err(Unusable::NotText));
+        let none = format!("tam = []\n{IDS}");
+        assert_eq!(parse(none), Unusable::NoTam);
+    }
+
+    fn text(more: &str) -> String {
+        let tam = format!(
+            "[[tam]]\nuri = \"http://tam.example/tam\"\nkeys = [\"{}\"]\n",
+            hex::encode(key().encode())
+        );
+        format!("{IDS}{more}\n{tam}")
+    }
+
+    /// The base point of P-256.
+    fn key() -> cose::Key {
+        let point = hex::decode(
+            "046b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296\
+             4fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5",
+        );
+        cose::Key::from_sec1(cose::Curve::P256, &point.unwrap()).unwrap()
+    }
+
+    const IDS: &str = "vendor_id = \"11111111-1111-4111-9111-111111111111\"\n\
+        class_id = \"22222222222242229222222222222222\"\n";
+}

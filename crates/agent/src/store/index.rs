@@ -1,0 +1,187 @@
+//! What is installed, as one sealed record.
+
+use std::collections::BTreeMap;
+
+use minicbor::data::Type;
+use minicbor::decode::{Decoder, Error};
+use minicbor::encode::{Encoder, Write};
+use suit::ComponentId;
+
+/// Everything the store knows; it is written and read as a whole.
+///
+/// ```cddl
+/// index = [1, store: bstr .size 16, generation: uint, counter: uint / null,
+///          [* installed], [* (component-id, uint)], memory: bstr / null]
+/// installed = [manifest: component-id, sequence-number: uint, digest: bstr .size 32,
+///              [* content]]
+/// content = [component-id, file: tstr, digest: bstr .size 32, length: uint]
+/// component-id = [+ bstr]
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Index {
+    /// Which store this is the index of.
+    pub(super) store: [u8; STORE_ID_BYTES],
+    /// How many indexes came before.
+    pub(super) generation: u64,
+    /// What the counter of the TEE says once this index is in place.
+    pub(super) counter: Option<u64>,
+    /// What is installed, by manifest component identifier.
+    pub(super) installed: BTreeMap<ComponentId, Installed>,
+    /// The highest sequence number that was ever installed, kept after removal.
+    pub(super) sequence_numbers: BTreeMap<ComponentId, u64>,
+    /// What the TEEP machine remembers.
+    pub(super) memory: Option<Vec<u8>>,
+}
+
+/// One installed manifest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Installed {
+    /// Its component identifier.
+    pub manifest: ComponentId,
+    /// Its sequence number.
+    pub sequence_number: u64,
+    /// SHA-256 of the manifest.
+    pub digest: [u8; 32],
+    /// What it put in place. The envelope itself is the content of the manifest's identifier.
+    pub contents: BTreeMap<ComponentId, Content>,
+}
+
+/// The content of one component.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Content {
+    /// The file that holds it, sealed.
+    pub file: String,
+    /// SHA-256 of the content.
+    pub digest: [u8; 32],
+    /// The length of the content.
+    pub length: u64,
+}
+
+impl Index {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut e = Encoder::new(Vec::new());
+        self.write(&mut e).expect("writing to memory does not fail");
+        e.into_writer()
+    }
+
+    fn write<W: Write>(
+        &self,
+        e: &mut Encoder<W>,
+    ) -> Result<(), minicbor::encode::Error<W::Error>> {
+        e.array(7)?.u64(VERSION)?.bytes(&self.store)?.u64(self.generation)?;
+        match self.counter {
+            Some(counter) => e.u64(counter)?,
+            None => e.null()?,
+        };
+        e.array(self.installed.len() as u64)?;
+        for installed in self.installed.values() {
+            e.array(4)?;
+            write_id(e, &installed.manifest)?;
+            e.u64(installed.sequence_number)?.bytes(&installed.digest)?;
+            e.array(installed.contents.len() as u64)?;
+            for (component, content) in &installed.contents {
+                e.array(4)?;
+                write_id(e, component)?;
+                e.str(&content.file)?.bytes(&content.digest)?.u64(content.length)?;
+            }
+        }
+        e.array(2 * self.sequence_numbers.len() as u64)?;
+        for (manifest, sequence_number) in &self.sequence_numbers {
+            write_id(e, manifest)?;
+            e.u64(*sequence_number)?;
+        }
+        match &self.memory {
+            Some(memory) => e.bytes(memory)?,
+            None => e.null()?,
+        };
+        Ok(())
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, Error> {
+        let mut d = Decoder::new(bytes);
+        array(&mut d, 7)?;
+        if d.u64()? != VERSION {
+            return Err(Error::message("the index has another version"));
+        }
+        let mut index = Self { store: exact(&mut d)?, generation: d.u64()?, ..Self::default() };
+        index.counter = optional(&mut d, |d| d.u64())?;
+        for _ in 0..length(&mut d)? {
+            let installed = Installed::read(&mut d)?;
+            index.installed.insert(installed.manifest.clone(), installed);
+        }
+        for _ in 0..length(&mut d)? / 2 {
+            let manifest = read_id(&mut d)?;
+            index.sequence_numbers.insert(manifest, d.u64()?);
+        }
+        index.memory = optional(&mut d, |d| Ok(d.bytes()?.to_vec()))?;
+        Ok(index)
+    }
+}
+
+impl Installed {
+    fn read(d: &mut Decoder<'_>) -> Result<Self, Error> {
+        array(d, 4)?;
+        let mut installed = Self {
+            manifest: read_id(d)?,
+            sequence_number: d.u64()?,
+            digest: exact(d)?,
+            contents: BTreeMap::new(),
+        };
+        for _ in 0..length(d)? {
+            array(d, 4)?;
+            let component = read_id(d)?;
+            let content =
+                Content { file: d.str()?.to_owned(), digest: exact(d)?, length: d.u64()? };
+            installed.contents.insert(component, content);
+        }
+        Ok(installed)
+    }
+}
+
+fn write_id<W: Write>(
+    e: &mut Encoder<W>,
+    component: &ComponentId,
+) -> Result<(), minicbor::encode::Error<W::Error>> {
+    e.array(component.parts().len() as u64)?;
+    for part in component.parts() {
+        e.bytes(part)?;
+    }
+    Ok(())
+}
+
+fn read_id(d: &mut Decoder<'_>) -> Result<ComponentId, Error> {
+    let parts =
+        (0..length(d)?).map(|_| Ok(d.bytes()?.to_vec())).collect::<Result<Vec<_>, Error>>()?;
+    ComponentId::new(parts).map_err(|_| Error::message("not a component identifier"))
+}
+
+fn optional<'b, T>(
+    d: &mut Decoder<'b>,
+    read: impl FnOnce(&mut Decoder<'b>) -> Result<T, Error>,
+) -> Result<Option<T>, Error> {
+    if d.datatype()? == Type::Null {
+        d.null()?;
+        return Ok(None);
+    }
+    read(d).map(Some)
+}
+
+fn array(d: &mut Decoder<'_>, length: u64) -> Result<(), Error> {
+    if d.array()? != Some(length) {
+        return Err(Error::message("an array has another length"));
+    }
+    Ok(())
+}
+
+fn length(d: &mut Decoder<'_>) -> Result<u64, Error> {
+    d.array()?.ok_or_else(|| Error::message("an array has no definite length"))
+}
+
+fn exact<const N: usize>(d: &mut Decoder<'_>) -> Result<[u8; N], Error> {
+    d.bytes()?.try_into().map_err(|_| Error::message("a byte string has another length"))
+}
+
+/// The length of what names a store.
+pub(super) const STORE_ID_BYTES: usize = 16;
+
+const VERSION: u64 = 1;

@@ -1,0 +1,302 @@
+//! The Trusted Applications that run, and what becomes of those that crash.
+//!
+//! An application that ended is started again after a wait that doubles each time. It comes back
+//! without its Personalization Data: a restart is a new epoch, and its owner has to release
+//! again. Keys and receivers are new as well, so evidence from before names nothing any more.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use cose::{Key, Thumbprint};
+use rats::eat::{Instance as InstanceClaim, ManifestId};
+use suit::ComponentId;
+use tracing::{info, warn};
+use zeroize::Zeroizing;
+
+use crate::backend::{Backend, Crash, Failed, Instance, Program};
+
+/// All Trusted Applications of this device, by manifest component identifier.
+pub struct Applications {
+    backend: Arc<dyn Backend>,
+    all: Mutex<BTreeMap<ComponentId, Arc<Ta>>>,
+}
+
+impl Applications {
+    /// No applications yet.
+    pub fn new(backend: Arc<dyn Backend>) -> Self {
+        Self { backend, all: Mutex::default() }
+    }
+
+    /// Starts an application that is not known yet to anybody; [`Self::admit`] makes it so.
+    pub fn start(&self, facts: Facts, module: Zeroizing<Vec<u8>>) -> Result<Arc<Ta>, Failed> {
+        let ta = self.application(facts, module);
+        ta.with(|_| Ok(()))?;
+        Ok(Arc::new(ta))
+    }
+
+    /// Knows an application that was installed before, and starts it if that is possible now.
+    pub fn restore(&self, facts: Facts, module: Zeroizing<Vec<u8>>) {
+        let ta = self.application(facts, module);
+        let _ = ta.with(|_| Ok(()));
+        lock(&self.all).insert(ta.facts.manifest.clone(), Arc::new(ta));
+    }
+
+    fn application(&self, facts: Facts, module: Zeroizing<Vec<u8>>) -> Ta {
+        Ta {
+            facts,
+            module,
+            backend: Arc::clone(&self.backend),
+            state: Mutex::new(State::Down { crash: None, starts: 0, not_before: None }),
+        }
+    }
+
+    /// Knows an application from now on, in the place of an older one of its manifest.
+    pub fn admit(&self, ta: Arc<Ta>) {
+        info!(component = %ta.facts.component, "the application runs and awaits a release");
+        lock(&self.all).insert(ta.facts.manifest.clone(), ta);
+    }
+
+    /// Follows the removal of a manifest: its application ends, and an application whose
+    /// Personalization Data it was starts again without.
+    pub fn forget(&self, manifest: &ComponentId) {
+        lock(&self.all).remove(manifest);
+        for ta in self.all() {
+            if ta.facts.data_manifest().as_ref() == Some(manifest) {
+                ta.restart();
+            }
+        }
+    }
+
+    /// The application that this component is.
+    pub fn component(&self, component: &ComponentId) -> Option<Arc<Ta>> {
+        lock(&self.all).values().find(|ta| ta.facts.component == *component).cloned()
+    }
+
+    /// All of them, in the order of their manifests.
+    pub fn all(&self) -> Vec<Arc<Ta>> {
+        lock(&self.all).values().cloned().collect()
+    }
+
+    /// Makes a receiver in every application that runs.
+    pub fn challenge(&self) -> Vec<Challenged> {
+        self.all().into_iter().filter_map(|ta| Ta::challenge(ta).ok()).collect()
+    }
+
+    /// Notices what ended, and starts it again when its wait is over.
+    pub fn tend(&self) {
+        for ta in self.all() {
+            let _ = ta.with(|_| Ok(()));
+        }
+    }
+}
+
+impl std::fmt::Debug for Applications {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Applications").field("count", &lock(&self.all).len()).finish()
+    }
+}
+
+/// What is known of an application from its verified manifest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// Its own component identifier.
+    pub component: ComponentId,
+    /// The component identifier of its manifest.
+    pub manifest: ComponentId,
+    /// Who signed the manifest.
+    pub owner: Thumbprint,
+    /// SHA-256 of the manifest.
+    pub manifest_digest: [u8; 32],
+    /// The sequence number of the manifest.
+    pub sequence_number: u64,
+}
+
+impl Facts {
+    /// The manifest of the Personalization Data for this application.
+    fn data_manifest(&self) -> Option<ComponentId> {
+        let name = format!("{}{DATA_SUFFIX}", self.component.name()?);
+        ComponentId::in_tee(self.owner, &name).ok()?.manifest().ok()
+    }
+}
+
+/// One Trusted Application.
+pub struct Ta {
+    facts: Facts,
+    module: Zeroizing<Vec<u8>>,
+    backend: Arc<dyn Backend>,
+    state: Mutex<State>,
+}
+
+/// How an application is.
+enum State {
+    /// It runs.
+    Up { instance: Box<dyn Instance>, released: bool, starts: u32 },
+    /// It ended, or was never started.
+    Down { crash: Option<Crash>, starts: u32, not_before: Option<Instant> },
+}
+
+/// What [`Ta::standing`] tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It runs without Personalization Data.
+    AwaitingRelease,
+    /// It runs with Personalization Data.
+    Released,
+    /// It ended and waits to be started again.
+    Crashed(Crash),
+}
+
+/// An application with the receiver of one exchange.
+#[derive(Clone)]
+pub struct Challenged {
+    /// The application.
+    pub ta: Arc<Ta>,
+    /// The key that callers seal to.
+    pub service_key: Key,
+    /// The key that Personalization Data of this exchange is sealed to.
+    pub receiver: Key,
+    /// How it runs.
+    pub claim: InstanceClaim,
+}
+
+impl Ta {
+    /// Its component identifier.
+    pub fn component(&self) -> &ComponentId {
+        &self.facts.component
+    }
+
+    /// What is known of it from its manifest.
+    pub fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    /// Its manifest, as evidence names it.
+    pub fn manifest_id(&self) -> ManifestId {
+        ManifestId {
+            component_id: self.facts.manifest.parts().to_vec(),
+            digest: self.facts.manifest_digest,
+            sequence_number: self.facts.sequence_number,
+        }
+    }
+
+    /// How it is.
+    pub fn standing(&self) -> Standing {
+        match &*lock(&self.state) {
+            State::Up { released: true, .. } => Standing::Released,
+            State::Up { released: false, .. } => Standing::AwaitingRelease,
+            State::Down { crash, .. } => Standing::Crashed(crash.unwrap_or(Crash::NotStarted)),
+        }
+    }
+
+    /// Tells which evidence names a receiver.
+    pub fn bind(&self, receiver: Thumbprint, eat_digest: [u8; 32]) -> Result<(), Failed> {
+        self.with(|instance| instance.bind(receiver, eat_digest))
+    }
+
+    /// Hands over a release of Personalization Data, still sealed.
+    pub fn open(&self, release: Vec<u8>) -> Result<Vec<u8>, Failed> {
+        let confirmation = self.with(|instance| instance.open(release))?;
+        if let State::Up { released, .. } = &mut *lock(&self.state) {
+            *released = true;
+        }
+        info!(component = %self.facts.component, "personalization data was released");
+        Ok(confirmation)
+    }
+
+    /// Passes on a sealed request.
+    pub fn call(&self, request: Vec<u8>) -> Result<Vec<u8>, Failed> {
+        self.with(|instance| instance.call(request))
+    }
+
+    /// Ends it, with everything that it knew; it starts again without.
+    pub fn restart(&self) {
+        *lock(&self.state) = State::Down { crash: None, starts: 0, not_before: None };
+        let _ = self.with(|_| Ok(()));
+    }
+
+    fn challenge(ta: Arc<Self>) -> Result<Challenged, Failed> {
+        let (service_key, receiver, claim) = ta.with(|instance| {
+            let receiver = instance.new_receiver()?;
+            Ok((instance.service_key().clone(), receiver, instance.claim()))
+        })?;
+        Ok(Challenged { ta, service_key, receiver, claim })
+    }
+
+    /// Does something with the running instance, which is started first if its wait is over.
+    fn with<T>(
+        &self,
+        act: impl FnOnce(&mut dyn Instance) -> Result<T, Failed>,
+    ) -> Result<T, Failed> {
+        let mut state = lock(&self.state);
+        if let State::Up { instance, starts, .. } = &mut *state
+            && !instance.alive()
+        {
+            *state = self.down(Crash::Gone, *starts);
+        }
+        if let State::Down { crash, starts, not_before } = &*state {
+            if not_before.is_some_and(|not_before| Instant::now() < not_before) {
+                return Err(crash.unwrap_or(Crash::NotStarted).into());
+            }
+            let starts = starts.saturating_add(1);
+            match self.backend.start(self.program()) {
+                Ok(instance) => *state = State::Up { instance, released: false, starts },
+                Err(failed) => {
+                    *state = self.down(crash_of(&failed), starts);
+                    return Err(failed);
+                }
+            }
+        }
+        let State::Up { instance, starts, .. } = &mut *state else {
+            return Err(Crash::NotStarted.into());
+        };
+        let outcome = act(instance.as_mut());
+        if let Err(Failed::Crashed(crash)) = &outcome {
+            *state = self.down(*crash, *starts);
+        }
+        outcome
+    }
+
+    fn down(&self, crash: Crash, starts: u32) -> State {
+        let wait = BACKOFF_MIN.saturating_mul(1 << starts.saturating_sub(1).min(10));
+        let wait = wait.min(BACKOFF_MAX);
+        let seconds = wait.as_secs();
+        warn!(component = %self.facts.component, %crash, seconds, "the application ended");
+        State::Down { crash: Some(crash), starts, not_before: Instant::now().checked_add(wait) }
+    }
+
+    fn program(&self) -> Program<'_> {
+        Program {
+            owner: self.facts.owner,
+            manifest_digest: self.facts.manifest_digest,
+            module: &self.module,
+        }
+    }
+}
+
+impl std::fmt::Debug for Ta {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ta").field("facts", &self.facts).finish_non_exhaustive()
+    }
+}
+
+fn crash_of(failed: &Failed) -> Crash {
+    match failed {
+        Failed::Crashed(crash) => *crash,
+        Failed::Refused(_) => Crash::Unexpected,
+    }
+}
+
+/// A thread that panicked with the lock held leaves a whole value: every change is one store.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// How the name of Personalization Data ends: `planner.pd` is the data of `planner`.
+pub const DATA_SUFFIX: &str = ".pd";
+
+/// The wait after the first end of an application.
+const BACKOFF_MIN: Duration = Duration::from_secs(1);
+
+/// The longest wait.
+const BACKOFF_MAX: Duration = Duration::from_secs(300);
