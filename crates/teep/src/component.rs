@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fmt;
 
 use minicbor::decode::Decoder;
+use suit::ComponentId;
 
 use crate::limits;
 use crate::malformed::Malformed;
@@ -12,71 +12,21 @@ use crate::numbering::Numbering;
 use crate::option::Label;
 use crate::wire::{self, Options, Writer, Written};
 
-/// A SUIT_Component_Identifier.
+/// Reads a SUIT_Component_Identifier.
 ///
 /// ```cddl
 /// SUIT_Component_Identifier = [ * bstr ]
 /// ```
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ComponentId(Vec<Vec<u8>>);
-
-impl ComponentId {
-    /// An identifier of these parts, if they are within the limits.
-    pub fn new(parts: impl IntoIterator<Item = impl Into<Vec<u8>>>) -> Result<Self, Malformed> {
-        let parts: Vec<Vec<u8>> = parts.into_iter().map(Into::into).collect();
-        let bytes = parts.iter().map(Vec::len).sum();
-        if parts.len() > limits::COMPONENT_ID_PARTS {
-            return Err(Malformed::TooMany("component-id"));
-        }
-        if bytes > limits::COMPONENT_ID_BYTES {
-            return Err(Malformed::Length { what: "component-id", got: bytes });
-        }
-        Ok(Self(parts))
-    }
-
-    /// The parts.
-    pub fn parts(&self) -> &[Vec<u8>] {
-        &self.0
-    }
-
-    /// Reads one identifier.
-    //= teep 14.19 (M): component identifiers are arrays of byte strings, never text
-    pub fn decode(d: &mut Decoder<'_>) -> Result<Self, Malformed> {
-        let parts = wire::array(d, "component-id", limits::COMPONENT_ID_PARTS, |d| {
-            Ok(wire::bytes(d, "a byte string in component-id")?.into_owned())
-        })?;
-        Self::new(parts)
-    }
-
-    /// Writes the identifier.
-    pub fn encode(&self) -> Vec<u8> {
-        wire::encode(|e| self.write(e))
-    }
-
-    pub(crate) fn write(&self, e: &mut Writer) -> Written {
-        wire::put_array(e, &self.0, |e, part| e.bytes(part)?.ok())
-    }
+//= teep 14.19 (M): component identifiers are arrays of byte strings, never text
+pub(crate) fn read_id(d: &mut Decoder<'_>) -> Result<ComponentId, Malformed> {
+    let parts = wire::array(d, "component-id", limits::COMPONENT_ID_PARTS, |d| {
+        wire::bytes(d, "a byte string in component-id")
+    })?;
+    ComponentId::new(parts).map_err(|_| Malformed::Expected("a component-id of usable size"))
 }
 
-impl fmt::Debug for ComponentId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ComponentId({self})")
-    }
-}
-
-impl fmt::Display for ComponentId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, part) in self.0.iter().enumerate() {
-            if i > 0 {
-                f.write_str("/")?;
-            }
-            match std::str::from_utf8(part) {
-                Ok(text) if text.chars().all(|c| c.is_ascii_graphic()) => f.write_str(text)?,
-                _ => part.iter().try_for_each(|byte| write!(f, "{byte:02x}"))?,
-            }
-        }
-        Ok(())
-    }
+pub(crate) fn write_id(e: &mut Writer, id: &ComponentId) -> Written {
+    wire::put_array(e, id.parts(), |e, part| e.bytes(part)?.ok())
 }
 
 /// One entry of a tc-list: what is installed.
@@ -119,7 +69,7 @@ impl<'b> SystemProperties<'b> {
         let mut parameters = BTreeMap::new();
         wire::map(d, "system-property-claims", limits::PARAMETERS + 1, |d| {
             match wire::int(d, "an integer as label of a SUIT parameter")? {
-                COMPONENT_ID => component = Some(ComponentId::decode(d)?),
+                COMPONENT_ID => component = Some(read_id(d)?),
                 label => {
                     parameters.insert(label, Cow::Borrowed(wire::raw(d)?));
                 }
@@ -136,7 +86,7 @@ impl<'b> SystemProperties<'b> {
     pub(crate) fn encode(&self, e: &mut Writer) -> Written {
         e.map(1 + self.parameters.len() as u64)?;
         e.i64(COMPONENT_ID)?;
-        self.component.write(e)?;
+        write_id(e, &self.component)?;
         let (below, above): (Vec<_>, Vec<_>) = self.parameters.iter().partition(|(l, _)| **l < 0);
         for (label, value) in above.into_iter().chain(below.into_iter().rev()) {
             e.i64(*label)?;
@@ -187,7 +137,7 @@ impl RequestedTc {
         wire::map(d, "requested-tc-info", limits::OPTIONS, |d| {
             let number = wire::uint(d, "an unsigned integer as option label")?;
             match Label::from_number(number, numbering) {
-                Some(Label::ComponentId) => component = Some(ComponentId::decode(d)?),
+                Some(Label::ComponentId) => component = Some(read_id(d)?),
                 Some(Label::TcManifestSequenceNumber) => {
                     sequence_number = Some(wire::uint(d, "tc-manifest-sequence-number")?);
                 }
@@ -210,7 +160,7 @@ impl RequestedTc {
 
     pub(crate) fn encode(&self, e: &mut Writer, numbering: Numbering) -> Written {
         let mut options = Options::new(numbering);
-        options.put(Label::ComponentId, |e| self.component.write(e));
+        options.put(Label::ComponentId, |e| write_id(e, &self.component));
         if let Present::Manifest { sequence_number } | Present::Binary { sequence_number } =
             self.present
         {

@@ -39,43 +39,44 @@ pub fn peek(payload: &[u8]) -> Claimed {
 fn look(item: &[u8], depth: u8, claimed: &mut Claimed) -> Result<(), Malformed> {
     let Some(depth) = depth.checked_sub(1) else { return Ok(()) };
     let mut d = Decoder::new(item);
-    match d.datatype()? {
-        Type::Tag => {
-            d.tag()?;
-            look(wire::raw(&mut d)?, depth, claimed)
+    let kind = d.datatype()?;
+    if kind == Type::Tag {
+        d.tag()?;
+        look(wire::raw(&mut d)?, depth, claimed)
+    } else if matches!(kind, Type::Bytes | Type::BytesIndef) {
+        inside(&wire::bytes(&mut d, "a byte string")?, depth, claimed)
+    } else if matches!(kind, Type::Array | Type::ArrayIndef) {
+        let elements = wire::array(&mut d, "an array", COSE_SIGN1_ELEMENTS, wire::raw)?;
+        match elements[..] {
+            // COSE_Sign1
+            [_, _, payload, _] => look(payload, depth, claimed),
+            // CMW record
+            [_, value] | [_, value, _] => look(value, depth, claimed),
+            _ => Ok(()),
         }
-        Type::Bytes | Type::BytesIndef => {
-            let inner = wire::bytes(&mut d, "a byte string")?;
-            inside(&inner, depth, claimed)
-        }
-        Type::Array | Type::ArrayIndef => {
-            let elements = wire::array(&mut d, "an array", COSE_SIGN1_ELEMENTS, wire::raw)?;
-            match elements[..] {
-                // COSE_Sign1
-                [_, _, payload, _] => look(payload, depth, claimed),
-                // CMW record
-                [_, value] | [_, value, _] => look(value, depth, claimed),
-                _ => Ok(()),
-            }
-        }
-        Type::Map | Type::MapIndef => wire::map(&mut d, "a map", limits::COMPONENTS, |d| {
-            if matches!(d.datatype()?, Type::String | Type::StringIndef) {
-                d.skip()?;
-                return look(wire::raw(d)?, depth, claimed);
-            }
-            let label = d.i64();
-            let value = wire::raw(d)?;
-            if let Ok(label) = label {
-                claim(label, value, claimed);
-            }
-            Ok(())
-        }),
-        _ => Ok(()),
+    } else if matches!(kind, Type::Map | Type::MapIndef) {
+        wire::map(&mut d, "a map", limits::COMPONENTS, |d| entry(d, depth, claimed))
+    } else {
+        Ok(())
     }
 }
 
+/// An entry of a CMW collection, or a claim.
+fn entry(d: &mut Decoder<'_>, depth: u8, claimed: &mut Claimed) -> Result<(), Malformed> {
+    if matches!(d.datatype()?, Type::String | Type::StringIndef) {
+        d.skip()?;
+        return look(wire::raw(d)?, depth, claimed);
+    }
+    let label = d.i64();
+    let value = wire::raw(d)?;
+    if let Ok(label) = label {
+        claim(label, value, claimed);
+    }
+    Ok(())
+}
+
 /// Looks into the content of a byte string, if that is CBOR.
-fn inside(content: &Cow<'_, [u8]>, depth: u8, claimed: &mut Claimed) -> Result<(), Malformed> {
+fn inside(content: &[u8], depth: u8, claimed: &mut Claimed) -> Result<(), Malformed> {
     match cose::cbor::check(content, limits::ATTACHMENT) {
         Ok(()) => look(content, depth, claimed),
         Err(_) => Ok(()),

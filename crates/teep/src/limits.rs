@@ -62,9 +62,6 @@ pub const EXTENSIONS: usize = 64;
 /// Parts of one component identifier.
 pub const COMPONENT_ID_PARTS: usize = 16;
 
-/// Bytes of all parts of one component identifier.
-pub const COMPONENT_ID_BYTES: usize = 1024;
-
 /// Signatures of one COSE_Sign.
 pub const SIGNATURES: usize = 8;
 

@@ -3,11 +3,12 @@
 use std::borrow::Cow;
 
 use cose::Thumbprint;
+use suit::ComponentId;
 
 use super::{Handle, TamUri};
 use crate::attestation::AttestationPayload;
 use crate::challenge::Challenge;
-use crate::component::{ComponentId, SystemProperties};
+use crate::component::SystemProperties;
 use crate::envelope::Outgoing;
 use crate::err_code::ErrCode;
 use crate::text::Msg;

@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use cose::Thumbprint;
 use minicbor::decode::Decoder;
 use rats::Timestamp;
+use suit::ComponentId;
 
 use super::TamUri;
 use crate::cipher_suite::Suite;
-use crate::component::{ComponentId, Present, RequestedTc};
+use crate::component::{Present, RequestedTc, read_id, write_id};
 use crate::limits;
 use crate::malformed::Malformed;
 use crate::token::Token;
@@ -141,7 +142,7 @@ impl Memory {
                 Present::Binary { sequence_number } => (2, sequence_number, true),
             };
             e.array(2 + more)?;
-            component.write(e)?;
+            write_id(e, component)?;
             e.str(wish.tam.as_str())?;
             if more > 0 {
                 e.u64(number)?.bool(binary)?;
@@ -150,7 +151,7 @@ impl Memory {
         e.array(self.unneeded.len() as u64)?;
         for (manifest, tam) in &self.unneeded {
             e.array(2)?;
-            manifest.write(e)?;
+            write_id(e, manifest)?;
             e.str(tam.as_str())?;
         }
         e.array(self.tams.len() as u64)?;
@@ -187,7 +188,7 @@ impl Memory {
                 .collect(),
             unneeded: wire::array(d, "unneeded", limits::REMEMBERED, |d| {
                 tuple(d, 2)?;
-                Ok((ComponentId::decode(d)?, TamUri::new(d.str()?)?))
+                Ok((read_id(d)?, TamUri::new(d.str()?)?))
             })?
             .into_iter()
             .collect(),
@@ -205,7 +206,7 @@ impl Memory {
 
 fn read_wish(d: &mut Decoder<'_>) -> Result<(ComponentId, Wish), Malformed> {
     let elements = d.array()?;
-    let component = ComponentId::decode(d)?;
+    let component = read_id(d)?;
     let tam = TamUri::new(d.str()?)?;
     let present = match elements {
         Some(2) => Present::Nothing,

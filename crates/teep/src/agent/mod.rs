@@ -23,9 +23,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use rats::Timestamp;
+use suit::ComponentId;
 
 use crate::cipher_suite::Suite;
-use crate::component::{ComponentId, RequestedTc, SystemProperties};
+use crate::component::{RequestedTc, SystemProperties};
 use crate::envelope::{Dialect, Outgoing, Protection};
 use crate::limits;
 use crate::malformed::Malformed;

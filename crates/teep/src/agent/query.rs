@@ -68,9 +68,9 @@ impl Agent {
         outcome: Result<Appraisal, NotAttested>,
     ) -> Result<Vec<Effect<'static>>, Misuse> {
         self.advance(now);
-        let (question, challenge) = match self.take(handle)? {
-            State::AppraisingTam { question, challenge } => (question, challenge),
-            state => return self.put_back(handle, state, "an appraisal of the TAM"),
+        let state = self.take(handle)?;
+        let State::AppraisingTam { question, challenge } = state else {
+            return self.put_back(handle, state, "an appraisal of the TAM");
         };
         let freshness = Freshness::Nonce(challenge.as_bytes());
         let verdict =
@@ -102,9 +102,9 @@ impl Agent {
         collected: Collected<'e>,
     ) -> Result<Vec<Effect<'e>>, Misuse> {
         self.advance(now);
-        let question = match self.take(handle)? {
-            State::Collecting { question } => question,
-            state => return self.put_back(handle, state, "an inventory"),
+        let state = self.take(handle)?;
+        let State::Collecting { question } = state else {
+            return self.put_back(handle, state, "an inventory");
         };
         let checked = bounded(&collected.reports, question.token.as_ref())
             .and_then(|()| within("tc-list", collected.components.len(), limits::COMPONENTS - 1));

@@ -2,13 +2,13 @@
 
 use cose::Thumbprint;
 use rats::Timestamp;
+use suit::ComponentId;
 
 use super::effect::Effect;
 use super::question::{self, Question};
 use super::{Agent, Handle, TamUri};
 use crate::challenge::Challenge;
 use crate::cipher_suite::Suite;
-use crate::component::ComponentId;
 use crate::envelope::{Keys, NoKey, Opened, Outgoing, Protection, Rejected, Sealed};
 use crate::err_code::ErrCode;
 use crate::message::{self, Error, Message};

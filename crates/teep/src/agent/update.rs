@@ -101,11 +101,9 @@ impl Agent {
         outcome: Result<(), NotUnlinked<'e>>,
     ) -> Result<Vec<Effect<'e>>, Misuse> {
         self.advance(now);
-        let (tam, token, unneeded, manifests) = match self.take(handle)? {
-            State::Unlinking { tam, token, unneeded, manifests } => {
-                (tam, token, unneeded, manifests)
-            }
-            state => return self.put_back(handle, state, "an outcome of unlinking"),
+        let state = self.take(handle)?;
+        let State::Unlinking { tam, token, unneeded, manifests } = state else {
+            return self.put_back(handle, state, "an outcome of unlinking");
         };
         let reports = outcome.as_ref().err().map_or(&[][..], |failure| &failure.reports);
         if let Err(misuse) = bounded(reports, token.as_ref()) {
@@ -145,15 +143,16 @@ impl Agent {
         outcomes: Vec<Outcome<'e>>,
     ) -> Result<Vec<Effect<'e>>, Misuse> {
         self.advance(now);
-        let (tam, token, manifests) = match self.take(handle)? {
-            State::Installing { tam, token, manifests } => (tam, token, manifests),
-            state => return self.put_back(handle, state, "an outcome of installing"),
+        let state = self.take(handle)?;
+        let State::Installing { tam, token, manifests } = state else {
+            return self.put_back(handle, state, "an outcome of installing");
         };
         let reports: Vec<_> = outcomes.iter().filter_map(|o| o.report.clone()).collect();
-        let checked = bounded(&reports, token.as_ref()).and_then(|()| match outcomes.len() {
+        let counted = match outcomes.len() {
             got if got == manifests => Ok(()),
             got => Err(Misuse::Outcomes { expected: manifests, got }),
-        });
+        };
+        let checked = counted.and_then(|()| bounded(&reports, token.as_ref()));
         if let Err(misuse) = checked {
             self.set(handle, State::Installing { tam, token, manifests });
             return Err(misuse);

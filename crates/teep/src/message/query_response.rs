@@ -2,9 +2,11 @@
 
 use std::borrow::Cow;
 
+use suit::ComponentId;
+
 use super::fields::Fields;
 use crate::attestation::AttestationPayload;
-use crate::component::{ComponentId, RequestedTc, SystemProperties};
+use crate::component::{self, RequestedTc, SystemProperties};
 use crate::limits;
 use crate::malformed::Malformed;
 use crate::numbering::Numbering;
@@ -74,7 +76,7 @@ impl<'b> QueryResponse<'b> {
                 })?
                 .unwrap_or_default(),
             unneeded_manifest_list: fields
-                .list(Label::UnneededManifestList, limits::REQUESTS, ComponentId::decode)?
+                .list(Label::UnneededManifestList, limits::REQUESTS, component::read_id)?
                 .unwrap_or_default(),
             ext_list: fields.take(Label::ExtList, |d| {
                 let max = limits::EXTENSIONS;
@@ -99,7 +101,7 @@ impl<'b> QueryResponse<'b> {
             requested.encode(e, numbering)
         });
         options.put_list(Label::UnneededManifestList, &self.unneeded_manifest_list, |e, id| {
-            id.write(e)
+            component::write_id(e, id)
         });
         options.put_list(Label::SuitReports, &self.suit_reports, |e, r| e.bytes(r)?.ok());
         options.put_some(Label::Token, self.token, |e, token| e.bytes(token.as_bytes())?.ok());

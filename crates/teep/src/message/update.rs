@@ -2,9 +2,11 @@
 
 use std::borrow::Cow;
 
+use suit::ComponentId;
+
 use super::fields::Fields;
 use crate::attestation::AttestationPayload;
-use crate::component::ComponentId;
+use crate::component;
 use crate::err_code::ErrCode;
 use crate::limits;
 use crate::malformed::Malformed;
@@ -57,7 +59,7 @@ impl<'b> Update<'b> {
         Ok(Self {
             token: fields.take(Label::Token, Token::decode)?,
             unneeded_manifest_list: fields
-                .list(Label::UnneededManifestList, limits::REQUESTS, ComponentId::decode)?
+                .list(Label::UnneededManifestList, limits::REQUESTS, component::read_id)?
                 .unwrap_or_default(),
             manifest_list: fields
                 .list(Label::ManifestList, limits::MANIFESTS, |d| {
@@ -82,7 +84,7 @@ impl<'b> Update<'b> {
         options.put_some(Label::ErrMsg, self.err_msg.as_ref(), |e, m| e.str(m.as_str())?.ok());
         AttestationPayload::write_format(payload, &mut options);
         options.put_list(Label::UnneededManifestList, &self.unneeded_manifest_list, |e, id| {
-            id.write(e)
+            component::write_id(e, id)
         });
         options.put_some(Label::Token, self.token, |e, token| e.bytes(token.as_bytes())?.ok());
         options.put_some(Label::ErrLang, self.err_lang.as_ref(), |e, l| e.str(l.as_str())?.ok());

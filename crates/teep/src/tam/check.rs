@@ -86,9 +86,10 @@ pub(super) fn complete(
     if asked(DataItems::EXTENSIONS) && strict && response.ext_list.is_none() {
         return Err("ext-list is missing");
     }
-    reports(&response.suit_reports, response.token.as_ref(), signer).map_err(|fault| match fault {
-        Misbehaved::ReportNonce => "nonce of a SUIT report is not the token",
-        Misbehaved::ReportKey => "a SUIT report is protected by the key of the message",
-        _ => "a SUIT report is not readable",
-    })
+    match reports(&response.suit_reports, response.token.as_ref(), signer) {
+        Ok(()) => Ok(()),
+        Err(Misbehaved::ReportNonce) => Err("nonce of a SUIT report is not the token"),
+        Err(Misbehaved::ReportKey) => Err("a SUIT report is protected by the key of the message"),
+        Err(_) => Err("a SUIT report is not readable"),
+    }
 }

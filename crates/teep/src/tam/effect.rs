@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use rats::Timestamp;
+use suit::ComponentId;
 
 use super::Peer;
 use super::correlation::Correlation;
@@ -10,7 +11,7 @@ use super::exchange::Exchange;
 use crate::appraisal::NotAttested;
 use crate::attestation::AttestationPayload;
 use crate::challenge::Challenge;
-use crate::component::{ComponentId, RequestedTc, SystemProperties};
+use crate::component::{RequestedTc, SystemProperties};
 use crate::envelope::{Outgoing, Signer};
 use crate::err_code::ErrCode;
 use crate::text::Msg;

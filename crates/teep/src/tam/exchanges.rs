@@ -48,9 +48,8 @@ impl Exchanges {
                 self.waiting.remove(&correlation).ok_or(Misbehaved::UnknownExchange)?;
             }
             Some(Spent::SelfDescribing { challenge, until }) => {
-                if self.used.insert(challenge, until).is_some() {
-                    return Err(Misbehaved::UnknownExchange);
-                }
+                let used = self.used.insert(challenge, until);
+                used.map_or(Ok(()), |_| Err(Misbehaved::UnknownExchange))?;
             }
             None => {}
         }

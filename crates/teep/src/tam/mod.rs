@@ -28,7 +28,7 @@ pub use effect::{Appraise, Effect, Inventory, PayloadKind, Record, Spent};
 pub use exchange::Exchange;
 pub use exchanges::Exchanges;
 pub use session::Session;
-pub use work::{Decision, Manifest, Unauthorised, Work};
+pub use work::{Decision, Manifest, Work};
 
 use cose::Thumbprint;
 use rats::Timestamp;

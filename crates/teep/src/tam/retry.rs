@@ -86,9 +86,9 @@ impl Session {
         attestation: Option<AttestationPayload<'m>>,
         reports: Vec<Cow<'m, [u8]>>,
     ) -> Result<Vec<Effect<'m>>, Misuse> {
-        let (agent, mut query) = match std::mem::replace(&mut self.state, State::Closed) {
-            State::Attesting { agent, query } => (agent, query),
-            state => return self.put_back(state, "an attestation"),
+        let state = std::mem::replace(&mut self.state, State::Closed);
+        let State::Attesting { agent, mut query } = state else {
+            return self.put_back(state, "an attestation");
         };
         let bound = matches!(query.asked, Asked::Token(_));
         if attestation.is_none() {
@@ -138,16 +138,14 @@ fn renewed(asked: Asked, fresh: Fresh) -> Asked {
 
 /// Whether this TAM has what the Agent says it supports, so that asking again makes sense.
 fn is_common(error: &Error<'_>) -> bool {
-    match error.err_code {
-        ErrCode::UnsupportedFreshnessMechanisms => {
-            error.supported_freshness_mechanisms.contains(&FreshnessMechanism::NONCE)
-        }
-        ErrCode::UnsupportedMsgVersion => error.versions.contains(&0),
-        ErrCode::UnsupportedSuitReport => SuitCoseProfile::MANDATORY
-            .iter()
-            .any(|ours| error.supported_suit_cose_profiles.contains(ours)),
-        _ => false,
-    }
+    let freshness = &error.supported_freshness_mechanisms;
+    let profiles = &error.supported_suit_cose_profiles;
+    let code = error.err_code;
+    (code == ErrCode::UnsupportedFreshnessMechanisms
+        && freshness.contains(&FreshnessMechanism::NONCE))
+        || (code == ErrCode::UnsupportedMsgVersion && error.versions.contains(&0))
+        || (code == ErrCode::UnsupportedSuitReport
+            && SuitCoseProfile::MANDATORY.iter().any(|ours| profiles.contains(ours)))
 }
 
 /// Whether the Agent has a suite that this TAM has too.

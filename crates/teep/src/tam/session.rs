@@ -215,9 +215,9 @@ impl Session {
         tam: &Tam,
         outcome: Result<Appraisal, NotAttested>,
     ) -> Result<Vec<Effect<'static>>, Misuse> {
-        let (signer, asked, inventory) = match std::mem::replace(&mut self.state, State::Closed) {
-            State::Appraising { signer, asked, inventory } => (signer, asked, inventory),
-            state => return self.put_back(state, "an appraisal"),
+        let state = std::mem::replace(&mut self.state, State::Closed);
+        let State::Appraising { signer, asked, inventory } = state else {
+            return self.put_back(state, "an appraisal");
         };
         let freshness = match &asked {
             Asked::Challenge { challenge, .. } => Freshness::Nonce(challenge.as_bytes()),

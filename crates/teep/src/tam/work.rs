@@ -1,11 +1,12 @@
 //! What a TAM decides to do with a device.
 
 use std::borrow::Cow;
+use std::fmt;
 
-use cose::{Key, Thumbprint};
+use suit::authority::Authority;
+use suit::{ComponentId, Signer};
 
 use crate::attestation::AttestationPayload;
-use crate::component::ComponentId;
 use crate::err_code::ErrCode;
 
 /// What to do next in an exchange.
@@ -35,26 +36,31 @@ pub struct Work<'m> {
     pub result: Option<AttestationPayload<'m>>,
 }
 
-/// A SUIT envelope whose signer was checked: a TAM relays no other.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A SUIT envelope that may be relayed.
+///
+/// A TAM relays no envelope that nobody answers for, and none that touches components which are
+/// not its signer's: this is the only way to put one into an Update.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Manifest<'m> {
     envelope: Cow<'m, [u8]>,
-    signer: Thumbprint,
+    signer: Signer,
     personalization_data: bool,
 }
 
 impl<'m> Manifest<'m> {
-    /// Checks that a Trusted Component Signer who may install on this device signed the envelope.
-    ///
-    /// `signer` gives the key of a signer that is authorised.
+    /// Takes an envelope that a trust anchor answers for, if its signer may touch every component
+    /// that it names.
     //= teep 14.47 (M): only manifests of authorised signers are relayed, checked before sending
     pub fn authorised(
-        envelope: impl Into<Cow<'m, [u8]>>,
-        signer: &dyn Fn(&Thumbprint) -> Option<Key>,
-    ) -> Result<Self, Unauthorised> {
-        let envelope = envelope.into();
-        let signer = crate::manifest::signer(&envelope, signer)?;
-        Ok(Self { envelope, signer, personalization_data: false })
+        verified: &suit::Verified<'m>,
+        authority: &dyn Authority,
+    ) -> Result<Self, suit::Untrusted> {
+        suit::authority::check(authority, verified.signer(), verified.manifest())?;
+        Ok(Self {
+            envelope: Cow::Borrowed(verified.envelope().bytes()),
+            signer: verified.signer().clone(),
+            personalization_data: false,
+        })
     }
 
     /// Marks the envelope as one that brings Personalization Data.
@@ -62,9 +68,9 @@ impl<'m> Manifest<'m> {
         Self { personalization_data: true, ..self }
     }
 
-    /// Whose signature was checked.
-    pub const fn signer(&self) -> Thumbprint {
-        self.signer
+    /// Who answers for the manifest.
+    pub const fn signer(&self) -> &Signer {
+        &self.signer
     }
 
     pub(super) const fn has_personalization_data(&self) -> bool {
@@ -76,4 +82,8 @@ impl<'m> Manifest<'m> {
     }
 }
 
-pub use crate::manifest::Unauthorised;
+impl fmt::Debug for Manifest<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Manifest({} bytes by {:?})", self.envelope.len(), self.signer)
+    }
+}

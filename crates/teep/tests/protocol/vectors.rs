@@ -9,7 +9,7 @@ use support::{anchors, vector, vector_key, vectors};
 use teep::envelope::{self, Dialect, NoKey, Opened, PeerKey, Rejected, Sealed, Standing};
 use teep::message::{self, DataItems, Error, FreshnessMechanism, Message};
 use teep::{
-    CipherSuite, ComponentId, ErrCode, Malformed, Numbering, Operation, Suite, SuitCoseProfile,
+    CipherSuite, ComponentId, ErrCode, Malformed, Numbering, Operation, SuitCoseProfile, Suite,
     Token,
 };
 
@@ -231,10 +231,7 @@ fn each_bad_wrapper_is_refused_for_its_own_reason() {
         ("truncated.cbor.bin", cbor(Cbor::Truncated)),
         ("bare_payload_unsigned.cbor", Rejected::NotSigned),
         ("alg_in_unprotected_only.cbor", Rejected::AlgorithmUnprotected),
-        (
-            "unknown_crit_header.cbor",
-            Rejected::Untrusted(cose::Untrusted::CriticalHeader(-70001)),
-        ),
+        ("unknown_crit_header.cbor", Rejected::Untrusted(cose::Untrusted::CriticalHeader(-70001))),
         ("depth_bomb_100k_unsigned.cbor.bin", cbor(Cbor::Depth)),
         ("length_bomb.cbor.bin", cbor(Cbor::Truncated)),
     ];

@@ -1,5 +1,9 @@
 //! What several test programs share.
-#![allow(dead_code, unreachable_pub, reason = "every test program uses another part of this module")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "every test program uses another part of this module"
+)]
 
 use std::path::PathBuf;
 
