@@ -44,7 +44,11 @@ impl Identity {
     /// Reads the identity that was saved; `None` when there is none.
     ///
     /// With another suite in the settings, the key for TEEP messages is a new one.
-    pub fn load(disk: &dyn Disk, sealer: &Sealer, suite: Suite) -> Result<Option<Self>, Damaged> {
+    pub fn load(
+        disk: &mut dyn Disk,
+        sealer: &Sealer,
+        suite: Suite,
+    ) -> Result<Option<Self>, Damaged> {
         let Some(sealed) = disk.read(NAME)? else {
             return Ok(None);
         };
@@ -53,6 +57,7 @@ impl Identity {
         let mut identity = Self::decode(&plain).ok_or_else(foreign)?;
         if identity.teep.algorithm() != algorithm(suite) {
             identity.teep = make(algorithm(suite))?;
+            identity.save(disk, sealer)?;
         }
         Ok(Some(identity))
     }
@@ -121,7 +126,7 @@ mod tests {
         let identity = Identity::generate([5; 16], Suite::Esp256).unwrap();
         identity.save(&mut disk, &sealer).unwrap();
 
-        let loaded = Identity::load(&disk, &sealer, Suite::Esp256).unwrap().unwrap();
+        let loaded = Identity::load(&mut disk, &sealer, Suite::Esp256).unwrap().unwrap();
 
         assert_eq!(loaded.store, [5; 16]);
         assert_eq!(publics(&loaded), publics(&identity));
@@ -144,7 +149,7 @@ mod tests {
         let identity = Identity::generate([5; 16], Suite::Esp256).unwrap();
         identity.save(&mut disk, &sealer).unwrap();
 
-        let loaded = Identity::load(&disk, &sealer, Suite::Ed25519).unwrap().unwrap();
+        let loaded = Identity::load(&mut disk, &sealer, Suite::Ed25519).unwrap().unwrap();
 
         assert_eq!(loaded.teep.algorithm(), Algorithm::Ed25519);
         assert_eq!(publics(&loaded)[1..], publics(&identity)[1..]);
@@ -156,7 +161,7 @@ mod tests {
         Identity::generate([5; 16], Suite::Esp256).unwrap().save(&mut disk, &sealer).unwrap();
         let other = Sealer::new(&SealingKey::new([8; 32]));
 
-        let loaded = Identity::load(&disk, &other, Suite::Esp256);
+        let loaded = Identity::load(&mut disk, &other, Suite::Esp256);
 
         assert!(matches!(loaded, Err(Damaged::Foreign { .. })));
     }

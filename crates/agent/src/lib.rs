@@ -81,7 +81,8 @@ pub fn start(
     let sealer = Arc::new(Sealer::new(&key));
     let mut disk = Folder::open(storage)
         .with_context(|| format!("opening the storage `{}`", storage.display()))?;
-    let loaded = Identity::load(&disk, &sealer, settings.suite).context("reading the identity")?;
+    let loaded =
+        Identity::load(&mut disk, &sealer, settings.suite).context("reading the identity")?;
     let (store, identity) = match loaded {
         Some(identity) => {
             let store = Store::open(disk, sealer, Arc::clone(&attester), identity.store)

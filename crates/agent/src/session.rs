@@ -75,7 +75,9 @@ enum Fault {
     NotAsked(#[from] NotAsked),
     #[error("the request is declined")]
     Declined(#[from] agent::Declined),
-    #[error("the component identifier or URI is not usable")]
+    #[error("the component identifier is not usable")]
+    Component(#[from] suit::Malformed),
+    #[error("the URI is not usable")]
     Malformed(#[from] teep::Malformed),
     #[error("no such application runs here")]
     NoApplication,
@@ -116,8 +118,7 @@ impl TeepAgent {
         match request {
             // These two need no session, and one long call must not hold up the others.
             Request::CallTa { component, request } => {
-                let component = suit::ComponentId::new(component.elements())
-                    .map_err(|_| Fault::NoApplication)?;
+                let component = named(&component)?;
                 let ta = self.applications.component(&component).ok_or(Fault::NoApplication)?;
                 ta.call(request).map(Reply::TaAnswer).map_err(Fault::Application)
             }
@@ -182,13 +183,13 @@ impl Core {
         component: &ComponentId,
         tam_uri: Option<String>,
     ) -> Result<Reply, Fault> {
-        let id = suit::ComponentId::new(component.elements()).map_err(|_| Fault::NoApplication)?;
-        let installed = self.applications.component(&id).is_some();
-        let present = match id.manifest().ok().and_then(|id| self.store.sequence_number(&id)) {
+        let component = named(component)?;
+        let installed = self.applications.component(&component).is_some();
+        let manifest = component.manifest()?;
+        let present = match self.store.sequence_number(&manifest) {
             Some(sequence_number) => Present::Manifest { sequence_number },
             None => Present::Nothing,
         };
-        let component = teep::ComponentId::new(component.elements().to_vec())?;
         let wanted = RequestedTc { component, present };
         let tam = tam_uri.map(TamUri::new).transpose()?;
         let effects = self.teep.request_ta(now(), wanted, tam, installed)?;
@@ -201,10 +202,8 @@ impl Core {
         component: &ComponentId,
         tam_uri: Option<String>,
     ) -> Result<Reply, Fault> {
-        let id = suit::ComponentId::new(component.elements()).map_err(|_| Fault::NoApplication)?;
-        let manifest = id.manifest().map_err(|_| Fault::NoApplication)?;
+        let manifest = named(component)?.manifest()?;
         let installed = self.store.manifest(&manifest).is_some();
-        let manifest = teep::ComponentId::new(manifest.parts().to_vec())?;
         let tam = tam_uri.map(TamUri::new).transpose()?;
         let effects = self.teep.unrequest_ta(now(), manifest, tam, installed)?;
         self.run(None, effects)
@@ -367,7 +366,7 @@ impl Fault {
             Self::Misbehaved(_) | Self::NotAsked(_) => FailureCode::Misbehaved,
             Self::Declined(agent::Declined::TooMany) => FailureCode::Busy,
             Self::Declined(_) | Self::NoApplication => FailureCode::Absent,
-            Self::Malformed(_) => FailureCode::Malformed,
+            Self::Component(_) | Self::Malformed(_) => FailureCode::Malformed,
             Self::Application(Failed::Crashed(_)) => FailureCode::Busy,
             Self::Application(Failed::Refused(refusal)) => code(*refusal),
         };
@@ -396,8 +395,13 @@ fn code(refusal: Refusal) -> FailureCode {
     }
 }
 
+/// An identifier of the Broker's as the installer knows identifiers.
+fn named(component: &ComponentId) -> Result<suit::ComponentId, suit::Malformed> {
+    suit::ComponentId::new(component.elements())
+}
+
 fn config(settings: &Settings, own_digest: [u8; 32]) -> anyhow::Result<agent::Config> {
-    let own = teep::ComponentId::new([b"TEEP-Agent".to_vec()])?;
+    let own = suit::ComponentId::new([b"TEEP-Agent"])?;
     let digest = suit::Digest::sha256(own_digest).encode();
     let tams = settings.tams.iter().map(|tam| TamUri::new(tam.uri.clone()));
     let mut config = agent::Config::new(

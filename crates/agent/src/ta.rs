@@ -189,6 +189,11 @@ impl Ta {
         }
     }
 
+    /// The key that callers seal to, of the instance that runs now.
+    pub fn service_key(&self) -> Result<Key, Failed> {
+        self.with(|instance| Ok(instance.service_key().clone()))
+    }
+
     /// Tells which evidence names a receiver.
     pub fn bind(&self, receiver: Thumbprint, eat_digest: [u8; 32]) -> Result<(), Failed> {
         self.with(|instance| instance.bind(receiver, eat_digest))

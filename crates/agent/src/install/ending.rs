@@ -213,10 +213,7 @@ pub(super) fn conclude(
     }
     debug_assert_eq!(report.reference.digest, subject.digest);
     debug_assert_eq!(report.nonce, subject.nonce);
-    let components = match (installed, teep::ComponentId::new(component.parts().to_vec())) {
-        (true, Ok(component)) => vec![component],
-        (false, _) | (true, Err(_)) => Vec::new(),
-    };
+    let components = installed.then(|| component.clone()).into_iter().collect();
     Outcome { installed, report: report::sign(&report, place.identity), components }
 }
 

@@ -113,9 +113,7 @@ impl Delegation {
         };
         let installed = answer.is_ok();
         let report = report::new(self.digest, nonce, records, result);
-        let components = self.components.iter().filter(|_| installed);
-        let components =
-            components.filter_map(|c| teep::ComponentId::new(c.parts().to_vec()).ok()).collect();
+        let components = if installed { self.components.clone() } else { Vec::new() };
         Outcome { installed, report: report::sign(&report, place.identity), components }
     }
 

@@ -15,7 +15,7 @@ use crate::store::Change;
 /// The manifests of one Update that are to go, under way.
 #[derive(Debug)]
 pub struct Unlinking {
-    waiting: VecDeque<teep::ComponentId>,
+    waiting: VecDeque<ComponentId>,
     gone: usize,
     asked: Option<Asked>,
 }
@@ -23,13 +23,13 @@ pub struct Unlinking {
 #[derive(Debug)]
 struct Asked {
     action: u64,
-    manifest: teep::ComponentId,
+    manifest: ComponentId,
     answer: Option<Result<(), String>>,
 }
 
 impl Unlinking {
     /// Takes the manifests, in order.
-    pub fn new(manifests: Vec<teep::ComponentId>) -> Self {
+    pub fn new(manifests: Vec<ComponentId>) -> Self {
         Self { waiting: manifests.into(), gone: 0, asked: None }
     }
 
@@ -81,9 +81,8 @@ impl Unlinking {
     }
 
     /// A UA is removed by the Broker first.
-    fn ask(&mut self, manifest: &teep::ComponentId, place: &mut Place<'_>) -> Option<Action> {
-        let id = ComponentId::new(manifest.parts()).ok()?;
-        if !id.is_in_ree() || place.store.manifest(&id).is_none() {
+    fn ask(&mut self, manifest: &ComponentId, place: &mut Place<'_>) -> Option<Action> {
+        if !manifest.is_in_ree() || place.store.manifest(manifest).is_none() {
             return None;
         }
         let named = DeviceId::new(manifest.parts().to_vec()).ok()?;
@@ -94,20 +93,17 @@ impl Unlinking {
 }
 
 /// Removes a manifest of the agent's own. One that is not installed is removed already.
-fn remove(manifest: &teep::ComponentId, place: &mut Place<'_>) -> Result<(), String> {
-    let Ok(id) = ComponentId::new(manifest.parts()) else {
-        return Ok(());
-    };
-    if place.store.manifest(&id).is_none() {
+fn remove(manifest: &ComponentId, place: &mut Place<'_>) -> Result<(), String> {
+    if place.store.manifest(manifest).is_none() {
         return Ok(());
     }
-    let change = Change { remove: vec![id.clone()], ..Change::default() };
+    let change = Change { remove: vec![manifest.clone()], ..Change::default() };
     if let Err(damaged) = place.store.commit(change) {
         let cause = chain(&damaged);
-        warn!(manifest = %id, cause, "a manifest cannot be removed");
+        warn!(%manifest, cause, "a manifest cannot be removed");
         return Err(cause);
     }
-    info!(manifest = %id, "a manifest is removed");
-    place.applications.forget(&id);
+    info!(%manifest, "a manifest is removed");
+    place.applications.forget(manifest);
     Ok(())
 }

@@ -50,10 +50,9 @@ impl Core {
     fn components(&self) -> Vec<SystemProperties<'static>> {
         let contents = self.store.installed().flat_map(|installed| &installed.contents);
         contents
-            .filter_map(|(component, content)| {
-                let component = teep::ComponentId::new(component.parts().to_vec()).ok()?;
+            .map(|(component, content)| {
                 let digest = Digest::sha256(content.digest).encode();
-                Some(SystemProperties::measured(component, &digest))
+                SystemProperties::measured(component.clone(), &digest)
             })
             .collect()
     }

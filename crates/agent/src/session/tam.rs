@@ -2,7 +2,6 @@
 
 use cose::{Accept, Thumbprint};
 use device::broker;
-use rats::Timestamp;
 use rats::ear::{Ear, Expect, Tier, VectorRule};
 use teep::AttestationPayload;
 use teep::agent;
@@ -36,7 +35,7 @@ pub(super) fn appraise(
     let expect = Expect {
         verifiers,
         accept: &Accept::CURRENT,
-        now: Timestamp(now().0),
+        now: now(),
         skew_s: CLOCK_SKEW_S,
         nonce: None,
         vector: VectorRule::Waived,

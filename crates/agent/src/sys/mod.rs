@@ -33,13 +33,33 @@ impl Inherited {
     }
 }
 
+/// Closes every descriptor beyond the standard three.
+///
+/// Call it first in `main`, before anything else opens a descriptor: whatever is open then was
+/// left open by mistake by who started the process. [`Inherited::take`] cannot follow.
+pub fn close_all_others() -> io::Result<()> {
+    if TAKEN.swap(true, Ordering::SeqCst) {
+        return Err(io::Error::other("the inherited descriptors were taken before"));
+    }
+    let mut numbers: Vec<i32> = Vec::new();
+    for entry in std::fs::read_dir("/proc/self/fd")? {
+        numbers.extend(entry?.file_name().to_str().and_then(|name| name.parse::<i32>().ok()));
+    }
+    // The listing's own descriptor is closed by now and is not found open again.
+    for number in numbers.into_iter().filter(|number| *number > 2) {
+        let _ = take(number);
+    }
+    Ok(())
+}
+
 #[expect(unsafe_code, reason = "a descriptor handed down by number has no safe owner yet")]
 fn take(number: i32) -> io::Result<OwnedFd> {
     // SAFETY: the borrow ends with this statement, and F_GETFD fails on a number that is not an
     // open descriptor instead of doing anything to it.
     let flags = rustix::io::fcntl_getfd(unsafe { BorrowedFd::borrow_raw(number) })?;
-    // SAFETY: the number is open (checked above). Nobody else owns it: `Inherited::take` is
-    // called once (`TAKEN`), before this process opens anything, so the number was handed down.
+    // SAFETY: the number is open (checked above). Nobody else owns it: the two callers exclude
+    // each other and themselves (`TAKEN`) and come before this process opens anything, so the
+    // number was handed down.
     let fd = unsafe { OwnedFd::from_raw_fd(number) };
     rustix::io::fcntl_setfd(&fd, flags | FdFlags::CLOEXEC)?;
     Ok(fd)

@@ -18,6 +18,7 @@ use super::wire::{FaultCode, Load, Refusal, Reply, Request};
 /// The first words of the agent are on the command line, because the kernel's limits have to
 /// stand before anything is read.
 pub fn run(limits: Limits) -> Result<(), Ended> {
+    crate::sys::close_all_others()?;
     lockdown::check_bare()?;
     let stdin = std::os::fd::AsFd::as_fd(&std::io::stdin()).try_clone_to_owned()?;
     let mut agent = UnixStream::from(stdin);

@@ -1,0 +1,125 @@
+//! The real worker process: what it enforces, and what becomes of it when its component is bad.
+
+#[path = "../src/testing/component.rs"]
+mod component;
+
+use std::sync::Arc;
+
+use agent::backend::process::{Limits, ProcessBackend};
+use agent::backend::{Backend as _, Crash, Failed, FaultCode, Program, Refusal};
+use agent::ta::{Applications, Facts, Standing};
+use cose::Thumbprint;
+use suit::ComponentId;
+
+#[test]
+fn a_worker_reports_what_it_really_enforces() {
+    let instance = backend(LIMITS).start(program(&component::echo())).unwrap();
+
+    let claim = instance.claim();
+
+    assert_eq!(claim.kind.name(), "process");
+    assert_eq!(claim.submodule.as_deref(), Some("wasmtime"));
+    for fence in ["no_new_privs", "rlimits", "seccomp"] {
+        assert!(claim.isolation.iter().any(|name| name == fence), "{fence}");
+    }
+}
+
+#[test]
+fn every_instance_and_every_exchange_has_its_own_key() {
+    let echo = component::echo();
+    let backend = backend(LIMITS);
+    let mut one = backend.start(program(&echo)).unwrap();
+    let two = backend.start(program(&echo)).unwrap();
+
+    let first = one.new_receiver().unwrap();
+    let second = one.new_receiver().unwrap();
+
+    assert_ne!(one.service_key(), two.service_key());
+    assert_ne!(first, second);
+    assert_ne!(&first, one.service_key());
+}
+
+#[test]
+fn what_is_no_trusted_application_does_not_start() {
+    for (module, fault) in [
+        (b"not wasm".to_vec(), FaultCode::NotAComponent),
+        (component::importing(), FaultCode::Imports),
+        (wat::parse_str("(component)").unwrap(), FaultCode::Exports),
+        (component::large(), FaultCode::NotStarted),
+    ] {
+        let limits = Limits { memory_bytes_max: 1 << 20, ..LIMITS };
+
+        let started = backend(limits).start(program(&module));
+
+        assert_eq!(started.err(), Some(Failed::Crashed(Crash::Fault(fault))));
+    }
+}
+
+#[test]
+fn a_component_that_never_ends_its_start_is_ended() {
+    let limits = Limits { call_ms_max: 50, ..LIMITS };
+
+    let started = backend(limits).start(program(&component::looping_at_start()));
+
+    assert_eq!(started.err(), Some(Failed::Crashed(Crash::Fault(FaultCode::Deadline))));
+}
+
+#[test]
+fn nothing_is_opened_without_a_receiver_and_nobody_is_served_without_a_release() {
+    let mut instance = backend(LIMITS).start(program(&component::echo())).unwrap();
+
+    assert!(matches!(instance.open(vec![0; 100]), Err(Failed::Refused(_))));
+    assert!(matches!(instance.call(vec![0; 100]), Err(Failed::Refused(_))));
+    assert!(instance.alive());
+}
+
+#[test]
+fn a_killed_worker_is_noticed_and_comes_back_without_its_data() {
+    let applications = Applications::new(Arc::new(backend(LIMITS)));
+    let ta = applications.start(facts(), component::echo().into()).unwrap();
+    let before = ta.service_key().unwrap();
+
+    ta.restart();
+
+    assert_eq!(ta.standing(), Standing::AwaitingRelease);
+    assert_ne!(ta.service_key().unwrap(), before);
+}
+
+#[test]
+fn a_program_that_is_no_agent_is_not_taken_for_a_worker() {
+    let started = ProcessBackend::new("/bin/true", LIMITS).start(program(&component::echo()));
+
+    assert_eq!(started.err(), Some(Failed::Crashed(Crash::Gone)));
+}
+
+#[test]
+fn an_application_that_does_not_start_waits_before_it_is_tried_again() {
+    let applications = Applications::new(Arc::new(ProcessBackend::new("/bin/true", LIMITS)));
+    applications.restore(facts(), component::echo().into());
+    let ta = applications.component(&facts().component).unwrap();
+
+    assert_eq!(ta.standing(), Standing::Crashed(Crash::Gone));
+    assert_eq!(ta.call(Vec::new()), Err(Failed::Crashed(Crash::Gone)));
+}
+
+fn backend(limits: Limits) -> ProcessBackend {
+    ProcessBackend::new(env!("CARGO_BIN_EXE_tamarack-agent"), limits)
+}
+
+fn program(module: &[u8]) -> Program<'_> {
+    Program { owner: Thumbprint([1; 32]), manifest_digest: [2; 32], module }
+}
+
+fn facts() -> Facts {
+    let component = ComponentId::in_tee(Thumbprint([1; 32]), "planner").unwrap();
+    Facts {
+        manifest: component.manifest().unwrap(),
+        component,
+        owner: Thumbprint([1; 32]),
+        manifest_digest: [2; 32],
+        sequence_number: 1,
+    }
+}
+
+const LIMITS: Limits =
+    Limits { memory_bytes_max: 4 << 20, call_ms_max: 10_000, cpu_s_max: 60 };
