@@ -105,10 +105,8 @@ impl ErrCode {
 
 impl fmt::Display for ErrCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Other(number) => write!(f, "unknown error {number}"),
-            known => f.write_str(known.name()),
-        }
+        f.write_str(self.name())?;
+        if let Self::Other(number) = self { write!(f, " {number}") } else { Ok(()) }
     }
 }
 

@@ -42,9 +42,11 @@ impl Session {
         if !self.common.retried && is_common(&error) {
             self.common.retried = true;
             let nonce = code == ErrCode::UnsupportedFreshnessMechanisms;
-            query.asked = match query.asked {
-                Asked::Result { .. } if nonce => tam.stored_challenge(now, fresh),
-                asked => renewed(asked, fresh),
+            let result = matches!(query.asked, Asked::Result { .. });
+            query.asked = if nonce && result {
+                tam.stored_challenge(now, fresh)
+            } else {
+                renewed(query.asked, fresh)
             };
             let extra = Extra { explicit_freshness: nonce, ..Extra::default() };
             return self.ask_again(tam, now, agent, query, extra);

@@ -1,9 +1,4 @@
-//! What several test programs share.
-#![allow(
-    dead_code,
-    unreachable_pub,
-    reason = "every test program uses another part of this module"
-)]
+//! What the tests share.
 
 use std::path::PathBuf;
 
@@ -13,7 +8,7 @@ use teep::Suite;
 use teep::envelope::{Hint, NoKey, PeerKey, Signers, Standing};
 
 /// The directory of shared test vectors, if it is there.
-pub fn vectors() -> Option<PathBuf> {
+pub(crate) fn vectors() -> Option<PathBuf> {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/vectors/teep");
     if root.is_dir() {
         return Some(root);
@@ -23,18 +18,18 @@ pub fn vectors() -> Option<PathBuf> {
 }
 
 /// The bytes of one vector.
-pub fn vector(path: &str) -> Option<Vec<u8>> {
+pub(crate) fn vector(path: &str) -> Option<Vec<u8>> {
     Some(std::fs::read(vectors()?.join(path)).unwrap())
 }
 
 /// A public key of the vectors.
-pub fn vector_key(name: &str) -> Key {
+pub(crate) fn vector_key(name: &str) -> Key {
     let path = format!("keys/{name}.public.cosekey.cbor");
     Key::decode(&vector(&path).unwrap()).unwrap()
 }
 
 /// Anchors for these keys, found by kid alone.
-pub fn anchors(keys: Vec<Key>) -> impl Fn(&Hint<'_>) -> Result<PeerKey, NoKey> {
+pub(crate) fn anchors(keys: Vec<Key>) -> impl Fn(&Hint<'_>) -> Result<PeerKey, NoKey> {
     move |hint| {
         let found = keys.iter().find(|key| Some(key.thumbprint()) == hint.thumbprint());
         let key = found.ok_or(NoKey::Unknown)?.clone();
@@ -43,20 +38,20 @@ pub fn anchors(keys: Vec<Key>) -> impl Fn(&Hint<'_>) -> Result<PeerKey, NoKey> {
 }
 
 /// Software keys of one party, one for each suite.
-pub struct MessageKeys {
-    pub esp256: SigningKey,
-    pub ed25519: SigningKey,
+pub(crate) struct MessageKeys {
+    pub(crate) esp256: SigningKey,
+    pub(crate) ed25519: SigningKey,
 }
 
 impl MessageKeys {
-    pub fn generate() -> Self {
+    pub(crate) fn generate() -> Self {
         Self {
             esp256: SigningKey::generate(Algorithm::Esp256).unwrap(),
             ed25519: SigningKey::generate(Algorithm::Ed25519).unwrap(),
         }
     }
 
-    pub fn public(&self) -> Vec<Key> {
+    pub(crate) fn public(&self) -> Vec<Key> {
         use cose::Signer;
         vec![self.esp256.key().clone(), self.ed25519.key().clone()]
     }

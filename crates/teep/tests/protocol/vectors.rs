@@ -1,11 +1,9 @@
 //! The bytes that the drafts print, the signed messages derived from them, those that have to be
 //! refused, and those of an independent implementation.
 
-mod support;
-
+use crate::support::{anchors, vector, vector_key, vectors};
 use cose::cbor::Malformed as Cbor;
 use cose::{Key, Thumbprint};
-use support::{anchors, vector, vector_key, vectors};
 use teep::envelope::{self, Dialect, NoKey, Opened, PeerKey, Rejected, Sealed, Standing};
 use teep::message::{self, DataItems, Error, FreshnessMechanism, Message};
 use teep::{
