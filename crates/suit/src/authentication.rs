@@ -1,6 +1,11 @@
 //! SUIT_Authentication (suit-manifest section 8.3).
 
-use cose::{Accept, Key, Sign1, Tagging, Thumbprint};
+use std::fmt;
+
+use cose::encrypt::Opener;
+use cose::mac::{Mac, Mac0};
+use cose::{Accept, Key, Sign, Sign1, Tagging, Thumbprint};
+use zeroize::Zeroizing;
 
 use crate::cbor::{Reader, Writer};
 use crate::digest::Digest;
@@ -35,24 +40,32 @@ pub struct Hint<'a> {
     pub key: Option<&'a Key>,
 }
 
-/// A symmetric key for MACs.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(Vec<u8>);
+/// A symmetric key for MACs; wiped when it is dropped.
+#[derive(Clone)]
+pub struct Secret(Zeroizing<Vec<u8>>);
 
 impl Secret {
     /// Takes the bytes of the key.
     pub fn new(bytes: &[u8]) -> Self {
-        Self(bytes.to_vec())
+        Self(Zeroizing::new(bytes.to_vec()))
     }
 
-    pub(crate) fn bytes(&self) -> &[u8] {
-        &self.0
+    fn key(&self) -> cose::Secret {
+        cose::Secret::new(self.0.to_vec())
     }
 }
 
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Secret(…)")
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        cose::equal(&self.0, &other.0)
+    }
+}
+
+impl Eq for Secret {}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("…")
     }
 }
 
@@ -182,7 +195,10 @@ impl<'b> Wrapper<'b> {
     ) -> Result<Signer, Error> {
         let tag = Reader::trusted(block).tag().map_err(|_| Malformed::Authentication(place))?;
         match tag {
+            TAG_MAC0 => self.verify_mac0(place, block, anchors),
             TAG_SIGN1 => self.verify_sign1(place, block, anchors, accept),
+            TAG_MAC => self.verify_mac(place, block, anchors),
+            TAG_SIGN => self.verify_sign(place, block, anchors, accept),
             tag => Err(Unsupported::AuthenticationKind(tag).into()),
         }
     }
@@ -202,13 +218,96 @@ impl<'b> Wrapper<'b> {
             return Err(Malformed::Authentication(place).into());
         }
         let hint = Hint {
-            kid: sign1.unprotected.kid.as_deref().or(sign1.protected.kid.as_deref()),
+            kid: sign1.kid(),
             key: sign1.unprotected.kccs.as_ref().or(sign1.protected.kccs.as_ref()),
         };
         first_valid(anchors.keys(&hint), |key| {
             sign1.verify_detached(key, accept, &[], self.signed).map(drop)
         })
     }
+
+    /// COSE_Sign: one signature of a trust anchor is enough.
+    fn verify_sign(
+        &self,
+        place: usize,
+        block: &'b [u8],
+        anchors: &dyn TrustAnchors,
+        accept: &Accept,
+    ) -> Result<Signer, Error> {
+        let sign =
+            Sign::decode(block, Tagging::Tagged).map_err(|_| Malformed::Authentication(place))?;
+        if sign.payload.is_some() {
+            return Err(Malformed::Authentication(place).into());
+        }
+        let mut last = Error::from(Untrusted::UnknownKey);
+        for (index, signature) in sign.signatures.iter().enumerate() {
+            let hint = Hint {
+                kid: signature.kid(),
+                key: signature.unprotected.kccs.as_ref().or(signature.protected.kccs.as_ref()),
+            };
+            let verdict = first_valid(anchors.keys(&hint), |key| {
+                sign.verify_one_detached(index, key, accept, &[], self.signed).map(drop)
+            });
+            match verdict {
+                Ok(signer) => return Ok(signer),
+                Err(Error::Untrusted(Untrusted::UnknownKey)) => {}
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    /// COSE_Mac0 with a shared secret.
+    fn verify_mac0(
+        &self,
+        place: usize,
+        block: &'b [u8],
+        anchors: &dyn TrustAnchors,
+    ) -> Result<Signer, Error> {
+        let mac0 =
+            Mac0::decode(block, Tagging::Tagged).map_err(|_| Malformed::Authentication(place))?;
+        if mac0.payload.is_some() {
+            return Err(Malformed::Authentication(place).into());
+        }
+        let hint = Hint { kid: mac0.kid(), key: None };
+        first_secret(anchors.secrets(&hint), |secret| {
+            mac0.verify_detached(secret, &[], self.signed).map(drop)
+        })
+    }
+
+    /// COSE_Mac, whose key is wrapped with a shared secret.
+    fn verify_mac(
+        &self,
+        place: usize,
+        block: &'b [u8],
+        anchors: &dyn TrustAnchors,
+    ) -> Result<Signer, Error> {
+        let mac =
+            Mac::decode(block, Tagging::Tagged).map_err(|_| Malformed::Authentication(place))?;
+        if mac.payload.is_some() {
+            return Err(Malformed::Authentication(place).into());
+        }
+        let kid = mac.recipients.iter().find_map(|recipient| recipient.kid());
+        first_secret(anchors.secrets(&Hint { kid, key: None }), |secret| {
+            let opener = Opener::KeyWrap { key: secret, kid: None };
+            mac.verify_detached(&opener, "", &[], self.signed).map(drop)
+        })
+    }
+}
+
+/// Tries the secrets in turn.
+fn first_secret(
+    secrets: Vec<Secret>,
+    verify: impl Fn(&cose::Secret) -> Result<(), cose::Untrusted>,
+) -> Result<Signer, Error> {
+    let mut last = Error::from(Untrusted::UnknownKey);
+    for secret in secrets {
+        match verify(&secret.key()) {
+            Ok(()) => return Ok(Signer::Secret(cose::sha256(&secret.0))),
+            Err(error) => last = convert(&error),
+        }
+    }
+    Err(last)
 }
 
 /// What a refusal of the COSE layer means here.
@@ -263,4 +362,7 @@ pub(crate) fn write_wrapper(w: &mut Writer, digest: &Digest, blocks: &[Vec<u8>])
     });
 }
 
+const TAG_MAC0: u64 = 17;
 const TAG_SIGN1: u64 = 18;
+const TAG_MAC: u64 = 97;
+const TAG_SIGN: u64 = 98;

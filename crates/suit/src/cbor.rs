@@ -109,10 +109,6 @@ impl<'b> Reader<'b> {
     pub(crate) fn position(&self) -> usize {
         self.decoder.position()
     }
-
-    pub(crate) fn at_end(&self) -> bool {
-        self.decoder.position() >= self.decoder.input().len()
-    }
 }
 
 /// The major types that matter here.

@@ -212,6 +212,10 @@ pub enum Untrusted {
     /// The signer may not touch this component.
     #[error("the signer has no authority over component {0}")]
     Component(ComponentId),
+    /// A payload does not decrypt: the wrong key, the wrong recipient or the wrong bytes, which
+    /// nobody outside may tell apart.
+    #[error("the payload does not decrypt")]
+    Payload,
     /// An older manifest than the one installed.
     #[error("sequence number {offered} is lower than the stored {stored}")]
     Rollback {
@@ -235,6 +239,7 @@ impl Untrusted {
             | Self::SeveredDigest(_)
             | Self::Unbound(_) => Reason::Signature,
             Self::Component(_) => Reason::ComponentUnauthorised,
+            Self::Payload => Reason::OperationFailed,
             Self::Rollback { .. } | Self::DependencyDigest => Reason::ConditionFailed,
         }
     }

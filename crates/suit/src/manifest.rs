@@ -213,12 +213,6 @@ fn write_severable<T>(w: &mut Writer, member: &Severable<T>, content: impl FnOnc
     }
 }
 
-/// Reads an encoded version: a list of integers.
-pub(crate) fn version_parts(encoded: &[u8]) -> Result<Vec<i64>, Malformed> {
-    let mut reader = Reader::trusted(encoded);
-    (0..reader.array()?).map(|_| reader.int()).collect()
-}
-
 const VERSION: i64 = 1;
 const SEQUENCE_NUMBER: i64 = 2;
 const COMMON: i64 = 3;

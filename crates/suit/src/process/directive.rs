@@ -6,7 +6,7 @@ use super::frame::Scene;
 use super::machine::Stop;
 use super::operation::Asked;
 use crate::command::Directive;
-use crate::encryption;
+use crate::encryption::Info;
 use crate::parameter::key;
 use crate::section::{Procedure, Section};
 
@@ -35,7 +35,7 @@ impl Processor<'_> {
         self.check_payload(scene, self.byte_parameter(scene.slot, key::CONTENT))?;
         // Content of the manifest is authentic whatever the cipher is.
         if let Some(info) = self.byte_parameter(scene.slot, key::ENCRYPTION_INFO) {
-            encryption::is_authenticating(info)?;
+            Info::decode(info)?;
         }
         self.ask(scene, Asked::Write(None));
         Ok(())
@@ -80,7 +80,13 @@ impl Processor<'_> {
         self.may_change(scene, scene.slot)?;
         self.order(&[scene.slot], &[source])?;
         self.check_cipher(scene, Some(source))?;
-        self.ask(scene, Asked::Copy(source));
+        //= suit 13.84 (S): CTR digest checked before decryption when present. E 7.2
+        let encrypted = self.byte_parameter(scene.slot, key::ENCRYPTION_INFO).is_some();
+        let asked = match self.digest(source).filter(|_| encrypted) {
+            Some(expected) => Asked::Ciphertext { source, expected },
+            None => Asked::Copy(source),
+        };
+        self.ask(scene, asked);
         Ok(())
     }
 
@@ -169,7 +175,7 @@ impl Processor<'_> {
         };
         let bound = self.digest(scene.slot).is_some()
             || source.is_some_and(|source| self.digest(source).is_some());
-        if encryption::is_authenticating(info)? || bound {
+        if Info::decode(info)?.is_authenticating() || bound {
             Ok(())
         } else {
             Err(Fault::Unauthenticated.into())

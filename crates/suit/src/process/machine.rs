@@ -35,6 +35,11 @@ impl Stop {
         Self { scene: None, fault, measured, condition: true }
     }
 
+    /// The same as the failure of a directive.
+    pub(super) fn into_hard(self) -> Self {
+        Self { condition: false, ..self }
+    }
+
     /// The same with the place where it happened.
     pub(super) fn at(self, scene: Scene) -> Self {
         Self { scene: Some(self.scene.unwrap_or(scene)), ..self }

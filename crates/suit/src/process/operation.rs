@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::failure::{Fault, Value};
 use super::frame::Scene;
 use super::machine::Stop;
-use super::request::{Outcome, Request};
+use super::request::{Obstacle, Outcome, Request};
 use super::{Misuse, Processor, State};
 use crate::cbor::Reader;
 use crate::command::CustomArgument;
@@ -29,6 +29,11 @@ pub(super) enum Asked {
     /// Stores the parameter content, or an integrated payload.
     Write(Option<Range<usize>>),
     Copy(usize),
+    /// Whether the source of an encrypted copy is what it should be.
+    Ciphertext {
+        source: usize,
+        expected: Digest,
+    },
     Swap(usize),
     Digest {
         expected: Digest,
@@ -78,6 +83,10 @@ impl<'b> Processor<'b> {
             Asked::Present(digest) | Asked::Digest { expected: digest, .. } => {
                 Request::Digest { component, algorithm: digest.algorithm() }
             }
+            Asked::Ciphertext { source, expected } => Request::Digest {
+                component: &self.slots[*source].component,
+                algorithm: expected.algorithm(),
+            },
             Asked::Fetch => Request::Fetch {
                 component,
                 uri: self.uri(slot).unwrap_or_default(),
@@ -198,6 +207,7 @@ impl<'b> Processor<'b> {
                 }
             }
             Asked::Present(_)
+            | Asked::Ciphertext { .. }
             | Asked::Digest { .. }
             | Asked::CheckContent
             | Asked::Load(_)
@@ -225,6 +235,12 @@ impl<'b> Processor<'b> {
                 } else {
                     self.ask(scene, Asked::Fetch);
                 }
+                Ok(())
+            }
+            Asked::Ciphertext { source, expected } => {
+                compare_image((*expected, self.size(*source)), true, digest, size)
+                    .map_err(Stop::into_hard)?;
+                self.ask(scene, Asked::Copy(*source));
                 Ok(())
             }
             Asked::Digest { expected, equal } => {
@@ -258,6 +274,7 @@ impl<'b> Processor<'b> {
                 let soft = !matches!(asked, Asked::Load(Purpose::Integrity(_)));
                 Err(if soft { Stop::soft(fault, Properties::new()) } else { Stop::hard(fault) })
             }
+            Asked::Ciphertext { .. } => Err(Fault::Operation(Obstacle::Absent).into()),
             Asked::Version(wanted) => {
                 let expected = Value::Version(wanted.version.clone());
                 let fault = Fault::Mismatch { expected, seen: Value::Nothing };
@@ -303,6 +320,7 @@ impl Asked {
                 | Self::Wait
                 | Self::Custom(_) => true,
                 Self::Present(_)
+                | Self::Ciphertext { .. }
                 | Self::Digest { .. }
                 | Self::CheckContent
                 | Self::Load(_)
@@ -321,9 +339,9 @@ impl Asked {
 
     fn algorithm(&self) -> Option<DigestAlgorithm> {
         match self {
-            Self::Present(digest) | Self::Digest { expected: digest, .. } => {
-                Some(digest.algorithm())
-            }
+            Self::Present(digest)
+            | Self::Ciphertext { expected: digest, .. }
+            | Self::Digest { expected: digest, .. } => Some(digest.algorithm()),
             _ => None,
         }
     }
