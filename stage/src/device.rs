@@ -179,7 +179,17 @@ fn start_broker(layout: &Layout, programs: &Programs, name: &str) -> Result<Part
 /// Settings that the launch measures: which TAM the Agent talks to.
 fn agent_settings(stage: &Stage) -> String {
     let tam = &stage.moc.tam;
-    format!("suite = \"esp256\"\n\n[[tam]]\nuri = {}\nkeys = {}\n", json!(tam.uri), json!(tam.keys))
+    format!(
+        "vendor_id = \"d98dfd44-7114-5376-bf7c-3adfb4712dd2\"\n\
+         class_id = \"7b397450-6111-5eb1-8e91-ba8b2c60eede\"\n\
+         suite = \"esp256\"\n\
+         \n\
+         [[tam]]\n\
+         uri = {}\n\
+         keys = {}\n",
+        json!(tam.uri),
+        json!(tam.keys)
+    )
 }
 
 fn broker_settings(moc: &str, name: &str) -> String {

@@ -106,13 +106,19 @@ fn settings(layout: &Layout, port: u16, anchor: &str) -> String {
         "listen = \"127.0.0.1:{port}\"\n\
          public_url = \"http://127.0.0.1:{port}\"\n\
          data_dir = \"data\"\n\
+         \n\
+         [appraisal]\n\
          emulated_anchors = [\"{anchor}\"]\n\
          collateral = {collateral}\n\
          \n\
-         [appraisal]\n\
-         allowed_tcb_statuses = [\"UpToDate\", \"OutOfDate\"]\n\
+         [appraisal.policy]\n\
+         id = \"operator\"\n\
+         emulated_allowed = true\n\
          \n\
-         [[reference_values]]\n\
+         [appraisal.policy.dcap]\n\
+         tcb_statuses = [\"UpToDate\", \"OutOfDate\"]\n\
+         \n\
+         [[appraisal.reference_values]]\n\
          corim = {corim}\n\
          signer = {signer}\n",
         collateral = text(layout.vendor().join("collateral")),

@@ -136,7 +136,7 @@ impl User {
         let project = directory.join("tamarack.toml");
         let text = SAMPLE
             .replace("127.0.0.1:4747", &listen)
-            .replace("route-planner@", &format!("{name}@"))
+            .replace("name = \"route-planner\"", &format!("name = {}", json!(name)))
             .replace("\"../target/vehicle.pub\"", &json!(self.home.join("vehicle.pub")).to_string());
         fs::write(&project, text)?;
         Ok(project)

@@ -94,7 +94,8 @@ impl Trust {
         }
         for emulator in self.emulator {
             let digest = hex::decode(&emulator).context("--emulator is not hexadecimal")?;
-            ensure!(digest.len() == 32, "--emulator must be 32 bytes (64 digits)");
+            <[u8; 32]>::try_from(digest.as_slice())
+                .context("--emulator must be 32 bytes (64 digits)")?;
             if !pins.emulators.contains(&emulator) {
                 pins.emulators.push(emulator);
             }

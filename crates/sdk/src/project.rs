@@ -12,7 +12,7 @@ use serde::Deserialize;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Project {
-    /// The deployment's name, for people.
+    /// The TA's name: its component is `[owner, name]`.
     pub name: String,
     /// The packaging case of the draft, 1 to 5 (section 4).
     pub case: u8,
@@ -103,7 +103,7 @@ pub enum Unusable {
     #[error("case {0} is planned; this version deploys case 3 (draft section 4.3)")]
     CasePlanned(u8),
     /// The name cannot be a component name.
-    #[error("`name = {0:?}` must be 1 to 64 characters of a-z, 0-9, `-`, `.`, `@` or `_`")]
+    #[error("`name = {0:?}` must be 1 to 48 characters of a-z, 0-9 and `-`")]
     Name(String),
 }
 
@@ -128,8 +128,8 @@ impl Project {
             1 | 2 | 4 | 5 => return Err(Unusable::CasePlanned(project.case)),
             other => return Err(Unusable::Case(other)),
         }
-        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.@_".contains(c);
-        if !(1..=64).contains(&project.name.len()) || !project.name.chars().all(plain) {
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        if !(1..=48).contains(&project.name.len()) || !project.name.chars().all(plain) {
             return Err(Unusable::Name(project.name));
         }
         Ok(project)

@@ -5,7 +5,7 @@ use ::rats::{
     cmw::{Cmw, Record},
     corim::Corim,
     ear::Ear,
-    eat::Claims,
+    eat::{Claims, TaEntry},
 };
 
 use super::{
@@ -54,13 +54,28 @@ fn eat(claims: &Claims, keys: &Keyring) -> Vec<Part> {
     if let Some(manifest) = &claims.manifest {
         parts.push(Part::new("manifest", format!("{manifest:?}")));
     }
-    for (name, submodule) in claims.submods.iter() {
+    parts.extend(claims.submods.tas().map(|entry| application(entry, keys)));
+    for (name, submodule) in claims.submods.other() {
         parts.push(Part::new(format!("submod {name}"), format!("{submodule:?}")));
     }
     for (label, value) in &claims.other {
         parts.push(part(format!("claim {label:?}"), value));
     }
     parts
+}
+
+/// What the Agent says of one of its Trusted Applications.
+fn application(entry: &TaEntry, keys: &Keyring) -> Part {
+    let mut parts = vec![cose_parts::key("service key", &entry.service_key, keys)];
+    parts.extend(entry.receiver.as_ref().map(|key| cose_parts::key("receiver", key, keys)));
+    let isolation = entry.instance.isolation.join(", ");
+    parts.push(Part::new("instance", format!("{} ({isolation})", entry.instance.kind.name())));
+    let manifest = &entry.manifest;
+    let name = component(manifest.component_id.iter().map(Vec::as_slice));
+    let version = format!("{name}, sequence number {}", manifest.sequence_number);
+    parts.push(Part::new("manifest", version));
+    parts.push(Part::bytes("manifest digest", &manifest.digest));
+    Part::group(format!("submod {}", entry.submod_name()), "", parts)
 }
 
 fn ear(ear: &Ear) -> Part {
@@ -150,11 +165,6 @@ pub(super) fn corim(bytes: &[u8]) -> Option<Part> {
         }
     }
     Some(Part::group("CoRIM", format!("{:?}", corim.id), parts))
-}
-
-/// A component identifier, as TEEP and SUIT write it.
-pub(super) fn component_id(elements: &[Vec<u8>]) -> String {
-    component(elements.iter().map(Vec::as_slice))
 }
 
 /// Anything else that is a CBOR map.

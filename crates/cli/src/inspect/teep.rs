@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 
-use teep::{
-    AttestationPayload, ComponentId, Message, Numbering, RequestedTc, SystemProperties,
+use ::teep::{
+    AttestationPayload, ComponentId, Message, Numbering, RequestedTc, SystemProperties, Token,
+    message::{Error, QueryRequest, QueryResponse, Success, Update},
 };
 
 use super::{
@@ -31,7 +32,7 @@ pub(super) fn message(payload: &[u8], keys: &Keyring) -> Option<Part> {
     Some(Part::group(name, dialect, parts))
 }
 
-fn query_request(request: &teep::QueryRequest<'_>, keys: &Keyring) -> Vec<Part> {
+fn query_request(request: &QueryRequest<'_>, keys: &Keyring) -> Vec<Part> {
     let mut parts = Vec::new();
     token(request.token.as_ref(), &mut parts);
     if let Some(challenge) = &request.challenge {
@@ -53,7 +54,7 @@ fn query_request(request: &teep::QueryRequest<'_>, keys: &Keyring) -> Vec<Part> 
     parts
 }
 
-fn query_response(response: &teep::QueryResponse<'_>, keys: &Keyring) -> Vec<Part> {
+fn query_response(response: &QueryResponse<'_>, keys: &Keyring) -> Vec<Part> {
     let mut parts = Vec::new();
     token(response.token.as_ref(), &mut parts);
     if let Some(version) = response.selected_version {
@@ -75,7 +76,7 @@ fn query_response(response: &teep::QueryResponse<'_>, keys: &Keyring) -> Vec<Par
     parts
 }
 
-fn update(update: &teep::Update<'_>, keys: &Keyring) -> Vec<Part> {
+fn update(update: &Update<'_>, keys: &Keyring) -> Vec<Part> {
     let mut parts = Vec::new();
     token(update.token.as_ref(), &mut parts);
     components("unneeded-manifest-list", &update.unneeded_manifest_list, &mut parts);
@@ -92,7 +93,7 @@ fn update(update: &teep::Update<'_>, keys: &Keyring) -> Vec<Part> {
     parts
 }
 
-fn success(success: &teep::Success<'_>, keys: &Keyring) -> Vec<Part> {
+fn success(success: &Success<'_>, keys: &Keyring) -> Vec<Part> {
     let mut parts = Vec::new();
     token(success.token.as_ref(), &mut parts);
     text("msg", success.msg.as_ref(), &mut parts);
@@ -100,7 +101,7 @@ fn success(success: &teep::Success<'_>, keys: &Keyring) -> Vec<Part> {
     parts
 }
 
-fn error(error: &teep::Error<'_>, keys: &Keyring) -> Vec<Part> {
+fn error(error: &Error<'_>, keys: &Keyring) -> Vec<Part> {
     let mut parts = vec![Part::new("err-code", err_code(error.err_code))];
     token(error.token.as_ref(), &mut parts);
     text("err-msg", error.err_msg.as_ref(), &mut parts);
@@ -115,11 +116,11 @@ fn error(error: &teep::Error<'_>, keys: &Keyring) -> Vec<Part> {
     parts
 }
 
-fn err_code(code: teep::ErrCode) -> String {
+fn err_code(code: ::teep::ErrCode) -> String {
     format!("{} ({})", code.number(Numbering::V26), code.name())
 }
 
-fn token(token: Option<&teep::Token>, parts: &mut Vec<Part>) {
+fn token(token: Option<&Token>, parts: &mut Vec<Part>) {
     parts.extend(token.map(|token| Part::bytes("token", token.as_bytes())));
 }
 
@@ -159,8 +160,8 @@ fn named(id: &ComponentId) -> String {
     component(id.parts().iter().map(Vec::as_slice))
 }
 
-fn text<T: AsRef<str>>(name: &str, text: Option<&T>, parts: &mut Vec<Part>) {
-    parts.extend(text.map(|text| Part::new(name, text.as_ref())));
+fn text(name: &str, text: Option<&::teep::Msg<'_>>, parts: &mut Vec<Part>) {
+    parts.extend(text.map(|text| Part::new(name, text.as_str())));
 }
 
 fn list<T: std::fmt::Debug>(name: &str, values: &[T], parts: &mut Vec<Part>) {

@@ -1,0 +1,392 @@
+//! The Network User's own appraisal: what has to hold before Personalization Data moves.
+//!
+//! The M/OC's result is evidence of what the M/OC says, no more. Everything that decides is checked
+//! again here, over the raw Evidence, with the user's own policy, pins, nonce and clock.
+
+use cose::{Accept, Key};
+use rats::{
+    Timestamp,
+    cmw::{Cmw, Collection},
+    ear::{self, Ear, Tier, VectorRule},
+    eat::{InstanceType, TaEntry},
+    nonce,
+};
+use verifier::{
+    AgentAppraisal, Appraisal, Check, Collateral, Failure, Owner, Reason, appraise_teep,
+    teep::{AppraisedAgent, Terms},
+};
+
+use crate::{Refusal, trust::Trust};
+
+/// What the Network User asked for and now expects to see.
+#[derive(Clone, Debug)]
+pub struct Expected<'a> {
+    /// The user's own nonce of this exchange, used once.
+    pub nonce: &'a [u8],
+    /// When the nonce was made.
+    pub nonce_made: Timestamp,
+    /// The TA's manifest component identifier.
+    pub manifest: &'a [Vec<u8>],
+    /// SHA-256 digest of the TA's manifest, as the user signed or pinned it.
+    pub manifest_digest: [u8; 32],
+    /// The instance type.
+    pub instance: InstanceType,
+}
+
+/// What was examined: the tree of checks, and the proof when everything holds.
+#[derive(Debug)]
+pub struct Examined {
+    /// Every check, in order.
+    pub checks: Check,
+    /// What the hardware layer says; absent when the Evidence could not be read.
+    pub hardware: Option<Appraisal>,
+    accepted: Option<Accepted>,
+}
+
+/// The proof that the Network User's own appraisal accepted. Only [`examine`] makes one, and a
+/// release of Personalization Data needs one.
+#[derive(Clone, Debug)]
+pub struct Accepted {
+    pub(crate) receiver: Key,
+    pub(crate) eat_digest: [u8; 32],
+    pub(crate) manifest_digest: [u8; 32],
+    ta: TaEntry,
+    receipt_key: Key,
+    emulated: bool,
+}
+
+impl Examined {
+    /// The proof, or the first refusal.
+    ///
+    /// # Errors
+    /// The first check that does not hold, explained.
+    pub fn accepted(&self) -> Result<&Accepted, Box<Refusal>> {
+        match (&self.accepted, self.checks.first_failure()) {
+            (Some(accepted), None) => Ok(accepted),
+            (_, Some((check, failure))) => Err(Box::new(refusal(check, failure))),
+            // Nothing failed and nothing was proved: that is a refusal too.
+            (None, None) => Err(Box::new(Refusal {
+                check: "network-user".to_owned(),
+                expected: "evidence that could be appraised to its end".to_owned(),
+                seen: "an appraisal that stopped early".to_owned(),
+                owner: "Network M/OC".to_owned(),
+                remedy: "ask for a new attestation".to_owned(),
+            })),
+        }
+    }
+}
+
+impl Accepted {
+    /// The key to which callers seal their requests.
+    #[must_use]
+    pub fn service_key(&self) -> &Key {
+        &self.ta.service_key
+    }
+
+    /// The key that signs receipts.
+    #[must_use]
+    pub fn receipt_key(&self) -> &Key {
+        &self.receipt_key
+    }
+
+    /// SHA-256 digest of the TA's manifest.
+    #[must_use]
+    pub fn manifest_digest(&self) -> &[u8; 32] {
+        &self.manifest_digest
+    }
+
+    /// What keeps the TA apart from the rest of its device, as the Agent says.
+    #[must_use]
+    pub fn isolation(&self) -> &[String] {
+        &self.ta.instance.isolation
+    }
+
+    /// Whether the hardware is emulated.
+    #[must_use]
+    pub fn emulated(&self) -> bool {
+        self.emulated
+    }
+}
+
+/// Examines a signed CMW of the M/OC (rats.md section 8) at a time by the user's own clock.
+#[must_use]
+pub fn examine(
+    result: &[u8],
+    expected: &Expected<'_>,
+    trust: &Trust,
+    now: Timestamp,
+) -> Examined {
+    let mut root = Check::new("network-user");
+    let mut hardware = None;
+    let looked = look(result, expected, trust, now, &mut root.children, &mut hardware);
+    let accepted = looked.ok().filter(|_| hardware.as_ref().is_some_and(Appraisal::accepted));
+    root.ok = accepted.is_some() && root.children.iter().all(|check| check.ok);
+    Examined { checks: root, hardware, accepted }
+}
+
+/// A check failed; it is in the list.
+struct Stopped;
+
+fn look(
+    result: &[u8],
+    expected: &Expected<'_>,
+    trust: &Trust,
+    now: Timestamp,
+    checks: &mut Vec<Check>,
+    hardware: &mut Option<Appraisal>,
+) -> Result<Accepted, Stopped> {
+    let collection = open(result, trust, checks)?;
+    let tam_nonce = part(&collection, "tam-nonce", checks)?;
+    let evidence = part(&collection, "evidence", checks)?;
+    //= rats 11.33 (M): the user recomputes the combination of both nonces
+    let challenge = nonce::combine(tam_nonce, expected.nonce);
+    note_nonce(expected, now, checks)?;
+
+    let collateral = collateral(&collection, trust, checks)?;
+    let terms = Terms {
+        challenge: &challenge,
+        event_log: None,
+        anchors: &trust.anchors,
+        reference: &trust.reference,
+        policy: &trust.policy,
+        now,
+    };
+    let appraised = match appraise_teep(evidence, &collateral, &terms) {
+        Ok(appraised) => accept(appraised, checks, hardware)?,
+        Err(unreadable) => {
+            checks.push(unreadable.check().clone());
+            return Err(Stopped);
+        }
+    };
+    let accepted = application(&appraised, expected, hardware.as_ref(), checks)?;
+    compare(&collection, expected, trust, now, &appraised, checks)?;
+    Ok(accepted)
+}
+
+/// Opens the signed CMW; its signature is checked when the user pinned a Verifier.
+fn open(result: &[u8], trust: &Trust, checks: &mut Vec<Check>) -> Result<Collection, Stopped> {
+    let cmw = match &trust.verifier {
+        Some(key) => {
+            let verified = Cmw::verify(result, std::slice::from_ref(key), &Accept::CURRENT);
+            let thumbprint = key.thumbprint();
+            let check = Check::new("result.signature").expected(&thumbprint.0);
+            match verified {
+                Ok(verified) => {
+                    checks.push(check.seen(&thumbprint.0).source("pinned Verifier"));
+                    verified.into_inner()
+                }
+                Err(error) => {
+                    let remedy = "ask the operator for the Verifier's new key, by another way";
+                    return stop(checks, check.seen(error.to_string()), Reason::BadSignature, remedy);
+                }
+            }
+        }
+        None => match unsigned(result) {
+            Some(cmw) => cmw,
+            None => {
+                let check = Check::new("result.format").expected("a signed CMW").seen("other bytes");
+                return stop(checks, check, Reason::Malformed, "ask for a new attestation");
+            }
+        },
+    };
+    match cmw {
+        Cmw::Collection(collection) => Ok(collection),
+        Cmw::Record(_) | Cmw::Tag { .. } => {
+            let check = Check::new("result.format").expected("a CMW collection").seen("another CMW");
+            stop(checks, check, Reason::Malformed, "ask for a new attestation")
+        }
+    }
+}
+
+fn unsigned(result: &[u8]) -> Option<Cmw> {
+    let object = cose::Sign1::decode(result, cose::Tagging::Either).ok()?;
+    Cmw::decode(object.payload?).ok()
+}
+
+fn part<'c>(
+    collection: &'c Collection,
+    label: &'static str,
+    checks: &mut Vec<Check>,
+) -> Result<&'c [u8], Stopped> {
+    match collection.record(label) {
+        Some(record) => Ok(&record.value),
+        None => {
+            let check = Check::new("result.parts").expected(label).seen("absent");
+            stop(checks, check, Reason::Malformed, "the operator must deliver the whole result")
+        }
+    }
+}
+
+/// The user's own nonce has its time too.
+fn note_nonce(
+    expected: &Expected<'_>,
+    now: Timestamp,
+    checks: &mut Vec<Check>,
+) -> Result<(), Stopped> {
+    let age_s = now.0 - expected.nonce_made.0;
+    let check = Check::new("nonce.age")
+        .seen(format!("{age_s} s"))
+        .expected(format!("at most {NONCE_AGE_S_MAX} s"))
+        .source("the Network User's own clock");
+    if (0..=NONCE_AGE_S_MAX).contains(&age_s) {
+        checks.push(check);
+        return Ok(());
+    }
+    stop(checks, check, Reason::BindingMismatch, "ask for a new attestation with a new nonce")
+}
+
+/// The user's own copy of the collateral, or the result's, which its vendor signed all the same.
+fn collateral(
+    collection: &Collection,
+    trust: &Trust,
+    checks: &mut Vec<Check>,
+) -> Result<Collateral, Stopped> {
+    let check = Check::new("collateral.origin");
+    if let Some(own) = &trust.collateral {
+        checks.push(check.seen("the Network User's own copy"));
+        return Ok(own.clone());
+    }
+    let check = check.seen("delivered with the result, signed by the vendor");
+    match Collateral::decode(part(collection, "endorsements", checks)?) {
+        Ok(collateral) => {
+            checks.push(check);
+            Ok(collateral)
+        }
+        Err(error) => {
+            let check = check.expected("a collateral bundle").seen(error.to_string());
+            stop(checks, check, Reason::Malformed, "keep a copy of the collateral of your own")
+        }
+    }
+}
+
+fn accept(
+    appraised: AgentAppraisal,
+    checks: &mut Vec<Check>,
+    hardware: &mut Option<Appraisal>,
+) -> Result<AppraisedAgent, Stopped> {
+    checks.push(appraised.appraisal().checks().clone());
+    *hardware = Some(appraised.appraisal().clone());
+    appraised.accept().map_err(|_| Stopped)
+}
+
+/// The TA's own entry (rats.md section 10): evidence of the Agent alone releases nothing here.
+//= rats 11.34 (R): release of PD to a TA requires the TA's own entry
+fn application(
+    appraised: &AppraisedAgent,
+    expected: &Expected<'_>,
+    hardware: Option<&Appraisal>,
+    checks: &mut Vec<Check>,
+) -> Result<Accepted, Stopped> {
+    let claims = &appraised.agent().token.get().claims;
+    let check = Check::new("ta.entry").source("the Agent's EAT");
+    let Some(ta) = claims.submods.ta(expected.manifest) else {
+        let check = check.expected("the TA that was deployed").seen("no such entry");
+        return stop(checks, check, Reason::MeasurementMismatch, "deploy the TA again");
+    };
+    checks.push(check.seen(ta.submod_name()));
+
+    let check = Check::new("ta.manifest-digest")
+        .expected(&expected.manifest_digest)
+        .seen(&ta.manifest.digest)
+        .source("the manifest that the Network User signed");
+    if ta.manifest.digest != expected.manifest_digest {
+        let remedy = "another version of the TA runs: deploy yours, or pin that one";
+        return stop(checks, check, Reason::MeasurementMismatch, remedy);
+    }
+    checks.push(check);
+
+    let check = Check::new("ta.instance")
+        .expected(expected.instance.name())
+        .seen(format!("{} ({})", ta.instance.kind.name(), ta.instance.isolation.join(", ")));
+    if ta.instance.kind != expected.instance {
+        let remedy = "ask for a device that offers the instance type";
+        return stop(checks, check, Reason::ConfigurationNotAllowed, remedy);
+    }
+    checks.push(check);
+
+    let (Some(receiver), Some(session)) = (&ta.receiver, &claims.session_keys) else {
+        let check = Check::new("ta.receiver").expected("a key of this exchange").seen("none");
+        return stop(checks, check, Reason::BindingMismatch, "ask for a new attestation");
+    };
+    checks.push(Check::new("ta.receiver").seen(&receiver.thumbprint().0));
+    Ok(Accepted {
+        receiver: receiver.clone(),
+        eat_digest: appraised.agent().token.get().digest(),
+        manifest_digest: ta.manifest.digest,
+        ta: ta.clone(),
+        receipt_key: session.receipt.clone(),
+        // What is not known to be real counts as emulated.
+        emulated: hardware.and_then(Appraisal::emulated).unwrap_or(true),
+    })
+}
+
+/// The M/OC's own verdict must not contradict: a disagreement is a visible state, and stops.
+fn compare(
+    collection: &Collection,
+    expected: &Expected<'_>,
+    trust: &Trust,
+    now: Timestamp,
+    appraised: &AppraisedAgent,
+    checks: &mut Vec<Check>,
+) -> Result<(), Stopped> {
+    let Some(verifier) = &trust.verifier else { return Ok(()) };
+    let token = part(collection, "ear", checks)?;
+    let expect = ear::Expect {
+        verifiers: std::slice::from_ref(verifier),
+        accept: &Accept::CURRENT,
+        now,
+        skew_s: CLOCK_SKEW_S_MAX,
+        nonce: Some(expected.nonce),
+        vector: VectorRule::Required,
+    };
+    let check = Check::new("result.ear").source("pinned Verifier");
+    let ear = match Ear::verify(token, &expect) {
+        Ok(verified) => verified.into_inner(),
+        Err(error) => {
+            let check = check.expected("a fresh EAR for this nonce").seen(error.to_string());
+            return stop(checks, check, Reason::BadSignature, "ask for a new attestation");
+        }
+    };
+    let agent = ear.appraisals().get("agent");
+    let bound = agent.and_then(ear::Appraisal::confirmed);
+    let key = appraised.agent().teep_key.thumbprint();
+    if bound != Some(key) {
+        let check = check.expected(&key.0).seen("a result that is bound to another key");
+        return stop(checks, check, Reason::BindingMismatch, "ask for a new attestation");
+    }
+    let check = check.expected("affirming or warning").seen(format!("{:?}", ear.status()));
+    if !matches!(ear.status(), Tier::Affirming | Tier::Warning) {
+        let remedy = "ask the operator why its Verifier does not share your verdict";
+        return stop(checks, check, Reason::ConfigurationNotAllowed, remedy);
+    }
+    checks.push(check);
+    Ok(())
+}
+
+fn stop<T>(
+    checks: &mut Vec<Check>,
+    check: Check,
+    reason: Reason,
+    remedy: &'static str,
+) -> Result<T, Stopped> {
+    checks.push(check.holds(false, || Failure::new(reason, Owner::Attester, remedy)));
+    Err(Stopped)
+}
+
+pub(crate) fn refusal(check: &Check, failure: &Failure) -> Refusal {
+    let shown = |value: &Option<verifier::Value>| {
+        value.as_ref().map_or_else(|| "unknown".to_owned(), ToString::to_string)
+    };
+    Refusal {
+        check: check.name.to_owned(),
+        expected: shown(&check.expected),
+        seen: shown(&check.seen),
+        owner: failure.owner.to_string(),
+        remedy: failure.remedy.clone().into_owned(),
+    }
+}
+
+/// A result for an older nonce is refused, seconds.
+const NONCE_AGE_S_MAX: i64 = 600;
+/// How far the M/OC's clock may be off, seconds.
+const CLOCK_SKEW_S_MAX: i64 = 60;

@@ -1,0 +1,153 @@
+//! Packages: signed SUIT manifests of what the Network User owns.
+
+use cose::{Signer, sha256};
+use suit::{
+    Digest, Uuid,
+    build::{Built, Compatibility, Description, Name, Payload, Pd, Ta, Ua, Unbuildable, Uri},
+};
+
+use api::InstanceType;
+
+/// The sizes above which a payload is fetched by URI instead of travelling in its envelope, bytes.
+pub const INTEGRATED_BYTES_MAX: usize = 16 * 1024;
+
+/// A signed package and the payload that is fetched apart from it.
+#[derive(Clone, Debug)]
+pub struct Package {
+    /// The envelope, its identifiers and its manifest's digest.
+    pub built: Built,
+    /// What devices fetch by URI; `None` when the envelope holds everything.
+    pub blob: Option<Blob>,
+}
+
+/// A payload that is fetched by its digest.
+#[derive(Clone, Debug)]
+pub struct Blob {
+    /// SHA-256, hexadecimal.
+    pub sha256: String,
+    /// The bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// A package cannot be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotPackaged {
+    /// The manifest cannot be built.
+    #[error("the manifest cannot be built")]
+    Manifest(#[from] Unbuildable),
+    /// An argument list that is not representable.
+    #[error("the arguments of the UA do not fit into its manifest")]
+    Arguments(#[source] serde_json::Error),
+}
+
+/// Makes packages for one instance type, signed by one owner.
+pub struct Packager<'a> {
+    owner: &'a dyn Signer,
+    instance: InstanceType,
+    blob_uri: &'a dyn Fn(&str) -> String,
+}
+
+impl<'a> Packager<'a> {
+    /// A packager; `blob_uri` says where devices find a payload of a given digest.
+    #[must_use]
+    pub fn new(
+        owner: &'a dyn Signer,
+        instance: InstanceType,
+        blob_uri: &'a dyn Fn(&str) -> String,
+    ) -> Self {
+        Self { owner, instance, blob_uri }
+    }
+
+    /// A Trusted Application.
+    ///
+    /// # Errors
+    /// See [`NotPackaged`].
+    pub fn ta(&self, name: &str, sequence: u64, module: Vec<u8>) -> Result<Package, NotPackaged> {
+        self.place(module, |payload| {
+            let ta = Ta::new(Name::new(name)?, sequence, self.compatibility(), payload);
+            Ok(ta.invocable(None).described(words("Trusted Application")).sign(self.owner)?)
+        })
+    }
+
+    /// An Untrusted Application with its arguments.
+    ///
+    /// # Errors
+    /// See [`NotPackaged`].
+    pub fn ua(
+        &self,
+        name: &str,
+        sequence: u64,
+        program: Vec<u8>,
+        arguments: &[String],
+    ) -> Result<Package, NotPackaged> {
+        let arguments = serde_json::to_vec(arguments).map_err(NotPackaged::Arguments)?;
+        self.place(program, |payload| {
+            let ua = Ua::new(Name::new(name)?, sequence, self.compatibility(), payload);
+            let ua = ua.invocable(Some(&arguments)).described(words("Untrusted Application"));
+            Ok(ua.sign(self.owner)?)
+        })
+    }
+
+    /// Sealed Personalization Data: ciphertext to everybody but its receiver.
+    ///
+    /// # Errors
+    /// See [`NotPackaged`].
+    pub fn pd(&self, name: &str, sequence: u64, sealed: Vec<u8>) -> Result<Package, NotPackaged> {
+        self.place(sealed, |payload| {
+            let pd = Pd::new(Name::new(name)?, sequence, self.compatibility(), payload);
+            Ok(pd.sign(self.owner)?)
+        })
+    }
+
+    fn place(
+        &self,
+        bytes: Vec<u8>,
+        build: impl FnOnce(Payload<'_>) -> Result<Built, NotPackaged>,
+    ) -> Result<Package, NotPackaged> {
+        if bytes.len() <= INTEGRATED_BYTES_MAX {
+            return Ok(Package { built: build(Payload::integrated(&bytes))?, blob: None });
+        }
+        let sha256 = hex::encode(sha256(&bytes));
+        let uri = Uri::new(&(self.blob_uri)(&sha256))?;
+        let built = build(Payload::at(uri, &bytes))?;
+        Ok(Package { built, blob: Some(Blob { sha256, bytes }) })
+    }
+
+    /// Vendor and class that fit every device of the instance type, whatever its hardware.
+    fn compatibility(&self) -> Compatibility {
+        let class = match self.instance {
+            InstanceType::Process => CLASS_PROCESS,
+            InstanceType::Container => CLASS_CONTAINER,
+            InstanceType::Vm => CLASS_VM,
+        };
+        let uuid = |bytes| Uuid::new(bytes).expect("the constants are UUIDs of version 5");
+        Compatibility { vendor: uuid(VENDOR), class: uuid(class) }
+    }
+}
+
+/// The SHA-256 digest of a package's manifest, as Evidence names it.
+///
+/// # Panics
+/// Never: the builder digests with SHA-256.
+#[must_use]
+pub fn manifest_digest(digest: &Digest) -> [u8; 32] {
+    digest.bytes().try_into().expect("the builder digests manifests with SHA-256")
+}
+
+fn words(what: &'static str) -> Description<'static> {
+    Description { language: "en", component: Some(what), ..Description::default() }
+}
+
+/// UUID version 5 of `tamarack.example` in the DNS namespace.
+const VENDOR: [u8; 16] = hex_uuid(0xd98d_fd44_7114_5376_bf7c_3adf_b471_2dd2);
+/// UUID version 5 of `confidential process` in the namespace of the vendor.
+const CLASS_PROCESS: [u8; 16] = hex_uuid(0x7b39_7450_6111_5eb1_8e91_ba8b_2c60_eede);
+/// UUID version 5 of `confidential container` in the namespace of the vendor.
+const CLASS_CONTAINER: [u8; 16] = hex_uuid(0x34c9_a948_c7d1_5061_8a5b_275f_752f_dcca);
+/// UUID version 5 of `confidential vm` in the namespace of the vendor.
+const CLASS_VM: [u8; 16] = hex_uuid(0xa6c4_590c_78c7_5cd0_b288_1e91_a42e_cf6c);
+
+const fn hex_uuid(number: u128) -> [u8; 16] {
+    number.to_be_bytes()
+}
