@@ -26,7 +26,8 @@ pub struct DeviceAdded {
     pub device: String,
     /// Bearer token of its Broker, shown this once.
     pub token: String,
-    /// Ticket of the enrolment; the first wake-up carries it as well.
+    /// Ticket of the enrolment. The first wake-up carries one as well, so nobody has to hand this
+    /// one over.
     pub enrolment_ticket: String,
 }
 

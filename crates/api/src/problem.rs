@@ -96,6 +96,12 @@ pub enum Owner {
     Operator,
     /// The device: its Broker, Agent or hardware.
     Device,
+    /// Who builds and signs the measured Agent.
+    AgentProvider,
+    /// Who made the device and endorses it.
+    DeviceVendor,
+    /// Who fetches the endorsements for the Verifier.
+    EndorsementProvider,
     /// The M/OC's own software.
     Moc,
     /// A party that this version does not know.
@@ -109,6 +115,9 @@ impl fmt::Display for Owner {
             Self::NetworkUser => "Network User",
             Self::Operator => "operator",
             Self::Device => "device",
+            Self::AgentProvider => "provider of the Agent",
+            Self::DeviceVendor => "device vendor",
+            Self::EndorsementProvider => "endorsement provider",
             Self::Moc => "Network M/OC",
             Self::Unknown => "unknown",
         })

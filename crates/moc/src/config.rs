@@ -172,18 +172,17 @@ impl Config {
         let text = std::fs::read_to_string(path)
             .map_err(|source| Unusable::Unreadable { path: path.to_owned(), source })?;
         let base = path.parent().unwrap_or(Path::new("."));
-        Self::from_toml(&text, base).map_err(|error| match error {
-            Unusable::Invalid { detail, .. } => {
-                Unusable::Invalid { path: path.to_owned(), detail }
-            }
-            other => other,
-        })
+        Self::parse(&text, base, path)
     }
 
     /// Reads and checks a text whose relative paths start at `base`.
     pub fn from_toml(text: &str, base: &Path) -> Result<Self, Unusable> {
+        Self::parse(text, base, base)
+    }
+
+    fn parse(text: &str, base: &Path, path: &Path) -> Result<Self, Unusable> {
         let mut config: Self = toml::from_str(text).map_err(|error| Unusable::Invalid {
-            path: base.to_owned(),
+            path: path.to_owned(),
             detail: error.to_string(),
         })?;
         config.rebase(base);
@@ -268,14 +267,11 @@ impl TryFrom<toml::Value> for PolicySource {
     type Error = String;
 
     fn try_from(value: toml::Value) -> Result<Self, String> {
-        match value {
-            toml::Value::String(path) => Ok(Self::File(path.into())),
-            table @ toml::Value::Table(_) => {
-                let policy = table.try_into::<verifier::Policy>();
-                policy.map(|policy| Self::Inline(Box::new(policy))).map_err(|e| e.to_string())
-            }
-            _ => Err("policy is a path or a table".to_owned()),
+        if let toml::Value::String(path) = value {
+            return Ok(Self::File(path.into()));
         }
+        let policy = value.try_into::<verifier::Policy>();
+        policy.map(|policy| Self::Inline(Box::new(policy))).map_err(|error| error.to_string())
     }
 }
 
@@ -283,15 +279,14 @@ impl TryFrom<toml::Value> for EmulatedAnchor {
     type Error = String;
 
     fn try_from(value: toml::Value) -> Result<Self, String> {
-        let listed = match value {
-            toml::Value::String(fingerprint) => {
-                let mut table = toml::Table::new();
-                table.insert("vendor".into(), toml::Value::String("intel".into()));
-                table.insert("name".into(), toml::Value::String("software emulator".into()));
-                table.insert("spki_sha256".into(), toml::Value::String(fingerprint));
-                toml::Value::Table(table)
-            }
-            other => other,
+        let listed = if let toml::Value::String(fingerprint) = value {
+            let mut table = toml::Table::new();
+            table.insert("vendor".into(), toml::Value::String("intel".into()));
+            table.insert("name".into(), toml::Value::String("software emulator".into()));
+            table.insert("spki_sha256".into(), toml::Value::String(fingerprint));
+            toml::Value::Table(table)
+        } else {
+            value
         };
         listed.try_into::<Listed>().map(Self).map_err(|error| error.to_string())
     }

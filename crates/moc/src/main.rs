@@ -1,2 +1,192 @@
-//! The Network M/OC.
-fn main() {}
+//! `tamarack-moc`: first start, serving, and checking the configuration.
+
+use std::{
+    io::{self, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+use moc::{
+    app::Moc,
+    clock::Clock,
+    config::{Config, Level, Log},
+    http,
+    verification::Sources,
+};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::{
+    Layer as _, filter::Targets, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+};
+
+/// The Network M/OC: TAM, Verifier and placement.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make keys and store, and print the operator's token and the public keys, once.
+    Init(File),
+    /// Serve until SIGTERM; SIGHUP reads policy, endorsements and reference values again.
+    Serve(File),
+    /// Look at the configuration.
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Read the configuration and every file that it names.
+    Check(File),
+}
+
+#[derive(Debug, clap::Args)]
+struct File {
+    /// The configuration, TOML.
+    #[arg(long)]
+    config: PathBuf,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let outcome = match arguments.command {
+        Command::Init(file) => init(&file),
+        Command::Serve(file) => serve(&file),
+        Command::Config { command: ConfigCommand::Check(file) } => check(&file),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let unusable = error.is::<moc::config::Unusable>()
+                || error.is::<moc::verification::Unusable>()
+                || error.is::<moc::app::NotInitialised>();
+            let _written = writeln!(io::stderr(), "error: {error:#}");
+            ExitCode::from(if unusable { UNUSABLE } else { 1 })
+        }
+    }
+}
+
+fn init(file: &File) -> anyhow::Result<()> {
+    let config = Config::load(&file.config)?;
+    let initialised = runtime()?.block_on(async {
+        let moc = Moc::open(&config, Clock::system()).await?;
+        anyhow::Ok(moc.initialise(&config).await?)
+    })?;
+    let text = serde_json::to_string(&initialised).context("writing the result")?;
+    writeln!(io::stdout(), "{text}").context("writing the result")
+}
+
+fn check(file: &File) -> anyhow::Result<()> {
+    let config = Config::load(&file.config)?;
+    let sources = Sources::read(&config.appraisal, Clock::system().now_ms())?;
+    let policy = &sources.policy;
+    writeln!(
+        io::stdout(),
+        "valid: listens on {}, TAM URI {}, policy `{}`, {} emulator anchors",
+        config.listen,
+        config.tam_uri(),
+        policy.id,
+        config.appraisal.emulated_anchors.len(),
+    )
+    .context("writing the result")
+}
+
+fn serve(file: &File) -> anyhow::Result<()> {
+    let config = Config::load(&file.config)?;
+    log(config.log);
+    runtime()?.block_on(run(config))
+}
+
+async fn run(config: Config) -> anyhow::Result<()> {
+    let moc = Arc::new(Moc::open(&config, Clock::system()).await?);
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .with_context(|| format!("listening on {}", config.listen))?;
+    let address = listener.local_addr().context("asking for the own address")?;
+    tracing::info!(%address, tam_uri = %config.tam_uri(), "serving");
+
+    let sweeper = tokio::spawn(sweep(moc.clone()));
+    let reloader = tokio::spawn(reload(moc.clone(), config.clone()));
+    let end = end(moc.clone())?;
+    let connections_max = config.limits.connections_max;
+    let served = http::serve(listener, http::router(moc), connections_max, end).await;
+    sweeper.abort();
+    reloader.abort();
+    tracing::info!("ended");
+    Ok(served?)
+}
+
+/// SIGTERM or SIGINT.
+fn end(moc: Arc<Moc>) -> anyhow::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate()).context("waiting for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("waiting for SIGINT")?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        moc.close();
+    })
+}
+
+async fn sweep(moc: Arc<Moc>) {
+    let mut ticks = tokio::time::interval(SWEEP_EVERY);
+    loop {
+        ticks.tick().await;
+        if let Err(error) = moc.sweep().await {
+            tracing::error!(%error, "sweeping");
+        }
+    }
+}
+
+async fn reload(moc: Arc<Moc>, config: Config) {
+    let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
+    while hangup.recv().await.is_some() {
+        let now_ms = Clock::system().now_ms();
+        match moc.verification().reload(&config.appraisal, now_ms) {
+            Ok(()) => tracing::info!("policy, endorsements and reference values were read again"),
+            Err(error) => tracing::error!(%error, "the old policy and endorsements stay"),
+        }
+    }
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting threads")
+}
+
+fn log(log: Log) {
+    let level = match log.level {
+        Level::Error => LevelFilter::ERROR,
+        Level::Warn => LevelFilter::WARN,
+        Level::Info => LevelFilter::INFO,
+        Level::Debug => LevelFilter::DEBUG,
+        Level::Trace => LevelFilter::TRACE,
+    };
+    // Others' crates do not know what must not be logged.
+    let targets = Targets::new()
+        .with_default(LevelFilter::WARN.min(level))
+        .with_target("moc", level)
+        .with_target("tamarack_moc", level);
+    let layer = fmt::layer().with_writer(io::stderr);
+    match log.json {
+        true => tracing_subscriber::registry().with(layer.json().with_filter(targets)).init(),
+        false => tracing_subscriber::registry().with(layer.with_filter(targets)).init(),
+    }
+}
+
+const SWEEP_EVERY: Duration = Duration::from_secs(5);
+/// Exit status for a configuration or store that cannot be used.
+const UNUSABLE: u8 = 2;

@@ -4,6 +4,7 @@
 //! code, and commits one list of changes; when somebody else was faster it starts again.
 
 mod device;
+mod init;
 mod operator;
 mod package;
 mod refusal;
@@ -16,6 +17,7 @@ use cose::Entropy as _;
 use keys::SystemEntropy;
 
 pub use self::{
+    init::NotInitialised,
     refusal::{Refusal, by_user},
     user::Shown,
 };
@@ -62,7 +64,8 @@ impl Moc {
         let store = Store::open(&config.data_dir).await?;
         let keys = config.data_dir.join("keys");
         let tam = TamShell::open(&keys, &config.limits)?;
-        let verification = Verification::open(&keys, &config.appraisal)?;
+        let now_ms = clock.now_ms();
+        let verification = Verification::open(&keys, &config.appraisal, now_ms)?;
         let hub = Hub::default();
         Ok(Self { store, clock, hub, limits: config.limits, tam, verification })
     }

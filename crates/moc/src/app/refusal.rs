@@ -110,12 +110,7 @@ impl From<NotCommitted> for Refusal {
 }
 
 /// A failure that the Network User can mend.
-pub fn by_user(
-    check: &str,
-    expected: &str,
-    seen: impl Into<String>,
-    remedy: &str,
-) -> Failure {
+pub fn by_user(check: &str, expected: &str, seen: impl Into<String>, remedy: &str) -> Failure {
     Failure {
         check: check.to_owned(),
         expected: expected.to_owned(),

@@ -16,6 +16,7 @@ use crate::{
     placement::{self, Chosen, Place},
     store::{
         Change, DeploymentRow, DeviceRow, NewDecision, RequestRow, ResultRow, ResultState,
+        StoreFailed,
     },
 };
 
@@ -34,11 +35,7 @@ pub enum Shown {
 
 impl Moc {
     /// Finds a place and opens a deployment there.
-    pub async fn place(
-        &self,
-        tenant: &str,
-        asked: &PostRequest,
-    ) -> Result<RequestPlaced, Refusal> {
+    pub async fn place(&self, tenant: &str, asked: &PostRequest) -> Result<RequestPlaced, Refusal> {
         let chosen = placement::choose(asked, &self.places().await?)
             .map_err(|none| Refusal::NoPlace(none.candidates))?;
         let plan = Plan {
@@ -204,12 +201,10 @@ impl Moc {
             .ok_or(Refusal::NotFound("attestation"))?;
         Ok(match (result.state, result.cmw, result.problem) {
             (ResultState::Positive, Some(cmw), _) => Shown::Result(cmw),
-            (ResultState::Pending, ..) => {
-                Shown::Pending(format!("waiting for {}", result.device))
-            }
+            (ResultState::Pending, ..) => Shown::Pending(format!("waiting for {}", result.device)),
             (_, _, Some(problem)) => Shown::Refused(problem),
             (ResultState::Positive | ResultState::Refused, ..) => {
-                return Err(crate::store::StoreFailed::Corrupt("results.state").into());
+                return Err(StoreFailed::Corrupt("results.state").into());
             }
         })
     }
@@ -236,7 +231,7 @@ impl Moc {
         &self,
         row: &DeploymentRow,
         failure: &Failure,
-    ) -> Result<Vec<Change>, Refusal> {
+    ) -> Result<Vec<Change>, StoreFailed> {
         let pending = self.store.results(&row.deployment).await?;
         let refused = pending.into_iter().filter(|result| result.state == ResultState::Pending);
         Ok(refused
@@ -273,8 +268,12 @@ fn nonce(text: &str) -> Result<[u8; 32], Refusal> {
 }
 
 fn unsupported(none: &NoSuchRow) -> Refusal {
-    Refusal::Unsupported(by_user("case", "a row of the figures that is served", none.to_string(),
-        "ask for case 3, with an instance type that exists on the hardware"))
+    Refusal::Unsupported(by_user(
+        "case",
+        "a row of the figures that is served",
+        none.to_string(),
+        "ask for case 3, with an instance type that exists on the hardware",
+    ))
 }
 
 /// Why something cannot be brought now.

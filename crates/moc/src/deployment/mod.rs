@@ -284,7 +284,8 @@ impl Machine {
         self.plan.steps().unwrap_or_default()
     }
 
-    fn next_step(&self) -> Option<Step> {
+    /// The step that is next in the row.
+    pub fn next_step(&self) -> Option<Step> {
         self.steps().into_iter().nth(self.done)
     }
 }

@@ -95,8 +95,9 @@ impl<T: DeserializeOwned> FromRequest<Arc<Moc>> for Json<T> {
         expect_type(&parts.headers, api::media::JSON)?;
         let wait = Duration::from_millis(moc.limits().body_ms_max);
         let bytes = whole(body, JSON_BYTES_MAX, wait).await?;
-        let value = serde_json::from_slice(&bytes)
-            .map_err(|error| Refusal::malformed("json", "the documented members", error.to_string()))?;
+        let value = serde_json::from_slice(&bytes).map_err(|error| {
+            Refusal::malformed("json", "the documented members", error.to_string())
+        })?;
         Ok(Self(value))
     }
 }

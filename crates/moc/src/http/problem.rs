@@ -2,7 +2,7 @@
 
 use api::{Owner, Problem};
 use axum::{
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderValue, header},
     response::{IntoResponse, Response},
 };
 
@@ -23,23 +23,15 @@ impl IntoResponse for Refused {
         if let Refusal::Failed(_) | Refusal::Key(_) = *self.0 {
             tracing::error!(error = %chain(&self.0), "request failed");
         }
-        let problem = problem(&self.0);
-        let status = StatusCode::from_u16(problem.status);
-        let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let body = serde_json::to_vec(&problem).unwrap_or_default();
-        let mut response = (status, body).into_response();
+        let mut response = super::explain(&problem(&self.0));
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(api::media::PROBLEM));
-        match *self.0 {
-            Refusal::Unauthenticated => {
-                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-            }
-            Refusal::Range { bytes } => {
-                if let Ok(value) = HeaderValue::from_str(&format!("bytes */{bytes}")) {
-                    headers.insert(header::CONTENT_RANGE, value);
-                }
-            }
-            _ => {}
+        if let Refusal::Unauthenticated = *self.0 {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Refusal::Range { bytes } = *self.0
+            && let Ok(value) = HeaderValue::from_str(&format!("bytes */{bytes}"))
+        {
+            headers.insert(header::CONTENT_RANGE, value);
         }
         response
     }
@@ -131,7 +123,7 @@ fn kind(name: &str, title: &str, status: u16) -> Problem {
     }
 }
 
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -6,7 +6,7 @@ use sqlx::{AnyConnection, any::AnyRow};
 use super::{
     NotCommitted, Store, StoreFailed,
     change::{inserted, updated},
-    int, json, maybe_bytes, maybe_json, maybe_text, maybe_uint, text, to_json, uint,
+    int, json, maybe_bytes, maybe_int, maybe_json, maybe_text, maybe_uint, text, to_json, uint,
 };
 
 /// A device and what is known of it.
@@ -32,8 +32,8 @@ pub struct DeviceRow {
     pub report_key: Option<Vec<u8>>,
     /// COSE_Key that signs receipts.
     pub receipt_key: Option<Vec<u8>>,
-    /// COSE algorithm of the suite that the Agent chose, by its absolute value.
-    pub suite: Option<u64>,
+    /// COSE algorithm of the suite that the Agent chose.
+    pub suite: Option<i64>,
     /// Whether the last evidence rests on an emulator's trust anchor.
     pub emulated: Option<bool>,
     /// TCB status of the last evidence.
@@ -110,7 +110,7 @@ pub(super) async fn save(on: &mut AnyConnection, device: &DeviceRow) -> Result<(
     .bind(device.agent_kid.clone())
     .bind(device.report_key.clone())
     .bind(device.receipt_key.clone())
-    .bind(device.suite.map(int))
+    .bind(device.suite)
     .bind(device.emulated.map(i64::from))
     .bind(device.tcb_status.clone())
     .bind(verdict)
@@ -142,7 +142,7 @@ fn read(row: &AnyRow) -> Result<DeviceRow, StoreFailed> {
         agent_kid: maybe_text(row, "agent_kid")?,
         report_key: maybe_bytes(row, "report_key")?,
         receipt_key: maybe_bytes(row, "receipt_key")?,
-        suite: maybe_uint(row, "suite")?,
+        suite: maybe_int(row, "suite")?,
         emulated: maybe_uint(row, "emulated")?.map(|value| value != 0),
         tcb_status: maybe_text(row, "tcb_status")?,
         verdict: maybe_json(row, "verdict")?,

@@ -138,6 +138,27 @@ impl Store {
             .transpose()
     }
 
+    /// The newest exchange with a device in which a message without token may come.
+    pub async fn newest_exchange(
+        &self,
+        device: &str,
+        now_ms: u64,
+    ) -> Result<Option<ExchangeRow>, StoreFailed> {
+        // The first byte of a correlation tells its kind: 63 is a challenge, 61 an Agent.
+        sqlx::query(
+            "SELECT * FROM exchanges WHERE device = $1 AND expires_ms > $2 \
+             AND substr(correlation, 1, 2) IN ('61', '63') \
+             ORDER BY created_ms DESC, correlation LIMIT 1",
+        )
+        .bind(device)
+        .bind(int(now_ms))
+        .fetch_optional(&self.reads)
+        .await?
+        .as_ref()
+        .map(read)
+        .transpose()
+    }
+
     /// How many rows tell of devices that have not proven anything: for tests and metrics.
     pub async fn waiting(&self) -> Result<u64, StoreFailed> {
         let row = sqlx::query(
@@ -241,10 +262,10 @@ pub(super) async fn consume(
         .bind(int(until_ms))
         .execute(on)
         .await;
-    inserted(outcome, "challenge").map_err(|error| match error {
-        NotCommitted::Exists(_) => NotCommitted::Used,
-        other => other,
-    })
+    match inserted(outcome, "challenge") {
+        Err(NotCommitted::Exists(_)) => Err(NotCommitted::Used),
+        outcome => outcome,
+    }
 }
 
 fn read_errand(row: &AnyRow) -> Result<Errand, StoreFailed> {

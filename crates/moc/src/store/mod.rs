@@ -227,6 +227,11 @@ fn uint(row: &AnyRow, column: &'static str) -> Result<u64, StoreFailed> {
     u64::try_from(value).map_err(|_| StoreFailed::Corrupt(column))
 }
 
+fn maybe_int(row: &AnyRow, column: &'static str) -> Result<Option<i64>, StoreFailed> {
+    use sqlx::Row as _;
+    Ok(row.try_get(column)?)
+}
+
 fn maybe_uint(row: &AnyRow, column: &'static str) -> Result<Option<u64>, StoreFailed> {
     use sqlx::Row as _;
     let value: Option<i64> = row.try_get(column)?;

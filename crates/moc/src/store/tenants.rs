@@ -64,6 +64,15 @@ impl Store {
         .map(read)
         .transpose()
     }
+
+    /// Whether anybody has a token of this role.
+    pub async fn has_token(&self, role: Role) -> Result<bool, StoreFailed> {
+        let row = sqlx::query("SELECT hash FROM tokens WHERE role = $1 LIMIT 1")
+            .bind(role.as_str())
+            .fetch_optional(&self.reads)
+            .await?;
+        Ok(row.is_some())
+    }
 }
 
 pub(super) async fn add(

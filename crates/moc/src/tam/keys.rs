@@ -1,0 +1,75 @@
+//! The TAM's keys on disk: one for each suite, and the secret of its challenges.
+
+use std::{
+    fs::{DirBuilder, OpenOptions},
+    io::{self, Read as _, Write as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::Path,
+};
+
+use cose::{Algorithm, Entropy as _, Key, Signer};
+use keys::{SigningKey, SystemEntropy, file};
+use teep::{ChallengeKey, Suite, envelope::Signers};
+use zeroize::Zeroizing;
+
+use super::TamFailed;
+
+/// A signature key for each mandatory suite.
+#[derive(Debug)]
+pub struct TamKeys {
+    esp256: SigningKey,
+    ed25519: SigningKey,
+}
+
+impl TamKeys {
+    /// Loads the keys; makes those that are absent.
+    pub fn open(dir: &Path) -> Result<Self, TamFailed> {
+        create_dir(dir)?;
+        Ok(Self {
+            esp256: file::load_or_create(dir.join("tam-esp256.pem"), Algorithm::Esp256)?,
+            ed25519: file::load_or_create(dir.join("tam-ed25519.pem"), Algorithm::Ed25519)?,
+        })
+    }
+
+    /// The public keys: ESP256, then Ed25519.
+    pub fn public(&self) -> [&Key; 2] {
+        [self.esp256.key(), self.ed25519.key()]
+    }
+}
+
+//= teep 14.23 (M): both suites are supported
+impl Signers for TamKeys {
+    fn signer(&self, suite: Suite) -> Option<&dyn Signer> {
+        match suite {
+            Suite::Esp256 => Some(&self.esp256),
+            Suite::Ed25519 => Some(&self.ed25519),
+        }
+    }
+}
+
+/// Loads the secret of the self-describing challenges; makes one when it is absent.
+pub(super) fn challenge_key(dir: &Path) -> Result<ChallengeKey, TamFailed> {
+    let path = dir.join("challenge.key");
+    let mut secret = Zeroizing::new([0; 32]);
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
+        Ok(mut file) => {
+            SystemEntropy.fill(&mut *secret);
+            file.write_all(&*secret).and_then(|()| file.sync_all()).map_err(failed(&path))?;
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let mut file = OpenOptions::new().read(true).open(&path).map_err(failed(&path))?;
+            file.read_exact(&mut *secret).map_err(failed(&path))?;
+        }
+        Err(error) => return Err(failed(&path)(error)),
+    }
+    Ok(ChallengeKey::new(*secret))
+}
+
+fn create_dir(dir: &Path) -> Result<(), TamFailed> {
+    DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed(dir))
+}
+
+fn failed(path: &Path) -> impl FnOnce(io::Error) -> TamFailed {
+    let path = path.to_owned();
+    move |source| TamFailed::File { path, source }
+}

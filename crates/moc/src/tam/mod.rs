@@ -1,0 +1,352 @@
+//! The shell around [`teep::tam`]: keys, stored exchanges, and what follows from an answer.
+//!
+//! A message in, effects in order, one list of changes, one message out. The list is durable
+//! before the message leaves; it holds the use of the token or challenge, so a replay has no
+//! effect a second time. The first flight to a stranger leaves nothing behind.
+//!
+//! What a session may do next is decided by `teep` and by [`crate::deployment`], never here.
+
+mod errand;
+mod keys;
+mod outcome;
+mod report;
+mod run;
+
+use std::{
+    collections::BTreeMap,
+    io,
+    path::{Path, PathBuf},
+    sync::OnceLock,
+};
+
+use ::keys::SystemEntropy;
+use cose::{Key, Thumbprint};
+use teep::{
+    Fresh, Numbering, Suite, Timestamp, UserNonce,
+    envelope::{Dialect, Hint, NoKey, Opened, Outgoing, PeerKey, Sealed, Standing},
+    evidence,
+    message::Message,
+    tam::{Correlation, Effect, Exchange, Peer, Purpose as Opening, Tam, correlate},
+};
+
+pub use self::keys::TamKeys;
+
+use crate::{
+    app::{ATTEMPTS_MAX, Moc, hash, is_stale},
+    config::Limits,
+    store::{Change, DeviceRow, Errand, ExchangeRow, NotCommitted, Purpose, StoreFailed},
+};
+use run::Run;
+
+/// The TAM: its keys and its settings.
+#[derive(Debug)]
+pub struct TamShell {
+    keys: TamKeys,
+    tam: Tam,
+    dialect: Dialect,
+}
+
+/// The TAM could not do its work. The peer learns nothing of it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TamFailed {
+    /// A file.
+    #[error("file {path}")]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A key.
+    #[error("key")]
+    Key(#[from] ::keys::Error),
+    /// The store.
+    #[error("store")]
+    Store(#[from] StoreFailed),
+    /// The session machine was called wrongly.
+    #[error("session")]
+    Misuse(#[from] teep::Misuse),
+    /// A stored exchange cannot be read.
+    #[error("stored exchange")]
+    Stored(#[source] teep::Malformed),
+    /// Others were faster too often.
+    #[error("others were faster too often")]
+    Contention,
+}
+
+impl TamShell {
+    /// Loads or makes the keys.
+    pub fn open(dir: &Path, limits: &Limits) -> Result<Self, TamFailed> {
+        let keys = TamKeys::open(dir)?;
+        let mut config = teep::tam::Config::new(keys::challenge_key(dir)?);
+        config.reply_wait_s = i64::try_from(limits.exchange_ms_max / 1000).unwrap_or(i64::MAX);
+        Ok(Self { keys, tam: Tam::new(config), dialect: Dialect::default() })
+    }
+
+    /// The keys.
+    pub const fn keys(&self) -> &TamKeys {
+        &self.keys
+    }
+}
+
+/// What a round of effects came to.
+enum Round {
+    /// Everything is durable; this goes out.
+    Answer(Option<Vec<u8>>),
+    /// The message was used before, or is not welcome.
+    Empty,
+    /// Somebody else was faster: again from the start.
+    Again,
+}
+
+impl Moc {
+    /// RFC 9397 section 6.2.1 ProcessConnect.
+    ///
+    /// A ticket that is unknown, expired or was shown before is as good as none.
+    //= teep 14.21 (M): ProcessConnect yields a QueryRequest
+    pub async fn process_connect(
+        &self,
+        ticket: Option<&str>,
+    ) -> Result<Option<Vec<u8>>, TamFailed> {
+        for _ in 0..ATTEMPTS_MAX {
+            let now_ms = self.clock().now_ms();
+            let known = match ticket {
+                Some(ticket) => self.store().ticket(&hash(ticket), now_ms).await?,
+                None => None,
+            };
+            let opened = match known {
+                Some(row) => self.open_errand(row.ticket, row.errand).await?,
+                None => None,
+            };
+            let (mut run, opening) = match opened {
+                Some(opened) => opened,
+                None => (Run::stranger(self), stranger()),
+            };
+            let tam = &self.tam().tam;
+            let effects = tam.process_connect(run.now(), draw(), opening, Vec::new())?;
+            let outgoing = run.connect(effects).await?;
+            match self.settle_round(run, outgoing).await? {
+                Round::Answer(answer) => return Ok(answer),
+                Round::Empty | Round::Again => {}
+            }
+        }
+        Err(TamFailed::Contention)
+    }
+
+    /// What an errand opens its exchange with; nothing when there is no such device any more.
+    async fn open_errand(
+        &self,
+        ticket: String,
+        errand: Errand,
+    ) -> Result<Option<(Run<'_>, Opening)>, TamFailed> {
+        let Some(device) = self.store().device(&errand.device).await? else { return Ok(None) };
+        let agent = peer(&device);
+        let opening = match (errand.purpose, agent) {
+            (Purpose::Enrol, _) => {
+                Opening::Attest { agent: None, user_nonce: None, renewal: false }
+            }
+            (Purpose::Attest, Some(agent)) => {
+                let Some(user_nonce) = self.user_nonce(&errand).await? else { return Ok(None) };
+                Opening::Attest { agent: Some(agent), user_nonce: Some(user_nonce), renewal: false }
+            }
+            (Purpose::Deploy | Purpose::Unasked, Some(agent)) => Opening::Manage { agent },
+            (Purpose::Attest | Purpose::Deploy | Purpose::Unasked, None) => return Ok(None),
+        };
+        let mut run = Run::new(self, errand, Some(device));
+        run.change(Change::ShowTicket { ticket });
+        Ok(Some((run, opening)))
+    }
+
+    async fn user_nonce(&self, errand: &Errand) -> Result<Option<UserNonce>, TamFailed> {
+        let result = self.store().result(&errand.attestation).await?;
+        Ok(result.and_then(|result| UserNonce::new(result.user_nonce).ok()))
+    }
+
+    /// RFC 9397 section 6.2.1 ProcessTeepMessage. What is not valid has an empty answer.
+    //= teep 14.32 (M): an invalid message is dropped with an empty answer
+    pub async fn process_teep_message(&self, message: &[u8]) -> Result<Option<Vec<u8>>, TamFailed> {
+        for _ in 0..ATTEMPTS_MAX {
+            match self.message_once(message).await? {
+                Round::Answer(answer) => return Ok(answer),
+                Round::Empty => return Ok(None),
+                Round::Again => {}
+            }
+        }
+        Err(TamFailed::Contention)
+    }
+
+    async fn message_once(&self, message: &[u8]) -> Result<Round, TamFailed> {
+        let shell = self.tam();
+        let now = Timestamp(i64::try_from(self.clock().now_ms() / 1000).unwrap_or(i64::MAX));
+        let sealed = match Sealed::decode(message, &shell.dialect) {
+            Ok(sealed) => sealed,
+            Err(error) => return Ok(dropped(&error)),
+        };
+        let found = self.peer_keys(&sealed).await?;
+        let opened = match sealed.open(&shell.dialect, &|hint: &Hint<'_>| lookup(&found, hint)) {
+            Ok(opened) => opened,
+            Err(error) => return Ok(dropped(&error)),
+        };
+        let correlation = correlate(&opened);
+        let row = self.exchange_row(&correlation, &opened).await?;
+        let stored = row.as_ref().map(|row| Exchange::decode(&row.session)).transpose();
+        let stored = stored.map_err(TamFailed::Stored)?;
+        let session = shell.tam.resume(now, &correlation, stored);
+        let mut session = match session {
+            Ok(session) => session,
+            Err(error) => return Ok(dropped(&error)),
+        };
+        let signer = opened.signer().thumbprint;
+        let effects = match session.process_teep_message(&shell.tam, now, draw(), opened) {
+            Ok(effects) => effects,
+            Err(error) => return Ok(dropped(&error)),
+        };
+        let mut run = self.resume_run(row, signer).await?;
+        let envelope = OnceLock::new();
+        let outgoing = run.answer(&mut session, effects, &envelope).await?;
+        self.settle_round(run, outgoing).await
+    }
+
+    /// Makes everything durable, then seals what goes out.
+    async fn settle_round(
+        &self,
+        run: Run<'_>,
+        outgoing: Option<Outgoing<'_>>,
+    ) -> Result<Round, TamFailed> {
+        let (changes, touched) = run.into_changes();
+        if !changes.is_empty() {
+            match self.store().commit(changes).await {
+                Ok(()) => {}
+                //= teep 15.103: a replayed answer is ignored
+                Err(NotCommitted::Used) => {
+                    tracing::warn!("an answer was shown a second time");
+                    return Ok(Round::Empty);
+                }
+                Err(NotCommitted::Failed(failed)) => return Err(failed.into()),
+                Err(error) if is_stale(&error) => return Ok(Round::Again),
+                Err(error) => {
+                    tracing::warn!(%error, "the outcome of an exchange does not fit");
+                    return Ok(Round::Empty);
+                }
+            }
+        }
+        touched.iter().for_each(|topic| self.hub().changed(topic));
+        let sealed = outgoing.map(|outgoing| outgoing.seal(&self.tam().keys)).transpose()?;
+        Ok(Round::Answer(sealed))
+    }
+
+    async fn resume_run(
+        &self,
+        row: Option<ExchangeRow>,
+        signer: Thumbprint,
+    ) -> Result<Run<'_>, TamFailed> {
+        let (errand, device) = match row {
+            Some(row) => {
+                let device = self.store().device(&row.errand.device).await?;
+                (row.errand, device)
+            }
+            None => {
+                let device = self.store().device_by_agent(&signer.to_string()).await?;
+                (unasked(device.as_ref()), device)
+            }
+        };
+        Ok(Run::new(self, errand, device))
+    }
+
+    /// The keys that the signatures of a message may be by: those of enrolled devices, else the
+    /// one that its own Evidence claims.
+    async fn peer_keys(
+        &self,
+        sealed: &Sealed<'_>,
+    ) -> Result<BTreeMap<Thumbprint, PeerKey>, TamFailed> {
+        let mut keys = BTreeMap::new();
+        for hint in sealed.hints() {
+            let Some(thumbprint) = hint.thumbprint() else { continue };
+            let device = self.store().device_by_agent(&thumbprint.to_string()).await?;
+            let anchored = device.and_then(|device| device.agent_key);
+            let peer = match anchored.and_then(|key| Key::decode(&key).ok()) {
+                Some(key) => Some(peer_key(key, Standing::Anchored)),
+                None => claimed(sealed.unverified_payload(), thumbprint)
+                    .map(|key| peer_key(key, Standing::Claimed)),
+            };
+            keys.extend(peer.map(|peer| (thumbprint, peer)));
+        }
+        Ok(keys)
+    }
+
+    async fn exchange_row(
+        &self,
+        correlation: &Correlation,
+        opened: &Opened<'_>,
+    ) -> Result<Option<ExchangeRow>, StoreFailed> {
+        let now_ms = self.clock().now_ms();
+        match correlation {
+            Correlation::Token(_) | Correlation::Challenge(_) => {
+                self.store().exchange(&correlation.to_bytes(), now_ms).await
+            }
+            Correlation::Agent(_) => {
+                let kid = opened.signer().thumbprint.to_string();
+                let device = self.store().device_by_agent(&kid).await?;
+                match device {
+                    Some(device) => self.store().newest_exchange(&device.device, now_ms).await,
+                    None => Ok(None),
+                }
+            }
+        }
+    }
+}
+
+const fn peer_key(key: Key, standing: Standing) -> PeerKey {
+    PeerKey { key, standing, valid_until: None }
+}
+
+/// The key that the Evidence in a message claims, if it is the one that the signature names.
+fn claimed(payload: &[u8], thumbprint: Thumbprint) -> Option<Key> {
+    let Ok(Message::QueryResponse(response)) = Message::decode(payload, Numbering::default())
+    else {
+        return None;
+    };
+    let key = evidence::peek(&response.attestation_payload?.bytes).key?;
+    (key.thumbprint() == thumbprint).then_some(key)
+}
+
+fn lookup(keys: &BTreeMap<Thumbprint, PeerKey>, hint: &Hint<'_>) -> Result<PeerKey, NoKey> {
+    let found = hint.thumbprint().and_then(|thumbprint| keys.get(&thumbprint));
+    found.cloned().ok_or(NoKey::Unknown)
+}
+
+/// The Agent of a device that was appraised.
+fn peer(device: &DeviceRow) -> Option<Peer> {
+    let key = Key::decode(device.agent_key.as_ref()?).ok()?.thumbprint();
+    let suite = Suite::from_id(device.suite?)?;
+    Some(Peer { key, suite, numbering: Numbering::default() })
+}
+
+fn unasked(device: Option<&DeviceRow>) -> Errand {
+    Errand {
+        tenant: String::new(),
+        device: device.map(|device| device.device.clone()).unwrap_or_default(),
+        deployment: String::new(),
+        attestation: String::new(),
+        purpose: Purpose::Unasked,
+        step: String::new(),
+    }
+}
+
+fn stranger() -> Opening {
+    Opening::Stranger { numbering: Numbering::default() }
+}
+
+fn draw() -> Fresh {
+    Fresh::draw(&mut SystemEntropy)
+}
+
+fn dropped(error: &dyn std::error::Error) -> Round {
+    tracing::info!(%error, "a message was dropped");
+    Round::Empty
+}
+
+/// One effect of a session, without what it borrows from a message.
+type Effects<'b> = Vec<Effect<'b>>;

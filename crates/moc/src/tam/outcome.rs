@@ -1,0 +1,365 @@
+//! What an appraisal, a report or a refusal means for the device and its deployment.
+
+use std::borrow::Cow;
+
+use api::{Check, DeviceState, Event, Outcome, Owner, PackageName};
+use teep::{
+    Challenge, ErrCode,
+    appraisal::{NotAttested, Verdict},
+    envelope::Signer,
+    tam::Appraise,
+};
+
+use super::{TamFailed, report, run::Run};
+use crate::{
+    deployment::{Failure, Task, Turn},
+    http,
+    store::{
+        Change, DeploymentRow, EventRow, NewDecision, PackageRow, Purpose, ReceiptRow, ResultRow,
+        ResultState, StoreFailed,
+    },
+    verification::{Application, Appraised, Question},
+};
+
+impl Run<'_> {
+    /// Puts the question to the Verifier, and one more to the store: whose key this is.
+    pub(super) async fn question(
+        &mut self,
+        payload: &Appraise<'_>,
+        challenge: &Challenge,
+    ) -> Result<Appraised, TamFailed> {
+        let user_nonce = self.pending().await?.map(|result| result.user_nonce);
+        let tam_nonce = payload.tam_nonce.as_ref().unwrap_or(challenge);
+        let question = Question {
+            format: payload.payload.format.as_deref(),
+            evidence: &payload.payload.bytes,
+            challenge: challenge.as_bytes(),
+            tam_nonce: tam_nonce.as_bytes(),
+            user_nonce: user_nonce.as_deref(),
+            signer: payload.signer.thumbprint,
+            hardware: self.device.as_ref().map(|device| device.hardware),
+            application: self.application().await?,
+            now_ms: self.now_ms,
+        };
+        let mut appraised = self.moc.verification().appraise(&question);
+        let kid = payload.signer.thumbprint.to_string();
+        let holder = self.moc.store().device_by_agent(&kid).await?;
+        let known = holder.filter(|holder| holder.device != self.errand.device);
+        if let Some(other) = known.filter(|_| !self.is_strange()) {
+            refuse_key(&mut appraised, &other.device);
+        }
+        Ok(appraised)
+    }
+
+    /// The Attestation Result that this exchange is to decide.
+    async fn pending(&self) -> Result<Option<ResultRow>, StoreFailed> {
+        if self.errand.purpose != Purpose::Attest {
+            return Ok(None);
+        }
+        let found = self.moc.store().result(&self.errand.attestation).await?;
+        Ok(found.filter(|result| result.state == ResultState::Pending))
+    }
+
+    /// The Trusted Application that the Evidence for a Network User has to name.
+    //= rats 11.34 (R): release to a TA needs the TA's own entry
+    async fn application(&self) -> Result<Option<Application>, StoreFailed> {
+        if self.errand.purpose != Purpose::Attest {
+            return Ok(None);
+        }
+        let found = self.moc.store().package(&self.errand.deployment, PackageName::Ta).await?;
+        Ok(found.and_then(|row| {
+            let parts: Result<Vec<_>, _> = row.manifest_component.iter().map(hex::decode).collect();
+            Some(Application {
+                manifest_component: parts.ok()?,
+                manifest_digest: hex::decode(&row.manifest_digest).ok()?,
+            })
+        }))
+    }
+
+    /// The appraisal passed, and so did nonce and key.
+    pub(super) async fn attested(&mut self, signer: &Signer) -> Result<(), TamFailed> {
+        let Some(appraised) = self.appraised.clone() else { return Ok(()) };
+        let Some(facts) = &appraised.facts else { return Ok(()) };
+        if self.is_strange() {
+            tracing::info!(agent = %signer.thumbprint, "a stranger attested; nobody enrolled it");
+            return Ok(());
+        }
+        if let Some(device) = &mut self.device {
+            device.state = DeviceState::Attested;
+            device.emulated = appraised.emulated;
+            device.tcb_status = appraised.tcb_status.clone();
+            device.verdict = Some(appraised.verdict.clone());
+            if self.errand.purpose == Purpose::Enrol {
+                device.agent_key = Some(facts.agent_key.encode());
+                device.agent_kid = Some(facts.agent_key.thumbprint().to_string());
+                device.suite = Some(signer.suite.id());
+            }
+            device.report_key = Some(facts.report_key.encode());
+            device.receipt_key = Some(facts.receipt_key.encode());
+            self.device_changed();
+        }
+        let emulated = if appraised.emulated == Some(true) { "emulated " } else { "" };
+        let tcb = appraised.tcb_status.as_deref().unwrap_or("unknown");
+        let reason = format!("{emulated}{} with TCB {tcb}", facts.kind.title());
+        tracing::info!(device = %self.errand.device, %reason, "device attested");
+        self.audit("attested", &reason);
+        self.result(&appraised).await
+    }
+
+    /// Hands the result to the Network User who asked for it.
+    async fn result(&mut self, appraised: &Appraised) -> Result<(), TamFailed> {
+        let Some(result) = self.pending().await? else { return Ok(()) };
+        let Some(cmw) = appraised.cmw.clone() else { return Ok(()) };
+        self.load().await?;
+        if self.task() != Some(Task::Attest) {
+            tracing::warn!(deployment = %self.errand.deployment, "the result comes too late");
+            return Ok(());
+        }
+        self.change(Change::DecideResult(ResultRow {
+            state: ResultState::Positive,
+            cmw: Some(cmw.clone()),
+            verdict: Some(appraised.verdict.clone()),
+            decided_ms: Some(self.now_ms),
+            ..result
+        }));
+        self.record(cmw);
+        Ok(())
+    }
+
+    /// The appraisal does not count.
+    pub(super) async fn not_attested(&mut self, why: NotAttested) -> Result<(), TamFailed> {
+        let appraised = self.appraised.take();
+        let failure = appraised.as_ref().and_then(|appraised| appraised.failure.clone());
+        let failure = failure.unwrap_or_else(|| not_attested(why));
+        let (device, check) = (&self.errand.device, &failure.check);
+        tracing::warn!(%device, %why, %check, expected = %failure.expected, seen = %failure.seen,
+            "device not attested");
+        if self.errand.purpose == Purpose::Unasked {
+            return Ok(());
+        }
+        self.audit("not attested", &format!("{}: {}", failure.check, failure.seen));
+        let blames_device = !failure.check.starts_with("ta.");
+        if let (Some(device), Some(appraised), true) = (&mut self.device, &appraised, blames_device)
+        {
+            device.state = DeviceState::Quarantined;
+            device.emulated = appraised.emulated.or(device.emulated);
+            device.tcb_status = appraised.tcb_status.clone().or(device.tcb_status.take());
+            device.verdict = Some(appraised.verdict.clone());
+            self.device_changed();
+        }
+        if let Some(result) = self.pending().await? {
+            self.change(Change::DecideResult(ResultRow {
+                state: ResultState::Refused,
+                verdict: appraised.map(|appraised| appraised.verdict),
+                problem: Some(http::failure(&failure)),
+                decided_ms: Some(self.now_ms),
+                ..result
+            }));
+            self.load().await?;
+            if self.task() == Some(Task::Attest) {
+                self.fail(failure);
+            }
+        }
+        Ok(())
+    }
+
+    /// An Update was carried out, says the Agent; its signed report has to say so too.
+    pub(super) async fn installed(
+        &mut self,
+        reports: &[Cow<'_, [u8]>],
+        msg: &str,
+    ) -> Result<(), TamFailed> {
+        tracing::debug!(device = %self.errand.device, msg, reports = reports.len(), "success");
+        let Some((package, row)) = self.under_way().await? else { return Ok(()) };
+        match self.believe(&row, reports) {
+            Ok(statement) => {
+                if package == PackageName::Pd {
+                    self.change(Change::AddReceipt(ReceiptRow {
+                        deployment: row.deployment.clone(),
+                        tenant: row.tenant.clone(),
+                        receipt: statement.clone(),
+                        at_ms: self.now_ms,
+                    }));
+                }
+                self.audit("installed", &format!("{package} {}", row.manifest_digest));
+                self.record(statement);
+            }
+            Err(failure) => self.fail(failure),
+        }
+        Ok(())
+    }
+
+    fn believe(&self, row: &PackageRow, reports: &[Cow<'_, [u8]>]) -> Result<Vec<u8>, Failure> {
+        let device = self.device.as_ref();
+        let report_key = device.and_then(|device| device.report_key.as_deref());
+        let report = report::find(reports, report_key, row)?;
+        report.succeeded()?;
+        match row.package {
+            PackageName::Ua | PackageName::Ta => Ok(report.bytes),
+            PackageName::Pd => {
+                let receipt_key = device.and_then(|device| device.receipt_key.as_deref());
+                report.receipt(receipt_key)
+            }
+        }
+    }
+
+    /// The Agent refused a request, or could not carry out an Update.
+    pub(super) async fn refused(
+        &mut self,
+        code: ErrCode,
+        msg: &str,
+        reports: &[Cow<'_, [u8]>],
+    ) -> Result<(), TamFailed> {
+        tracing::warn!(device = %self.errand.device, ?code, msg, "the Agent refused");
+        if self.is_strange() || code == ErrCode::TemporaryError {
+            return Ok(());
+        }
+        self.audit("refused by the Agent", &format!("{code:?}: {msg}"));
+        let mut failure = refused(code, msg);
+        match self.errand.purpose {
+            Purpose::Deploy => {
+                let Some((_, row)) = self.under_way().await? else { return Ok(()) };
+                let report_key = self.device.as_ref().and_then(|device| device.report_key.clone());
+                let report = report::find(reports, report_key.as_deref(), &row);
+                if let Some(explained) = report.ok().and_then(|report| report.succeeded().err()) {
+                    failure = explained;
+                }
+                self.fail(failure);
+            }
+            Purpose::Attest => {
+                let Some(row) = self.load().await?.cloned() else { return Ok(()) };
+                if self.task() == Some(Task::Attest) {
+                    let refusals = self.moc.refuse_pending(&row, &failure).await?;
+                    refusals.into_iter().for_each(|change| self.change(change));
+                    self.fail(failure);
+                }
+            }
+            Purpose::Enrol | Purpose::Unasked => {}
+        }
+        Ok(())
+    }
+
+    /// The package that this exchange is about, while it is the device's turn to install it.
+    async fn under_way(&mut self) -> Result<Option<(PackageName, PackageRow)>, TamFailed> {
+        self.load().await?;
+        let Some(Task::Install { package, .. }) = self.task() else { return Ok(None) };
+        let next = self.deployment.as_ref().and_then(|row| row.machine.next_event());
+        if next.map(|event| event.to_string()) != Some(self.errand.step.clone()) {
+            tracing::info!(deployment = %self.errand.deployment, step = %self.errand.step,
+                "the step was done before");
+            return Ok(None);
+        }
+        let row = self.moc.store().package(&self.errand.deployment, package).await?;
+        Ok(row.map(|row| (package, row)))
+    }
+
+    /// The deployment of this exchange.
+    pub(super) async fn load(&mut self) -> Result<Option<&DeploymentRow>, StoreFailed> {
+        if self.deployment.is_none() && !self.errand.deployment.is_empty() {
+            self.deployment = self.moc.store().deployment(&self.errand.deployment).await?;
+        }
+        Ok(self.deployment.as_ref())
+    }
+
+    /// What the device has to do for the deployment.
+    pub(super) fn task(&self) -> Option<Task> {
+        match self.deployment.as_ref()?.machine.turn() {
+            Turn::Device(task) => Some(task),
+            Turn::User(_) | Turn::Done | Turn::Failed => None,
+        }
+    }
+
+    /// Records the next step of the deployment with the actor's own statement.
+    fn record(&mut self, statement: Vec<u8>) {
+        let at_ms = self.now_ms;
+        let Some(row) = &mut self.deployment else { return };
+        let Some(step) = row.machine.next_step() else { return };
+        let digest = hex::encode(cose::sha256(&statement));
+        let Ok(cause) = row.machine.record(step.event, digest.clone()) else { return };
+        let event = Event {
+            seq: row.machine.recorded().len() as u64,
+            event: step.event,
+            actor: step.actor,
+            at_ms,
+            digest,
+            cause,
+        };
+        tracing::info!(deployment = %row.deployment, event = %event.event, "step done");
+        let (deployment, tenant) = (row.deployment.clone(), row.tenant.clone());
+        self.change(Change::AddEvent(EventRow { deployment, tenant, event, statement }));
+        self.deployment_changed();
+    }
+
+    /// Ends the deployment.
+    pub(super) fn fail(&mut self, failure: Failure) {
+        let Some(row) = &mut self.deployment else { return };
+        tracing::warn!(deployment = %row.deployment, check = %failure.check,
+            expected = %failure.expected, seen = %failure.seen, "deployment failed");
+        row.machine.fail(failure);
+        self.deployment_changed();
+    }
+
+    /// Adds to the audit record.
+    pub(super) fn audit(&mut self, decision: &str, reason: &str) {
+        if self.is_strange() {
+            return;
+        }
+        let subject = match self.errand.deployment.is_empty() {
+            true => format!("device/{}", self.errand.device),
+            false => format!("deployment/{}", self.errand.deployment),
+        };
+        self.change(Change::AddDecision(NewDecision {
+            tenant: self.errand.tenant.clone(),
+            at_ms: self.now_ms,
+            subject,
+            decision: decision.to_owned(),
+            reason: reason.to_owned(),
+        }));
+    }
+}
+
+/// Two devices never share an Agent.
+fn refuse_key(appraised: &mut Appraised, holder: &str) {
+    let failure = Failure {
+        check: "device.agent-key".into(),
+        expected: "a key of no other device".into(),
+        seen: format!("the key of {holder}"),
+        owner: Owner::Operator,
+        remedy: "enrol each TEE as one device".into(),
+    };
+    appraised.verdict.accepted = false;
+    appraised.verdict.checks.push(Check {
+        check: failure.check.clone(),
+        outcome: Outcome::Failed,
+        expected: failure.expected.clone(),
+        seen: failure.seen.clone(),
+        owner: Some(failure.owner),
+        remedy: Some(failure.remedy.clone()),
+    });
+    if let Ok(outcome) = &mut appraised.outcome {
+        outcome.verdict = Verdict::Failed;
+    }
+    appraised.failure.get_or_insert(failure);
+    appraised.facts = None;
+    appraised.cmw = None;
+}
+
+fn not_attested(why: NotAttested) -> Failure {
+    Failure {
+        check: "attestation".into(),
+        expected: "fresh Evidence of the enrolled Agent".into(),
+        seen: why.to_string(),
+        owner: Owner::Device,
+        remedy: "see the Agent's log, then ask again".into(),
+    }
+}
+
+fn refused(code: ErrCode, msg: &str) -> Failure {
+    Failure {
+        check: "update".into(),
+        expected: "Success".into(),
+        seen: format!("Error {code:?}: {msg}"),
+        owner: Owner::Device,
+        remedy: "see the log of the TEEP Agent, then request a new deployment".into(),
+    }
+}

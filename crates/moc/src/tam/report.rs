@@ -1,0 +1,133 @@
+//! SUIT reports of an Agent: which one is about a package, and what it says.
+
+use std::borrow::Cow;
+
+use api::Owner;
+use cose::{Accept, Key, Sign1, Tagging};
+use suit::{
+    Parameter,
+    parameter::CustomValue,
+    report::{Conclusion, Entry, Properties, Report, unprotect},
+};
+
+use crate::{deployment::Failure, store::PackageRow};
+
+/// A report about one package whose signature holds.
+#[derive(Clone, Debug)]
+pub(super) struct Believed {
+    /// The report as received.
+    pub(super) bytes: Vec<u8>,
+    report: Report,
+}
+
+/// Finds the report about a package, signed by the Agent's report key.
+//= suit 13.97 (M): a protected report verifies with its own key
+pub(super) fn find(
+    reports: &[Cow<'_, [u8]>],
+    report_key: Option<&[u8]>,
+    package: &PackageRow,
+) -> Result<Believed, Failure> {
+    let key = report_key.and_then(|key| Key::decode(key).ok());
+    let key = key.ok_or_else(|| unreported("the Agent's evidence named no report key"))?;
+    let mut seen = "no report".to_owned();
+    for bytes in reports {
+        match unprotect(bytes, &key, &Accept::CURRENT) {
+            Err(error) => seen = error.to_string(),
+            Ok(protected) => {
+                let digest = hex::encode(protected.report.reference.digest.bytes());
+                if digest == package.manifest_digest {
+                    let report = protected.report;
+                    return Ok(Believed { bytes: bytes.to_vec(), report });
+                }
+                seen = format!("a report about manifest {digest}");
+            }
+        }
+    }
+    Err(unreported(&seen))
+}
+
+impl Believed {
+    /// Whether the whole procedure succeeded; else where and why it did not.
+    pub(super) fn succeeded(&self) -> Result<(), Failure> {
+        let Conclusion::Failure { code, record, reason } = &self.report.result else {
+            return Ok(());
+        };
+        let component = record.component_index;
+        let (section, offset) = (record.section, record.offset);
+        Err(Failure {
+            check: format!("suit.{reason}"),
+            expected: "the manifest is processed to its end".into(),
+            seen: format!(
+                "command {code} failed in section {section} at byte {offset}, component {component}"
+            ),
+            owner: owner(*reason),
+            remedy: "compare the manifest with the device; the Agent's log has the details".into(),
+        })
+    }
+
+    /// The receipt of the one who opened the Personalization Data.
+    pub(super) fn receipt(&self, receipt_key: Option<&[u8]>) -> Result<Vec<u8>, Failure> {
+        let key = receipt_key.and_then(|key| Key::decode(key).ok());
+        let key = key.ok_or_else(|| unreceipted("the Agent's evidence named no receipt key"))?;
+        let found = self.report.records.iter().find_map(|entry| match entry {
+            Entry::Properties(_, properties) => receipt_in(properties),
+            Entry::Record(record) => receipt_in(&record.properties),
+        });
+        let receipt = found.ok_or_else(|| unreceipted("the report holds none"))?;
+        let holds = Sign1::decode(&receipt, Tagging::Either)
+            .ok()
+            .filter(|sign1| sign1.verify(&key, &Accept::CURRENT, &[]).is_ok());
+        match holds {
+            Some(_) => Ok(receipt),
+            None => Err(unreceipted("its signature is not by the Agent's receipt key")),
+        }
+    }
+}
+
+fn receipt_in(properties: &Properties) -> Option<Vec<u8>> {
+    let found = properties.find(RECEIPT)?;
+    if let Parameter::Custom(_, CustomValue::Bytes(receipt)) = found {
+        return Some(receipt.to_vec());
+    }
+    None
+}
+
+fn owner(reason: suit::report::Reason) -> Owner {
+    use suit::report::Reason;
+    match reason {
+        Reason::OperationFailed | Reason::InvokePending | Reason::Ok => Owner::Device,
+        Reason::CborParse
+        | Reason::CosePart
+        | Reason::Algorithm
+        | Reason::Signature
+        | Reason::CommandUnsupported
+        | Reason::ComponentUnsupported
+        | Reason::ComponentUnauthorised
+        | Reason::ParameterUnsupported
+        | Reason::SeveringUnsupported
+        | Reason::ConditionFailed => Owner::NetworkUser,
+    }
+}
+
+fn unreported(seen: &str) -> Failure {
+    Failure {
+        check: "report".into(),
+        expected: "a SUIT report about this manifest, signed by the Agent's report key".into(),
+        seen: seen.to_owned(),
+        owner: Owner::Device,
+        remedy: "run a TEEP Agent that reports what it did".into(),
+    }
+}
+
+fn unreceipted(seen: &str) -> Failure {
+    Failure {
+        check: "receipt".into(),
+        expected: "a receipt signed by the Agent's receipt key".into(),
+        seen: seen.to_owned(),
+        owner: Owner::Device,
+        remedy: "look at the log of the Trusted Application's worker".into(),
+    }
+}
+
+/// The SUIT parameter in which a report carries a receipt.
+const RECEIPT: i64 = -75810;

@@ -1,0 +1,168 @@
+//! Appraisal of an Agent for an exchange of this M/OC.
+//!
+//! The Verifier judges quote and claims; here is added what only the M/OC knows: who signed the
+//! TEEP message, which device it is, and what was deployed there.
+
+use api::Owner;
+use cose::{Key, Thumbprint};
+use keys::SigningKey;
+use rats::eat::TaEntry;
+use teep::appraisal::{Appraisal, NotAttested, Verdict};
+use verifier::{
+    AgentAppraisal, TeepEvidence,
+    teep::{Agent, Terms},
+};
+
+use super::{Appraised, Facts, Question, Sources, explain::Checks, family, result};
+
+/// Appraises Evidence and signs what was found.
+pub(super) fn appraise(question: &Question<'_>, sources: &Sources, key: &SigningKey) -> Appraised {
+    let mut checks = Checks::default();
+    let Some(evidence) = open(question, &mut checks) else {
+        return refuse(question, checks, NotAttested::Unsupported);
+    };
+    let terms = Terms {
+        challenge: question.challenge,
+        event_log: None,
+        anchors: &sources.anchors,
+        reference: &sources.reference,
+        policy: &sources.policy,
+        now: super::sources::seconds(question.now_ms),
+    };
+    let prepared = sources.endorsements(evidence.kind());
+    let prepared = prepared.expect("endorsements are prepared for every kind");
+    let appraisal = evidence.appraise(prepared, &terms);
+    checks.take(appraisal.appraisal().checks());
+    let Some(agent) = appraisal.agent() else {
+        return unauthentic(question, checks, &appraisal);
+    };
+    let facts = facts(question, &evidence, agent, &mut checks);
+    let facts = facts.filter(|_| checks.hold() && appraisal.accepted());
+    let cmw = facts.as_ref().and_then(|facts| {
+        let made = result::sign(question, sources, appraisal.appraisal(), facts, key);
+        made.inspect_err(|error| tracing::error!(%error, "the Verifier's key cannot sign")).ok()
+    });
+
+    let verdict = if facts.is_some() { Verdict::Passed } else { Verdict::Failed };
+    let outcome = Ok(as_teep(agent, verdict));
+    let hardware = appraisal.appraisal();
+    let (shown, failure) = checks.finish(question.now_ms);
+    Appraised {
+        outcome,
+        verdict: shown,
+        failure,
+        facts,
+        cmw,
+        emulated: hardware.emulated(),
+        tcb_status: hardware.tcb().map(|tcb| tcb.status.to_owned()),
+    }
+}
+
+fn open(question: &Question<'_>, checks: &mut Checks) -> Option<TeepEvidence> {
+    let format = question.format.unwrap_or("absent");
+    let is_cmw = format.eq_ignore_ascii_case(api::media::CMW);
+    let provider = (Owner::AgentProvider, "run a TEEP Agent that this M/OC can appraise");
+    if !checks.make("evidence.format", is_cmw, api::media::CMW, format, provider) {
+        return None;
+    }
+    match TeepEvidence::decode(question.evidence) {
+        Ok(evidence) => Some(evidence),
+        Err(error) => {
+            checks.take(error.check());
+            None
+        }
+    }
+}
+
+fn facts(
+    question: &Question<'_>,
+    evidence: &TeepEvidence,
+    agent: &Agent,
+    checks: &mut Checks,
+) -> Option<Facts> {
+    let claims = &agent.token.get().claims;
+    //= rats 11.6 (M): the confirmed key is the one that signed the message
+    let named = agent.teep_key.thumbprint();
+    let device = (Owner::Device, "ask again: the Evidence names another Agent");
+    let signer = question.signer.to_string();
+    checks.make("agent.signer", named == question.signer, signer, named.to_string(), device);
+
+    if let Some(expected) = question.hardware {
+        let seen = family(evidence.kind());
+        let operator = (Owner::Operator, "enrol the device as what it is");
+        let same = expected == seen;
+        checks.make("device.hardware", same, expected.to_string(), seen.to_string(), operator);
+    }
+
+    let session = claims.session_keys.as_ref();
+    let distinct = session.is_some_and(|keys| {
+        all_differ([&agent.evidence_key, &agent.teep_key, &keys.report, &keys.receipt])
+    });
+    let seen = if distinct { "each key has one use" } else { "a key is missing or used twice" };
+    let provider = (Owner::AgentProvider, "run a TEEP Agent with a key for each use");
+    checks.make("agent.keys", distinct, "each key has one use", seen, provider);
+
+    let applications: Vec<_> = claims.submods.tas().cloned().collect();
+    application(question, &applications, checks);
+    let session = session?.clone();
+    Some(Facts {
+        kind: evidence.kind(),
+        agent_key: agent.teep_key.clone(),
+        report_key: session.report,
+        receipt_key: session.receipt,
+        applications,
+    })
+}
+
+/// The Trusted Application that was deployed has to be named with its manifest.
+//= rats 11.34 (R): release to a TA needs the TA's own entry
+fn application(question: &Question<'_>, applications: &[TaEntry], checks: &mut Checks) {
+    let Some(wanted) = &question.application else { return };
+    let entry =
+        applications.iter().find(|entry| entry.manifest.component_id == wanted.manifest_component);
+    let expected = hex::encode(&wanted.manifest_digest);
+    let seen = entry.map_or_else(|| "no entry".to_owned(), |e| hex::encode(e.manifest.digest));
+    let device = (Owner::Device, "look at the Agent's log: the TA does not run as deployed");
+    checks.make("ta.manifest", seen == expected, expected, seen, device);
+}
+
+fn all_differ(keys: [&Key; 4]) -> bool {
+    let mut thumbprints = keys.map(Key::thumbprint);
+    thumbprints.sort();
+    thumbprints.windows(2).all(|pair| pair[0] != pair[1])
+}
+
+/// What the TEEP session compares with challenge and signer.
+fn as_teep(agent: &Agent, verdict: Verdict) -> Appraisal {
+    let claims = &agent.token.get().claims;
+    let confirmation: Thumbprint = agent.teep_key.thumbprint();
+    Appraisal {
+        nonce: claims.eat_nonce.as_ref().map(|nonce| nonce.as_bytes().to_vec()),
+        recent: false,
+        confirmation: Some(confirmation),
+        verdict,
+    }
+}
+
+/// Evidence whose Agent layer does not belong to an authentic quote.
+fn unauthentic(question: &Question<'_>, checks: Checks, appraisal: &AgentAppraisal) -> Appraised {
+    let hardware = appraisal.appraisal();
+    Appraised {
+        emulated: hardware.emulated(),
+        tcb_status: hardware.tcb().map(|tcb| tcb.status.to_owned()),
+        ..refuse(question, checks, NotAttested::Untrusted)
+    }
+}
+
+fn refuse(question: &Question<'_>, checks: Checks, why: NotAttested) -> Appraised {
+    let (verdict, failure) = checks.finish(question.now_ms);
+    Appraised {
+        outcome: Err(why),
+        verdict,
+        failure,
+        facts: None,
+        cmw: None,
+        emulated: None,
+        tcb_status: None,
+    }
+}
