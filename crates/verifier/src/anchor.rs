@@ -26,7 +26,6 @@ pub struct Anchor {
 /// Whose evidence an anchor may vouch for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
 pub enum Vendor {
     /// SEV-SNP, SEV and SEV-ES.
     Amd,

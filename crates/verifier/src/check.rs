@@ -53,10 +53,10 @@ pub enum Source {
     Named(Arc<str>),
 }
 
+//= EV-COM-3: distinct reasons
 /// The classes of failure (EV-COM-3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
 pub enum Reason {
     /// The bytes are not what their format says.
     Malformed,
@@ -95,7 +95,6 @@ pub enum Reason {
 /// Whose it is to put a failure right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
 pub enum Owner {
     /// Who builds and signs the measured software.
     AgentProvider,

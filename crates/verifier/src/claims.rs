@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::evidence::Kind;
 use crate::value::Octets;
 
+//= EV-COM-11: one normalised claim set; missing claims stay absent
 /// What authentic evidence says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Claims {

@@ -38,6 +38,7 @@ pub fn equal(a: &[u8], b: &[u8]) -> bool {
     aws_lc_rs::constant_time::verify_slices_are_equal(a, b).is_ok()
 }
 
+//= EV-COM-12: r ‖ s big-endian; zero and out-of-range values are refused
 /// Checks an ECDSA P-256 SHA-256 signature given as r ‖ s by a key given as x ‖ y.
 #[must_use]
 pub fn verify_p256_raw(key: &[u8; 64], message: &[u8], signature: &[u8; 64]) -> bool {

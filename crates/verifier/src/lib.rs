@@ -9,6 +9,7 @@
 //! know who asks: the Network M/OC's Verifier and the Network User's tool call the same functions.
 
 pub mod anchor;
+pub mod cache;
 pub mod check;
 pub mod claims;
 pub mod collateral;

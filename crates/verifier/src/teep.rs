@@ -212,7 +212,7 @@ fn check_claims(
     let fresh = nonce.is_some_and(|nonce| nonce.check(terms.challenge).is_ok());
     let seen = nonce.map(rats::nonce::Nonce::as_bytes).unwrap_or_default();
     checks.need(check_challenge("agent.eat.nonce", seen, fresh, terms))?;
-    //= evidence §0 EV-COM-6: the key that signs TEEP messages is named in the bound data
+    //= EV-COM-6: the key that signs TEEP messages is named in the bound data
     let Some(Confirmation::Key(teep_key)) = &claims.cnf else {
         return checks.fail(Check::new("agent.eat.cnf").seen("no key").holds(false, || {
             Failure::new(

@@ -16,6 +16,7 @@ pub mod trustzone;
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -87,10 +88,13 @@ pub enum EventLog<'a> {
 }
 
 /// Collateral that was read and verified once for one kind of evidence, independent of time.
+///
+/// It remembers the platforms that were verified under it (EV-PERF-1), so that their next evidence
+/// costs fewer signatures; other collateral starts without them. Copies share what they remember.
 #[derive(Clone, Debug)]
-pub struct Endorsements(Prepared);
+pub struct Endorsements(Arc<Prepared>);
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 enum Prepared {
     Cca(cca::Endorsements),
     Dcap(dcap::Endorsements),
@@ -105,7 +109,7 @@ impl Endorsements {
     /// This never fails: what is missing or wrong is explained in each appraisal that needs it.
     #[must_use]
     pub fn prepare(kind: Kind, collateral: &Collateral, anchors: &Anchors) -> Self {
-        Self(match kind {
+        Self(Arc::new(match kind {
             Kind::Cca => Prepared::Cca(cca::Endorsements::prepare(collateral, anchors)),
             Kind::Sev => Prepared::Sev(sev::Endorsements::prepare(collateral, anchors)),
             Kind::SevSnp => Prepared::Snp(snp::Endorsements::prepare(collateral, anchors)),
@@ -115,17 +119,19 @@ impl Endorsements {
             Kind::TrustZone => {
                 Prepared::TrustZone(trustzone::Endorsements::prepare(collateral, anchors))
             }
-        })
+        }))
     }
 }
 
+//= EV-COM-1: a pure function of evidence, endorsements, anchors, policy and time
 /// Appraises evidence against endorsements that were prepared for its kind.
 #[must_use]
 pub fn appraise(request: &Request<'_>, endorsements: &Endorsements) -> Appraisal {
+    //= EV-COM-4: evidence larger than 64 KiB is refused
     if request.evidence.len() > MAX_EVIDENCE {
         return refuse(request, too_large(request.evidence.len()));
     }
-    match (request.kind, &endorsements.0) {
+    match (request.kind, &*endorsements.0) {
         (Kind::Cca, Prepared::Cca(prepared)) => cca::appraise(request, prepared),
         (Kind::Sev, Prepared::Sev(prepared)) => sev::appraise(request, prepared),
         (Kind::SevSnp, Prepared::Snp(prepared)) => snp::appraise(request, prepared),
@@ -150,7 +156,7 @@ pub(crate) fn check_user_data(seen: &[u8], expected: UserData<'_>) -> Check {
     match expected {
         UserData::Unchecked => check.source("nothing to compare with"),
         UserData::Exactly(expected) => {
-            //= evidence §0 EV-COM-5: compare the full field, in constant time
+            //= EV-COM-5: compare the full field, in constant time
             let check = check.expected(expected).source("this exchange");
             check.holds(equal(seen, expected), || {
                 Failure::new(
@@ -176,6 +182,7 @@ pub(crate) fn check_standing(anchor: &crate::Anchor, policy: &Policy) -> Check {
     })
 }
 
+//= EV-COM-10: debug is reported apart from the TCB status
 /// EV-COM-10: debug is judged apart from the TCB.
 pub(crate) fn check_debug(debug: bool, policy: &Policy) -> Check {
     let check = Check::new("instance.debug").seen(debug).expected(false).source("policy");

@@ -10,6 +10,7 @@ use verifier::{
     appraise,
 };
 
+//= EV-DCAP-1: versions 3, 4 and 5, SGX in version 4
 #[test]
 fn an_enclave_is_accepted_in_every_quote_version() {
     let vendor = Vendor::new();
@@ -24,6 +25,7 @@ fn an_enclave_is_accepted_in_every_quote_version() {
     }
 }
 
+//= EV-DCAP-1, EV-TDX-1: TD 1.0 and 1.5
 #[test]
 fn a_domain_is_accepted_in_every_quote_version_and_report() {
     let vendor = Vendor::new();
@@ -71,6 +73,7 @@ fn collateral_of_another_listed_vendor_does_not_count() {
     assert_eq!(appraisal.refusal().map(|(check, _)| check.name), Some("dcap.collateral.anchor"));
 }
 
+//= EV-DCAP-6: no certificate on the path is listed
 #[test]
 fn revoked_certificates_are_refused() {
     let vendor = Vendor::new();
@@ -87,6 +90,8 @@ fn revoked_certificates_are_refused() {
     }
 }
 
+//= EV-DCAP-1, EV-DCAP-3, EV-DCAP-8: vendor, zeros, identity
+//= EV-DCAP-13: no PCK chain
 #[test]
 fn a_quoting_enclave_that_is_not_the_vendors_is_refused() {
     let vendor = Vendor::new();
@@ -128,6 +133,7 @@ fn a_chain_beside_the_collateral_serves_quotes_that_carry_only_a_platform_id() {
     assert_eq!(appraisal.reason(), None, "{appraisal}");
 }
 
+//= EV-DCAP-8, EV-DCAP-10: the level of the quoting enclave
 #[test]
 fn an_old_quoting_enclave_makes_the_platform_out_of_date() {
     let vendor = Vendor::new();
@@ -144,6 +150,7 @@ fn an_old_quoting_enclave_makes_the_platform_out_of_date() {
     }
 }
 
+//= EV-DCAP-9: components 0 and 1 are the module identity's
 #[test]
 fn the_tdx_module_is_judged_by_its_own_identity() {
     let vendor = Vendor::new();
@@ -171,6 +178,7 @@ fn the_tdx_module_is_judged_by_its_own_identity() {
     }
 }
 
+//= EV-DCAP-10: relaunch advised
 #[test]
 fn a_domain_that_was_launched_before_the_update_is_told_to_relaunch() {
     let vendor = Vendor::new();
@@ -189,6 +197,7 @@ fn a_domain_that_was_launched_before_the_update_is_told_to_relaunch() {
     assert_eq!(allowed.reason(), None, "{allowed}");
 }
 
+//= EV-DCAP-12: SEAM attributes and signer
 #[test]
 fn a_module_of_another_signer_or_with_attributes_is_refused() {
     let vendor = Vendor::new();
@@ -203,6 +212,7 @@ fn a_module_of_another_signer_or_with_attributes_is_refused() {
     }
 }
 
+//= EV-SGX-1, EV-COM-10: DEBUG, INIT, PROVISIONKEY, EINITTOKENKEY
 #[test]
 fn unsafe_enclaves_are_refused_unless_the_policy_allows_them() {
     let vendor = Vendor::new();
@@ -228,6 +238,7 @@ fn unsafe_enclaves_are_refused_unless_the_policy_allows_them() {
     }
 }
 
+//= EV-TDX-2, EV-COM-10: TUD, SEPT_VE_DISABLE, MIGRATABLE, MRSERVICETD, reserved bits
 #[test]
 fn unsafe_domains_are_refused_unless_the_policy_allows_them() {
     let vendor = Vendor::new();
@@ -273,6 +284,7 @@ fn unsafe_domains_are_refused_unless_the_policy_allows_them() {
     assert_eq!(bench.appraise(&vendor, &quote).reason(), None);
 }
 
+//= EV-COM-2, EV-COM-3, EV-COM-10: in order, each with its reason
 #[test]
 fn every_failure_of_an_authentic_quote_is_reported_at_once() {
     let vendor = Vendor::new();
@@ -289,6 +301,7 @@ fn every_failure_of_an_authentic_quote_is_reported_at_once() {
     assert!(appraisal.claims().is_some_and(|claims| claims.debug == Some(true)));
 }
 
+//= EV-SGX-1: MRENCLAVE, or MRSIGNER + ISVPRODID + minimum ISVSVN
 #[test]
 fn reference_values_name_an_enclave_or_its_signer() {
     let vendor = Vendor::new();
@@ -323,6 +336,7 @@ fn reference_values_name_an_enclave_or_its_signer() {
     }
 }
 
+//= EV-TDX-1: MRTD and RTMRs
 #[test]
 fn a_refusal_shows_the_closest_reference_value() {
     let vendor = Vendor::new();
@@ -345,6 +359,7 @@ fn a_refusal_shows_the_closest_reference_value() {
     assert!(failure.remedy.contains("`old kernel`"));
 }
 
+//= EV-DCAP-11, EV-COM-9: evaluation number and advisories are policy
 #[test]
 fn stale_or_refused_endorsements_are_the_policys_business() {
     let vendor = Vendor::new();
@@ -367,6 +382,7 @@ fn stale_or_refused_endorsements_are_the_policys_business() {
     assert_eq!((appraisal.reason(), appraisal.tcb()), (None, None));
 }
 
+//= EV-DCAP-7: id, version, FMSPC, PCE id, dates
 #[test]
 fn tables_of_another_version_tee_or_platform_are_refused() {
     let vendor = Vendor::new();
@@ -407,6 +423,7 @@ fn evidence_of_the_other_kind_is_unsupported() {
     assert_eq!(Bench::sgx().appraise(&vendor, &domain).reason(), Some(Reason::Unsupported));
 }
 
+//= EV-TDX-3: the digest of a runtime event
 #[test]
 fn a_runtime_event_counts_only_with_its_own_digest() {
     let vendor = Vendor::new();
@@ -451,6 +468,7 @@ fn a_runtime_event_counts_only_with_its_own_digest() {
     assert_eq!(outcome(None, true), Some(Reason::MissingEndorsement));
 }
 
+//= EV-COM-5: the full field
 #[test]
 fn the_user_data_must_be_the_expected_one() {
     let vendor = Vendor::new();

@@ -1,6 +1,8 @@
 //! Intel's evidence, recorded from real hardware and made by a vendor of our own, and TEEP
 //! evidence over it.
 
+mod hostile;
+mod known;
 mod made;
 mod recorded;
 mod teep;

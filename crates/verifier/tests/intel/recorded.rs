@@ -14,6 +14,7 @@ use verifier::{
     Timestamp, UserData, appraise,
 };
 
+//= EV-COM-11: every field as decoded
 #[test]
 fn decoded_fields_equal_the_oracle() {
     for vector in vectors() {
@@ -24,6 +25,9 @@ fn decoded_fields_equal_the_oracle() {
     }
 }
 
+//= EV-DCAP-2, EV-DCAP-4, EV-DCAP-5: real quotes up to the real root
+//= EV-DCAP-9, EV-DCAP-10, EV-DCAP-11: status, date, advisories and number as the oracle says
+//= EV-DCAP-13: the PCK extension of real platforms
 #[test]
 fn every_case_has_the_stated_outcome_at_its_own_time() {
     for vector in vectors() {
@@ -75,6 +79,7 @@ fn check_tcb(appraisal: &Appraisal, case: &Case, at: &str) {
     assert!(number == oracle || number + 1 == oracle, "{at}");
 }
 
+//= EV-COM-9: UpToDate is accepted, everything else refused
 #[test]
 fn the_strict_policy_accepts_up_to_date_platforms_only() {
     for vector in vectors() {
@@ -90,6 +95,8 @@ fn the_strict_policy_accepts_up_to_date_platforms_only() {
     }
 }
 
+//= EV-DCAP-6, EV-DCAP-7: from the first to the last second, not outside
+//= EV-COM-1: time is an argument
 #[test]
 fn evidence_is_refused_one_second_outside_the_validity_of_its_collateral() {
     for vector in vectors() {
@@ -115,6 +122,8 @@ fn evidence_is_refused_one_second_outside_the_validity_of_its_collateral() {
     }
 }
 
+//= EV-COM-3: distinct reasons; EV-DCAP-13: no PCK, no acceptance
+//= EV-COM-8: a root with another key
 #[test]
 fn evidence_without_what_it_needs_is_refused_for_that_reason() {
     for (id, reason) in [
@@ -131,6 +140,8 @@ fn evidence_without_what_it_needs_is_refused_for_that_reason() {
     }
 }
 
+//= EV-COM-4: changed, cut and extended quotes
+//= EV-DCAP-2: quote signature
 #[test]
 fn derived_mutations_are_refused_without_panic() {
     for vector in vectors() {
@@ -168,6 +179,8 @@ fn zero_padding_is_not_part_of_a_quote() {
     }
 }
 
+//= EV-COM-2, EV-COM-4: nothing unauthenticated is believed
+//= EV-COM-12: signatures in their raw encoding
 #[test]
 fn no_changed_bit_is_accepted() {
     for id in ["sgx/v3-xeone-cfgsw", "tdx/v4-emr-uptodate"] {
@@ -185,6 +198,7 @@ fn no_changed_bit_is_accepted() {
     }
 }
 
+//= EV-COM-4: every length is checked
 #[test]
 fn no_shortened_quote_is_accepted() {
     for id in ["sgx/v3-xeone-cfgsw", "tdx/v5-alibaba-servicetd"] {
@@ -201,6 +215,8 @@ fn no_shortened_quote_is_accepted() {
     }
 }
 
+//= EV-COM-7: signed objects count as received
+//= EV-DCAP-6: no list supplied is a missing endorsement
 #[test]
 fn collateral_that_lacks_a_file_or_has_a_changed_one_is_refused() {
     for vector in vectors().into_iter().filter(|vector| vector.id() == "sgx/v3-xeone-cfgsw") {
@@ -228,6 +244,7 @@ fn collateral_that_lacks_a_file_or_has_a_changed_one_is_refused() {
     }
 }
 
+//= EV-DCAP-7: FMSPC and PCE id
 #[test]
 fn collateral_of_another_platform_is_a_missing_endorsement() {
     let all = vectors();
@@ -244,6 +261,7 @@ fn collateral_of_another_platform_is_a_missing_endorsement() {
     assert_eq!(appraisal.reason(), Some(Reason::MissingEndorsement), "{appraisal}");
 }
 
+//= EV-TDX-3: CCEL and dstack logs
 #[test]
 fn event_logs_replay_to_the_quoted_registers() {
     for (id, file) in [
@@ -313,6 +331,7 @@ fn the_dstack_compose_hash_is_in_a_proven_event() {
     }
 }
 
+//= EV-COM-5: the full field
 #[test]
 fn user_data_is_compared_whole() {
     for vector in vectors().into_iter().filter(|vector| vector.id() == "tdx/v4-emr-uptodate") {

@@ -26,6 +26,7 @@ fn evidence_whose_layers_belong_together_is_accepted() {
     assert_eq!(accepted.hardware().claims().measurements[0].name, "mrenclave");
 }
 
+//= EV-COM-5: the challenge of this exchange
 #[test]
 fn evidence_that_answers_another_challenge_is_refused() {
     let bench = Bench::new();
@@ -50,6 +51,7 @@ fn a_binding_that_the_quote_does_not_cover_is_refused() {
     assert_eq!(refused(appraisal), ("binding.user-data", Reason::BindingMismatch));
 }
 
+//= EV-COM-6: the bound data names the claims
 #[test]
 fn claims_that_the_quote_does_not_cover_are_refused() {
     let bench = Bench::new();
@@ -84,6 +86,7 @@ fn a_binding_without_claims_admits_no_claims() {
     assert_eq!(refused(appraisal), ("agent.eat.digest", Reason::BindingMismatch));
 }
 
+//= EV-COM-6: the TEEP key is named in the bound data
 #[test]
 fn claims_without_profile_nonce_or_key_are_refused() {
     let bench = Bench::new();

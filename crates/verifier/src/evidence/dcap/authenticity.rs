@@ -1,5 +1,7 @@
 //! Whether a quote comes from where it claims: signatures, chain, revocation, validity.
 
+use std::sync::Arc;
+
 use super::collateral::{VerifiedCollateral, Window, certificate_window, check_authority};
 use super::pck::Platform;
 use super::quote::{Body, Certification, Quote};
@@ -21,54 +23,123 @@ pub(crate) struct Authentic<'e> {
     pub(crate) collateral: Option<&'e VerifiedCollateral>,
 }
 
+/// A platform and its attestation key, as verified under one set of collateral: everything about
+/// a quote that depends neither on its body nor on policy and time.
+#[derive(Clone, Debug)]
+pub(crate) struct Known {
+    anchor: Anchor,
+    platform: Platform,
+    /// When the certificates in the quote are valid.
+    windows: [Window; 3],
+    /// What was checked, for the explanation.
+    checks: Vec<Check>,
+}
+
 /// Checks everything that makes a quote authentic, in the order of EV-COM-2. The anchor is set as
 /// soon as it is known, so that a refusal can still tell emulated from real.
 pub(crate) fn authenticate<'e>(
     quote: &Quote<'_>,
     endorsements: &'e Endorsements,
     request: &Request<'_>,
-    anchor_found: &mut Option<Anchor>,
+    anchor: &mut Option<Anchor>,
     checks: &mut Checks,
 ) -> Result<Authentic<'e>, Stop> {
     check_quote(quote, checks)?;
+    let known = known_platform(quote, endorsements, anchor, checks)?;
+    *anchor = Some(known.anchor.clone());
+    checks.need(check_standing(&known.anchor, request.policy))?;
+    let collateral = match &endorsements.collateral {
+        State::Verified(collateral) => Some(&**collateral),
+        State::Absent | State::Refused(_) => {
+            checks.need(check_absence(request))?;
+            None
+        }
+    };
+    checks.need(check_windows(&known.windows, collateral, request))?;
+    Ok(Authentic { platform: known.platform.clone(), collateral })
+}
+
+/// Looks the platform up, or verifies it in full and remembers it.
+//= EV-PERF-1: (QE report, attestation key, PCK chain) by the hash of all authenticated inputs
+fn known_platform(
+    quote: &Quote<'_>,
+    endorsements: &Endorsements,
+    anchor: &mut Option<Anchor>,
+    checks: &mut Checks,
+) -> Result<Arc<Known>, Stop> {
+    let tee = match quote.body {
+        Body::Enclave(_) => Tee::Sgx,
+        Body::TrustDomain(_) => Tee::Tdx,
+    };
     let pem = chain_bytes(quote, endorsements, checks)?;
+    let length = quote.authentication_data.len().to_le_bytes();
+    let key = sha256_of(&[
+        &[tee as u8],
+        quote.attestation_key,
+        quote.qe_report.as_bytes(),
+        quote.qe_report_signature,
+        &length,
+        quote.authentication_data,
+        pem,
+    ]);
+    if let Some(known) = endorsements.known.find(&key) {
+        known.checks.iter().for_each(|check| checks.note(check.clone()));
+        return Ok(known);
+    }
+    let mut own = Checks::default();
+    let found = verify_platform(quote, tee, pem, endorsements, anchor, &mut own);
+    let noted = own.into_check("platform").children;
+    noted.iter().for_each(|check| checks.note(check.clone()));
+    let (anchor, platform, windows) = found?;
+    let known = Arc::new(Known { anchor, platform, windows, checks: noted });
+    endorsements.known.insert(key, known.clone());
+    Ok(known)
+}
+
+fn verify_platform(
+    quote: &Quote<'_>,
+    tee: Tee,
+    pem: &[u8],
+    endorsements: &Endorsements,
+    anchor_found: &mut Option<Anchor>,
+    checks: &mut Checks,
+) -> Result<(Anchor, Platform, [Window; 3]), Stop> {
+    checks.need(check_qe_binding(quote))?;
     let chain = decode_pem(pem).or_else(|error| checks.fail(bad_chain(error.0)))?;
     let [leaf, authority, root] = decode_chain(&chain, checks)?;
-
     checks.need(check_qe_signature(quote, &leaf))?;
-    let verified = match &endorsements.collateral {
-        State::Verified(verified) => Some(&**verified),
+    let collateral = match &endorsements.collateral {
+        State::Verified(collateral) => Some(&**collateral),
         State::Absent | State::Refused(_) => None,
     };
-    check_chain(&leaf, &authority, &root, verified, checks)?;
+    check_chain(&leaf, &authority, &root, collateral, checks)?;
     let anchor = endorsements.anchors.find(Vendor::Intel, &root.spki_sha256());
     let Some(anchor) = anchor.cloned() else { return checks.fail(untrusted_root(&root)) };
     checks.note(Check::new("dcap.pck.root").seen(&anchor.spki_sha256.0).source("trust anchors"));
     *anchor_found = Some(anchor.clone());
-    checks.need(check_standing(&anchor, request.policy))?;
     let platform = Platform::decode(&leaf).or_else(|error| checks.fail(bad_chain(error.0)))?;
-
-    let collateral = usable_collateral(endorsements, request, checks)?;
-    let mut windows = vec![
+    if let State::Refused(check) = &endorsements.collateral {
+        let children = vec![(**check).clone()];
+        return checks.fail(Check { ok: false, children, ..Check::new("dcap.collateral") });
+    }
+    if let Some(collateral) = collateral {
+        let check = Check::new("dcap.collateral").seen("every signature holds");
+        checks.note(check.source(collateral.tcb_source.clone()));
+        check_same_chain(collateral, &anchor, &authority, checks)?;
+        check_revocation(collateral, &leaf, &authority, checks)?;
+        check_match(collateral, tee, &platform, checks)?;
+        check_qe_identity(collateral, quote, checks)?;
+    }
+    let windows = [
         certificate_window("PCK certificate", &leaf),
         certificate_window("PCK CA certificate in the quote", &authority),
         certificate_window("root certificate in the quote", &root),
     ];
-    if let Some(collateral) = collateral {
-        check_same_chain(collateral, &anchor, &authority, checks)?;
-        check_revocation(collateral, &leaf, &authority, checks)?;
-        windows.extend(&collateral.windows);
-    }
-    checks.need(check_windows(&windows, request))?;
-    if let Some(collateral) = collateral {
-        check_match(collateral, quote, &platform, checks)?;
-        check_qe_identity(collateral, quote, checks)?;
-    }
-    Ok(Authentic { platform, collateral })
+    Ok((anchor, platform, windows))
 }
 
 fn check_quote(quote: &Quote<'_>, checks: &mut Checks) -> Result<(), Stop> {
-    //= evidence §1.2 EV-DCAP-1: the Intel QE vendor id
+    //= EV-DCAP-1: the Intel QE vendor id
     let vendor = Check::new("dcap.quote.vendor").seen(quote.vendor).expected(&INTEL_QE);
     checks.need(vendor.holds(*quote.vendor == INTEL_QE, || {
         Failure::new(
@@ -77,20 +148,23 @@ fn check_quote(quote: &Quote<'_>, checks: &mut Checks) -> Result<(), Stop> {
             "quote with Intel's quoting enclave; others are not appraised",
         )
     }))?;
-    //= evidence §1.2 EV-DCAP-2: quote signature by the attestation key over header and body
+    //= EV-DCAP-2: quote signature by the attestation key over header and body
     let ok = verify_p256_raw(quote.attestation_key, quote.signed, quote.signature);
     checks.need(Check::new("dcap.quote.signature").holds(ok, || {
         tampered("send the quote again as the quoting enclave made it: header or body changed")
-    }))?;
-    //= evidence §1.2 EV-DCAP-3: the hash of key and authentication data, then 32 zeros
+    }))
+}
+
+//= EV-DCAP-3: the hash of key and authentication data, then 32 zeros
+fn check_qe_binding(quote: &Quote<'_>) -> Check {
     let mut expected = [0; 64];
     let parts: [&[u8]; 2] = [quote.attestation_key, quote.authentication_data];
     expected[..32].copy_from_slice(&sha256_of(&parts));
     let seen = quote.qe_report.report_data();
     let check = Check::new("dcap.qe.binding").seen(seen).expected(&expected);
-    checks.need(check.source("attestation key in the quote").holds(*seen == expected, || {
+    check.source("attestation key in the quote").holds(*seen == expected, || {
         tampered("send a quote whose attestation key the quoting enclave reported")
-    }))
+    })
 }
 
 fn chain_bytes<'a>(
@@ -128,7 +202,7 @@ fn decode_chain<'c>(
     Ok([decode(leaf)?, decode(authority)?, decode(root)?])
 }
 
-//= evidence §1.2 EV-DCAP-4: QE report signature by the PCK leaf key
+//= EV-DCAP-4: QE report signature by the PCK leaf key
 fn check_qe_signature(quote: &Quote<'_>, leaf: &Certificate<'_>) -> Check {
     let report = quote.qe_report.as_bytes();
     let ok = leaf.public_key().is_ok_and(|key| key.verify_fixed(report, quote.qe_report_signature));
@@ -137,7 +211,7 @@ fn check_qe_signature(quote: &Quote<'_>, leaf: &Certificate<'_>) -> Check {
     })
 }
 
-//= evidence §1.2 EV-DCAP-5: PCK, PCK CA, root
+//= EV-DCAP-5: PCK, PCK CA, root
 fn check_chain(
     leaf: &Certificate<'_>,
     authority: &Certificate<'_>,
@@ -164,34 +238,16 @@ fn check_chain(
     checks.need(check.holds(ok, || tampered("send the PCK certificate as the PCK CA signed it")))
 }
 
-fn usable_collateral<'e>(
-    endorsements: &'e Endorsements,
-    request: &Request<'_>,
-    checks: &mut Checks,
-) -> Result<Option<&'e VerifiedCollateral>, Stop> {
-    match &endorsements.collateral {
-        State::Verified(verified) => {
-            let seen = Check::new("dcap.collateral").seen("every signature holds");
-            checks.note(seen.source(verified.tcb_source.clone()));
-            Ok(Some(verified))
-        }
-        State::Refused(check) => {
-            let children = vec![(**check).clone()];
-            checks.fail(Check { ok: false, children, ..Check::new("dcap.collateral") })
-        }
-        State::Absent => {
-            let required = request.policy.dcap.collateral_required;
-            let check = Check::new("dcap.collateral").seen("none supplied").source("policy");
-            checks.need(check.holds(!required, || {
-                Failure::new(
-                    Reason::MissingEndorsement,
-                    Owner::EndorsementProvider,
-                    "supply TCB info, QE identity and revocation lists for this platform",
-                )
-            }))?;
-            Ok(None)
-        }
-    }
+fn check_absence(request: &Request<'_>) -> Check {
+    let required = request.policy.dcap.collateral_required;
+    let check = Check::new("dcap.collateral").seen("none supplied").source("policy");
+    check.holds(!required, || {
+        Failure::new(
+            Reason::MissingEndorsement,
+            Owner::EndorsementProvider,
+            "supply TCB info, QE identity and revocation lists for this platform",
+        )
+    })
 }
 
 /// One anchor for quote and collateral: an emulator's collateral says nothing about hardware.
@@ -226,7 +282,7 @@ fn check_same_chain(
     }))
 }
 
-//= evidence §1.2 EV-DCAP-6: no certificate on the path is listed
+//= EV-DCAP-6: no certificate on the path is listed
 fn check_revocation(
     collateral: &VerifiedCollateral,
     leaf: &Certificate<'_>,
@@ -249,11 +305,16 @@ fn check_revocation(
     Ok(())
 }
 
-fn check_windows(windows: &[Window], request: &Request<'_>) -> Check {
+fn check_windows(
+    windows: &[Window],
+    collateral: Option<&VerifiedCollateral>,
+    request: &Request<'_>,
+) -> Check {
+    let all = || windows.iter().chain(collateral.iter().flat_map(|known| &known.windows));
     let check = Check::new("dcap.validity").seen(request.now);
-    let wrong = windows.iter().find_map(|window| Some((window, window.reason_at(request.now)?)));
+    let wrong = all().find_map(|window| Some((window, window.reason_at(request.now)?)));
     let Some((window, reason)) = wrong else {
-        let until = windows.iter().min_by_key(|window| window.until);
+        let until = all().min_by_key(|window| window.until);
         return match until {
             Some(window) => check.expected(window.until).source(window.what),
             None => check,
@@ -269,17 +330,13 @@ fn check_windows(windows: &[Window], request: &Request<'_>) -> Check {
     })
 }
 
-//= evidence §1.2 EV-DCAP-7: right TEE; FMSPC and PCE id equal those of the PCK
+//= EV-DCAP-7: right TEE; FMSPC and PCE id equal those of the PCK
 fn check_match(
     collateral: &VerifiedCollateral,
-    quote: &Quote<'_>,
+    tee: Tee,
     platform: &Platform,
     checks: &mut Checks,
 ) -> Result<(), Stop> {
-    let tee = match quote.body {
-        Body::Enclave(_) => Tee::Sgx,
-        Body::TrustDomain(_) => Tee::Tdx,
-    };
     let other = || {
         Failure::new(
             Reason::MissingEndorsement,
@@ -298,7 +355,7 @@ fn check_match(
     checks.need(check.holds(tcb_info.pce_id == platform.pce_id, other))
 }
 
-//= evidence §1.2 EV-DCAP-8: signer, product, MISCSELECT and ATTRIBUTES under masks, not debug
+//= EV-DCAP-8: signer, product, MISCSELECT and ATTRIBUTES under masks, not debug
 fn check_qe_identity(
     collateral: &VerifiedCollateral,
     quote: &Quote<'_>,

@@ -83,7 +83,7 @@ impl VerifiedCollateral {
 }
 
 impl<'c> Files<'c> {
-    //= evidence §1.2 EV-DCAP-6: no revocation list supplied is a missing endorsement
+    //= EV-DCAP-6: no revocation list supplied is a missing endorsement
     fn find(collateral: &'c Collateral) -> Refusable<Self> {
         let file = |name: &'static str| {
             collateral.file(name).ok_or_else(|| {
@@ -111,7 +111,7 @@ impl<'c> Files<'c> {
         let root_crl = decode_list(self.root_crl, ROOT_CRL)?;
         let pck_crl = decode_list(self.pck_crl, PCK_CRL)?;
 
-        //= evidence §0 EV-COM-8: anchors are compared by public key
+        //= EV-COM-8: anchors are compared by public key
         let anchor = anchors.find(Vendor::Intel, &root.spki_sha256());
         let anchor = anchor.ok_or_else(|| untrusted(SIGNING_CHAIN, &root))?.clone();
         if crl_root.spki != root.spki {
@@ -184,7 +184,7 @@ pub(super) fn certificate_window(what: &'static str, certificate: &Certificate<'
     Window { what, from: certificate.not_before, until: certificate.not_after }
 }
 
-//= evidence §1.2 EV-DCAP-5: PCK Platform CA or PCK Processor CA under the root
+//= EV-DCAP-5: PCK Platform CA or PCK Processor CA under the root
 /// Checks that `root` issued a PCK authority.
 pub(super) fn check_authority(
     authority: &Certificate<'_>,
@@ -198,7 +198,7 @@ pub(super) fn check_authority(
     signed(what, root.is_authority() && authority.is_signed_by(root))
 }
 
-//= evidence §1.2 EV-DCAP-7: issued directly by the root, named Intel SGX TCB Signing
+//= EV-DCAP-7: issued directly by the root, named Intel SGX TCB Signing
 fn check_signer(signer: &Certificate<'_>, root: &Certificate<'_>) -> Refusable<()> {
     if signer.common_name() != Some(TCB_SIGNER) || !signer.may_sign_data() {
         return Err(malformed(SIGNING_CHAIN, "a certificate of Intel SGX TCB Signing"));
@@ -206,7 +206,7 @@ fn check_signer(signer: &Certificate<'_>, root: &Certificate<'_>) -> Refusable<(
     signed(SIGNING_CHAIN, root.is_authority() && signer.is_signed_by(root))
 }
 
-//= evidence §0 EV-COM-7: signed JSON is verified over the received bytes
+//= EV-COM-7: signed JSON is verified over the received bytes
 fn check_object(
     key: &PublicKey<'_>,
     json: &[u8],

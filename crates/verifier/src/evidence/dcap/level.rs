@@ -118,7 +118,7 @@ struct Domain<'c> {
     merged: TcbStatus,
 }
 
-//= evidence §1.2 EV-DCAP-9: TEE_TCB_SVN[1] > 0 leaves components 0 and 1 to the module identity
+//= EV-DCAP-9: TEE_TCB_SVN[1] > 0 leaves components 0 and 1 to the module identity
 fn domain<'c>(
     svn: &[u8; 16],
     collateral: &'c VerifiedCollateral,
@@ -141,7 +141,7 @@ fn identity(collateral: &VerifiedCollateral, generation: u8) -> Option<&ModuleId
     collateral.tcb_info.module_identities.iter().find(|known| known.generation == generation)
 }
 
-//= evidence §1.2 EV-DCAP-12: SEAM attributes under mask, MRSIGNERSEAM as in the collateral
+//= EV-DCAP-12: SEAM attributes under mask, MRSIGNERSEAM as in the collateral
 fn check_module(
     body: &TdBody<'_>,
     collateral: &VerifiedCollateral,
@@ -197,7 +197,7 @@ fn add(advisories: &mut Vec<Arc<str>>, verdict: &Verdict) {
     }
 }
 
-//= evidence §0 EV-COM-9: the vendor reports a status, the policy decides
+//= EV-COM-9: the vendor reports a status, the policy decides
 fn check_status(
     found: &Found<'_>,
     collateral: &VerifiedCollateral,
@@ -284,7 +284,7 @@ fn evaluation(collateral: &VerifiedCollateral) -> u32 {
     collateral.tcb_info.evaluation.min(collateral.qe_identity.evaluation)
 }
 
-//= evidence §1.2 EV-DCAP-11: the minimum of both objects, against a policy minimum
+//= EV-DCAP-11: the minimum of both objects, against a policy minimum
 fn check_evaluation(collateral: &VerifiedCollateral, policy: &Policy) -> Check {
     let (seen, asked) = (evaluation(collateral), policy.dcap.evaluation_min);
     let check = Check::new("dcap.tcb.evaluation").seen(seen).expected(format!("at least {asked}"));

@@ -11,15 +11,18 @@ pub mod tcb;
 mod authenticity;
 mod level;
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Request, check_user_data};
+use crate::cache::Bounded;
 use crate::check::{Check, Checks, Failure, Owner, Reason};
 use crate::claims::Claims;
 use crate::trust::{self, Isolation};
 use crate::value::{Octets, Value};
 use crate::{Anchors, Appraisal, Collateral, UserData};
-use authenticity::authenticate;
+use authenticity::{Known, authenticate};
 use collateral::VerifiedCollateral;
 use level::judge;
 use quote::{NotAQuote, Quote};
@@ -55,15 +58,17 @@ impl Default for Policy {
 }
 
 /// Intel's collateral, verified once, or the explanation why not.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Endorsements {
     collateral: State,
     /// The PCK chain for quotes that carry only a platform id (`pck_chain.pem`).
     pck_chain: Option<Vec<u8>>,
     anchors: Anchors,
+    /// Platforms that were verified under this collateral.
+    known: Bounded<Arc<Known>>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 enum State {
     Absent,
     Refused(Box<Check>),
@@ -78,7 +83,12 @@ impl Endorsements {
             Some(Ok(verified)) => State::Verified(Box::new(verified)),
         };
         let pck_chain = collateral.file("pck_chain.pem").map(<[u8]>::to_vec);
-        Self { collateral: state, pck_chain, anchors: anchors.clone() }
+        Self {
+            collateral: state,
+            pck_chain,
+            anchors: anchors.clone(),
+            known: Bounded::new(MAX_KNOWN),
+        }
     }
 }
 
@@ -100,6 +110,7 @@ pub(crate) trait Subject {
     fn claims(&self, authentic: &Authentic<'_>) -> Claims;
 }
 
+//= EV-COM-2: format, chain, revocation and validity, TCB, binding, appraisal
 /// Appraises what a quote attests: authenticity, then TCB, binding and instance.
 pub(crate) fn appraise<S: Subject>(
     quote: &Quote<'_>,
@@ -148,3 +159,6 @@ pub(crate) fn not_a_quote(error: NotAQuote) -> Check {
         }),
     }
 }
+
+/// How many platforms are remembered for one set of collateral.
+const MAX_KNOWN: usize = 4096;

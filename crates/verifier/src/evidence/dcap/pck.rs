@@ -39,7 +39,7 @@ pub struct Configuration {
 }
 
 impl Platform {
-    //= evidence §1.2 EV-DCAP-13: the PCK extension is mandatory
+    //= EV-DCAP-13: the PCK extension is mandatory
     /// Reads the extension 1.2.840.113741.1.13.1.
     pub fn decode(certificate: &Certificate<'_>) -> Result<Self, Malformed> {
         let extension = certificate

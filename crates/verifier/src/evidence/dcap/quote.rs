@@ -60,7 +60,7 @@ pub enum NotAQuote {
 impl<'b> Quote<'b> {
     /// Reads a quote. Bytes after the signature data are not signed: only zero padding is
     /// accepted there (some hosts fill a fixed buffer), and it is never interpreted.
-    //= evidence §1.2 EV-DCAP-1: versions 3, 4, 5 with key type 2; SGX in version 4 is legal
+    //= EV-DCAP-1: versions 3, 4, 5 with key type 2; SGX in version 4 is legal
     pub fn decode(bytes: &'b [u8]) -> Result<Self, NotAQuote> {
         let mut cursor = Cursor(bytes);
         let header: &[u8; HEADER] = cursor.take("a 48-octet header")?;

@@ -155,7 +155,7 @@ pub enum TcbStatus {
 }
 
 impl TcbStatus {
-    //= evidence §1.2 EV-DCAP-11: the status strings
+    //= EV-DCAP-11: the status strings
     /// Intel's string.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -172,7 +172,7 @@ impl TcbStatus {
         }
     }
 
-    //= evidence §1.2 EV-DCAP-10: other parts count only when they are out of date or revoked
+    //= EV-DCAP-10: other parts count only when they are out of date or revoked
     /// The platform's status after a part (quoting enclave, TDX module) is taken into account.
     #[must_use]
     pub const fn merge(self, part: Self) -> Self {
@@ -192,7 +192,7 @@ impl TcbStatus {
         }
     }
 
-    //= evidence §1.2 EV-DCAP-10: launch TCB out of date but current TCB fine
+    //= EV-DCAP-10: launch TCB out of date but current TCB fine
     /// The status of a domain that was launched on a TCB of this status and runs on `current`.
     #[must_use]
     pub const fn relaunched_as(self, current: Self) -> Self {
@@ -246,7 +246,7 @@ impl fmt::Display for TcbStatus {
 }
 
 impl TcbInfo {
-    //= evidence §1.2 EV-DCAP-7: TCB info version 3 with id SGX or TDX
+    //= EV-DCAP-7: TCB info version 3 with id SGX or TDX
     /// Reads the signed object.
     pub fn decode(json: &[u8]) -> Result<Self, String> {
         let raw: wire::TcbInfo<'_> =
@@ -278,7 +278,7 @@ impl TcbInfo {
         })
     }
 
-    //= evidence §1.2 EV-DCAP-9: the first level at or below the platform in every component
+    //= EV-DCAP-9: the first level at or below the platform in every component
     /// The level of a platform. With `module_apart`, TDX components 0 and 1 are judged by the
     /// module's identity instead.
     #[must_use]
@@ -304,7 +304,7 @@ impl TcbInfo {
 }
 
 impl QeIdentity {
-    //= evidence §1.2 EV-DCAP-7: QE identity QE version 2, TD_QE version 2 or 3
+    //= EV-DCAP-7: QE identity QE version 2, TD_QE version 2 or 3
     /// Reads the signed object.
     pub fn decode(json: &[u8]) -> Result<Self, String> {
         let raw: wire::QeIdentity<'_> =

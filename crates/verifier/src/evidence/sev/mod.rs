@@ -22,7 +22,7 @@ pub struct Reference {
 }
 
 /// Collateral for SEV launch measurements.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Endorsements {}
 
 impl Endorsements {

@@ -85,7 +85,7 @@ impl Reference {
 impl TryFrom<Spelling> for Reference {
     type Error = NoIdentity;
 
-    //= evidence §1.2 EV-SGX-1: MRENCLAVE, or MRSIGNER + ISVPRODID + minimum ISVSVN
+    //= EV-SGX-1: MRENCLAVE, or MRSIGNER + ISVPRODID + minimum ISVSVN
     fn try_from(spelt: Spelling) -> Result<Self, NoIdentity> {
         let identity = match (spelt.mrenclave, spelt.mrsigner, spelt.isvprodid) {
             (Some(enclave), None, None) => Identity::Enclave(enclave),
@@ -200,7 +200,7 @@ impl Subject for ReportBody<'_> {
     }
 }
 
-//= evidence §1.2 EV-SGX-1: DEBUG=0, INIT=1, PROVISIONKEY and EINITTOKENKEY 0 unless allowed
+//= EV-SGX-1: DEBUG=0, INIT=1, PROVISIONKEY and EINITTOKENKEY 0 unless allowed
 fn check_instance(
     body: &ReportBody<'_>,
     request: &Request<'_>,

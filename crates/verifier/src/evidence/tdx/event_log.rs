@@ -44,7 +44,7 @@ pub enum NotTheLog {
 /// Reads a log and proves it against the registers of an authentic quote.
 ///
 /// Nothing of the events may be believed before this returns them.
-//= evidence §1.2 EV-TDX-3: all four replayed values equal the quote before content is trusted
+//= EV-TDX-3: all four replayed values equal the quote before content is trusted
 pub fn verify(log: EventLog<'_>, registers: &[&[u8; 48]; 4]) -> Result<Vec<Event>, NotTheLog> {
     let events = match log {
         EventLog::Ccel(bytes) | EventLog::Dstack(bytes) if bytes.len() > MAX_EVENT_LOG => {
@@ -189,7 +189,7 @@ fn decode_dstack(bytes: &[u8]) -> Result<Vec<Event>, NotTheLog> {
     Ok(events)
 }
 
-//= evidence §1.2 EV-TDX-3: SHA-384(event_type u32 LE ‖ ":" ‖ name ‖ ":" ‖ payload)
+//= EV-TDX-3: SHA-384(event_type u32 LE ‖ ":" ‖ name ‖ ":" ‖ payload)
 fn check_runtime_digest(event: &Event, index: usize) -> Result<(), NotTheLog> {
     let kind = event.kind.to_le_bytes();
     let digest = sha384_of(&[&kind, b":", event.name.as_bytes(), b":", &event.payload]);

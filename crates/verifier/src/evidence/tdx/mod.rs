@@ -89,7 +89,7 @@ impl Comparable for Reference {
         &self.name
     }
 
-    //= evidence §1.2 EV-TDX-1: MRTD, RTMRs, MRCONFIGID, MROWNER, MROWNERCONFIG
+    //= EV-TDX-1: MRTD, RTMRs, MRCONFIGID, MROWNER, MROWNERCONFIG
     fn compare(&self, measured: &Measured) -> Vec<Row> {
         let [rtmr0, rtmr1, rtmr2, rtmr3] = measured.rtmrs;
         [
@@ -167,7 +167,7 @@ fn check_instance(body: &TdBody<'_>, request: &Request<'_>, checks: &mut Checks)
     name
 }
 
-//= evidence §1.2 EV-TDX-2: TUD octet 0, SEPT_VE_DISABLE 1 unless opted out, reserved bits 0
+//= EV-TDX-2: TUD octet 0, SEPT_VE_DISABLE 1 unless opted out, reserved bits 0
 fn check_attributes(body: &TdBody<'_>, request: &Request<'_>, checks: &mut Checks) {
     let (attributes, policy) = (body.attributes(), request.policy);
     let profiling = attributes.0 & Attributes::UNTRUSTED & !Attributes::DEBUG;
@@ -194,7 +194,7 @@ fn check_attributes(body: &TdBody<'_>, request: &Request<'_>, checks: &mut Check
     }));
 }
 
-//= evidence §1.2 EV-TDX-2: MIGRATABLE 0 and MRSERVICETD 0 unless policy names the service TD
+//= EV-TDX-2: MIGRATABLE 0 and MRSERVICETD 0 unless policy names the service TD
 fn check_service_domain(body: &TdBody<'_>, policy: &Policy, checks: &mut Checks) {
     let service = body.mr_service_td();
     let named = service.is_some_and(|seen| policy.service_tds.iter().any(|td| td.0 == *seen));

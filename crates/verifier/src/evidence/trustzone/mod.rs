@@ -22,7 +22,7 @@ pub struct Reference {
 }
 
 /// Collateral for TrustZone reports.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Endorsements {}
 
 impl Endorsements {
