@@ -67,7 +67,7 @@ impl Header {
         cbor::check(bytes, Limits::DEFAULT)?;
         cbor::whole(bytes, |d| {
             let header = Self::read_map(d)?;
-            //= RFC 9052 §3.1: a label in crit must be in the protected bucket itself
+            // RFC 9052 section 3.1: a label in crit must be in the protected bucket itself
             let labels = header.labels();
             if !header.critical.iter().all(|label| labels.contains(label)) {
                 return Err(Malformed::Expected("the parameters that crit lists"));
@@ -93,7 +93,7 @@ impl Header {
             header.read_parameter(d)?;
             read += 1;
         }
-        //= RFC 9052 §3.1: IV and Partial IV must not both be there
+        // RFC 9052 section 3.1: IV and Partial IV must not both be there
         if header.iv.is_some() && header.other.contains_key(&label::PARTIAL_IV) {
             return Err(Malformed::Expected("either IV or Partial IV"));
         }
@@ -206,7 +206,7 @@ impl Header {
     }
 
     /// Refuses critical parameters other than those read into a field of this type.
-    //= teep §14.1 3: an unknown critical header parameter is refused
+    //= teep 14.3 (M): an unknown critical header parameter is refused
     pub(crate) fn check_critical(&self) -> Result<(), Untrusted> {
         for label in &self.critical {
             match label {

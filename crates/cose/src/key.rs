@@ -115,6 +115,7 @@ impl Key {
         Some(&self.public[1 + self.curve.coordinate_len()..])
     }
 
+    //= teep 14.38 (M): the thumbprint is the one of RFC 9679
     /// The SHA-256 thumbprint (RFC 9679 section 3).
     pub fn thumbprint(&self) -> Thumbprint {
         Thumbprint(crypto::sha256(&self.encode()))

@@ -55,7 +55,7 @@ impl<'b> Sign1<'b> {
     }
 
     /// Checks the signature over the attached payload.
-    //= teep §14.1 4: the signature is verified over the exact received payload bytes
+    //= teep 14.4 (M), EV-COM-7: the signature is verified over the exact received payload bytes
     pub fn verify(
         &self,
         key: &Key,
@@ -155,6 +155,7 @@ pub(crate) fn verify_signature(
     signed: &Structure<'_>,
     signature: &[u8],
 ) -> Result<(), Untrusted> {
+    //= teep 15.105 (M): an algorithm outside the protected header, or a legacy one, is refused
     let algorithm = protected.algorithm.ok_or(Untrusted::AlgorithmNotProtected)?;
     if !accept.allows(algorithm) {
         return Err(Untrusted::Algorithm { algorithm });

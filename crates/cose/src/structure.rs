@@ -56,7 +56,6 @@ pub(crate) struct Buckets<'b> {
 
 impl<'b> Buckets<'b> {
     /// Reads both buckets from input that passed [`cbor::check`].
-    //= teep §15 105: an algorithm that is not protected is not believed
     pub(crate) fn read(d: &mut Decoder<'b>) -> Result<Self, Malformed> {
         let mut protected_bytes = d.bytes()?;
         let protected = Header::decode_protected(protected_bytes)?;
@@ -169,5 +168,6 @@ pub(crate) mod tag {
     pub(crate) const MAC0: u64 = 17;
     pub(crate) const SIGN1: u64 = 18;
     pub(crate) const ENCRYPT: u64 = 96;
+    pub(crate) const MAC: u64 = 97;
     pub(crate) const SIGN: u64 = 98;
 }

@@ -72,8 +72,8 @@ pub enum Untrusted {
     /// The key does not fit the algorithm.
     #[error("the key does not fit the algorithm")]
     KeyMismatch,
-    /// No recipient of the message is for the key given.
-    #[error("no recipient matches the key")]
+    /// No recipient of the message has an algorithm that fits the kind of key given.
+    #[error("no recipient fits the key")]
     NoRecipient,
     /// There is no signature with this number.
     #[error("there is no signature number {0}")]

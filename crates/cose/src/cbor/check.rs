@@ -24,6 +24,7 @@ impl Default for Limits {
     }
 }
 
+//= teep 14.2 (M), 14.16 (R): not well-formed, trailing bytes or a key twice: refused
 /// Checks that the bytes are exactly one well-formed item in which no map has a key twice and all
 /// text is UTF-8. Key order is free and indefinite lengths are allowed.
 ///
@@ -146,6 +147,7 @@ impl<'b> Pass<'b> {
         }
     }
 
+    //= teep 15.109, 15.110 (M): depth and lengths are bounded before anything is allocated
     fn push(&mut self, kind: Kind, left: Option<u64>) -> Result<bool, Malformed> {
         if self.open.len() == self.depth {
             return Err(Malformed::Depth);

@@ -123,6 +123,7 @@ pub(crate) fn verify(
     if algorithm.curve() != Some(key.curve()) {
         return Err(Mismatch::Key);
     }
+    //= EV-COM-12: r ‖ s, big-endian, of full length
     if signature.len() != key.curve().signature_len() {
         return Err(Mismatch::Signature);
     }
@@ -160,6 +161,15 @@ pub(crate) fn uncompressed_point(curve: Curve, point: &[u8]) -> Option<Vec<u8>> 
         Curve::P384 => &signature::ECDSA_P384_SHA384_FIXED,
         Curve::Ed25519 | Curve::X25519 => return None,
     };
+    // The provider would take a SubjectPublicKeyInfo or a hybrid point as well.
+    let length = match point.first()? {
+        2 | 3 => 1 + curve.coordinate_len(),
+        &UNCOMPRESSED => 1 + 2 * curve.coordinate_len(),
+        _ => return None,
+    };
+    if point.len() != length {
+        return None;
+    }
     let parsed = signature::ParsedPublicKey::new(algorithm, point).ok()?;
     if point.first() == Some(&UNCOMPRESSED) {
         return Some(point.to_vec());

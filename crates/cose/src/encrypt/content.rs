@@ -105,7 +105,7 @@ impl ContentAlgorithm {
 
     /// The cipher that the header names: protected if it is an authenticated one, else unprotected
     /// under an empty protected header.
-    //= RFC 9459 §4: the protected header of a non-AEAD cipher is empty
+    //= suit 13.82 (M): AES-CTR with alg in the protected header is refused
     pub(super) fn of(buckets: &Buckets<'_>, integrity: Integrity) -> Result<Self, Untrusted> {
         buckets.check_critical()?;
         let protected = buckets.protected.algorithm;
@@ -119,6 +119,7 @@ impl ContentAlgorithm {
             (false, None) if !buckets.protected_bytes.is_empty() => {
                 Err(Untrusted::Algorithm { algorithm: named })
             }
+            //= suit 13.83 (M): AES-CTR that nothing authenticates is refused
             (false, None) if integrity == Integrity::Cipher => Err(Untrusted::NotAuthenticated),
             (true, Some(_)) | (false, None) => Ok(algorithm),
         }
@@ -199,7 +200,7 @@ pub(super) fn open(
             let aad = enc_structure(context, buckets.protected_bytes, external_aad);
             aead.open(key.expose(), iv, &aad, text.expose_vec())
         }
-        //= RFC 9459 §4: without an AEAD there is no external AAD
+        // RFC 9459 section 4: without an AEAD there is no external AAD
         None if !external_aad.is_empty() => return Err(Untrusted::NotAuthenticated),
         None => {
             let iv = iv.try_into().map_err(|_| Untrusted::Iv)?;

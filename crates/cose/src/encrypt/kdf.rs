@@ -5,6 +5,7 @@ use crate::cbor::{self, Encoder, Written};
 use crate::crypto;
 use crate::handle::Secret;
 
+//= suit 13.79 (M): the KDF context is byte-exact and names the purpose
 /// Derives the wrapping key from the agreed secret with HKDF-SHA-256.
 pub(super) fn derive(
     wrap: KeyWrap,

@@ -2,8 +2,8 @@
 
 use super::Encrypted;
 use super::content::{self, ContentAlgorithm, ContentKey, Integrity};
-use super::recipient::{Opener, ReceivedRecipient, Recipient};
-use crate::cbor::{self, Decoder, Limits, Malformed};
+use super::recipient::{self, Opener, ReceivedRecipient, Recipient};
+use crate::cbor::{self, Limits, Malformed};
 use crate::handle::{KeyUnusable, Secret};
 use crate::header::Header;
 use crate::structure::{self, Buckets, Payload, Tagging, tag};
@@ -39,7 +39,7 @@ impl<'b> Encrypt<'b> {
             cbor::tuple(d, 4, "a COSE_Encrypt of four elements", |d| {
                 let buckets = Buckets::read(d)?;
                 let ciphertext = structure::bytes_or_nil(d)?;
-                let recipients = read_recipients(d)?;
+                let recipients = recipient::read_all(d)?;
                 Ok(Self { ciphertext, recipients, buckets })
             })
         })
@@ -98,16 +98,8 @@ impl<'b> Encrypt<'b> {
         ciphertext: &[u8],
     ) -> Result<Secret, Untrusted> {
         let algorithm = ContentAlgorithm::of(&self.buckets, integrity)?;
-        let key = self.content_key(opener, other)?;
+        let key = recipient::open_any(&self.recipients, opener, other)?;
         content::open(algorithm, &key, CONTEXT, &self.buckets, external_aad, ciphertext)
-    }
-
-    /// Finds the recipient: those that name the key first, then all others.
-    fn content_key(&self, opener: &Opener<'_>, other: &str) -> Result<Secret, Untrusted> {
-        let (named, unnamed): (Vec<_>, Vec<_>) =
-            self.recipients.iter().partition(|recipient| opener.is_named(recipient));
-        let mut candidates = named.into_iter().chain(unnamed);
-        candidates.find_map(|recipient| recipient.open(opener, other)).ok_or(Untrusted::NoRecipient)
     }
 }
 
@@ -123,17 +115,11 @@ pub fn encrypt(
     external_aad: &[u8],
     payload: Payload<'_>,
 ) -> Result<Encrypted, KeyUnusable> {
-    if recipients.is_empty()
-        || recipients.len() > RECIPIENTS_MAX
-        || !(content_key.algorithm.is_authenticated() || external_aad.is_empty())
-    {
+    if !(content_key.algorithm.is_authenticated() || external_aad.is_empty()) {
         return Err(KeyUnusable);
     }
     let (protected, unprotected) = content_key.header(None);
-    let mut encoded = Vec::with_capacity(recipients.len());
-    for recipient in recipients {
-        encoded.push(recipient.encode(&content_key.key, other)?);
-    }
+    let recipients = recipient::encode_all(recipients, &content_key.key, other)?;
     let ciphertext =
         content_key.seal(CONTEXT, &protected, external_aad, payload.bytes()).ok_or(KeyUnusable)?;
     let attached = payload.attached().map(|_| ciphertext.as_slice());
@@ -141,31 +127,11 @@ pub fn encrypt(
         e.tag(cbor::Tag::new(tag::ENCRYPT))?.array(4)?.bytes(&protected)?;
         e.writer_mut().extend_from_slice(&unprotected);
         structure::write_bytes_or_nil(e, attached)?;
-        e.array(encoded.len() as u64)?;
-        for recipient in &encoded {
-            e.writer_mut().extend_from_slice(recipient);
-        }
+        e.writer_mut().extend_from_slice(&recipients);
         e.ok()
     });
     let ciphertext = attached.is_none().then_some(ciphertext);
     Ok(Encrypted { object, ciphertext })
 }
 
-fn read_recipients<'b>(d: &mut Decoder<'b>) -> Result<Vec<ReceivedRecipient<'b>>, Malformed> {
-    let mut recipients = Vec::new();
-    let length = d.array()?;
-    while cbor::more(d, length, recipients.len())? {
-        // Every recipient may cost a key agreement.
-        if recipients.len() == RECIPIENTS_MAX {
-            return Err(Malformed::TooMany);
-        }
-        recipients.push(ReceivedRecipient::read(d)?);
-    }
-    if recipients.is_empty() {
-        return Err(Malformed::Expected("one recipient or more"));
-    }
-    Ok(recipients)
-}
-
 const CONTEXT: &str = "Encrypt";
-const RECIPIENTS_MAX: usize = 64;

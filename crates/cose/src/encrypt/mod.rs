@@ -12,7 +12,7 @@ mod content;
 mod encrypt0;
 mod kdf;
 mod message;
-mod recipient;
+pub(crate) mod recipient;
 
 pub use content::{ContentAlgorithm, ContentKey, Integrity};
 pub use encrypt0::{Encrypt0, encrypt0};

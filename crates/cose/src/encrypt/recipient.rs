@@ -8,6 +8,7 @@ use crate::handle::{Agreement, KeyUnusable, Secret};
 use crate::header::Header;
 use crate::key::Key;
 use crate::structure::Buckets;
+use crate::verified::Untrusted;
 
 /// AES Key Wrap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -103,7 +104,7 @@ impl KeyWrap {
 
 impl Recipient<'_> {
     /// Writes the COSE_recipient with the wrapped content key.
-    pub(super) fn encode(&self, content_key: &Secret, other: &str) -> Result<Vec<u8>, KeyUnusable> {
+    fn encode(&self, content_key: &Secret, other: &str) -> Result<Vec<u8>, KeyUnusable> {
         match self {
             Self::KeyWrap { key, kid } => {
                 let algorithm = KeyWrap::for_key(key).ok_or(KeyUnusable)?;
@@ -136,7 +137,7 @@ impl Recipient<'_> {
 
 impl<'b> ReceivedRecipient<'b> {
     /// Reads a recipient from input that passed [`cbor::check`].
-    pub(super) fn read(d: &mut Decoder<'b>) -> Result<Self, Malformed> {
+    fn read(d: &mut Decoder<'b>) -> Result<Self, Malformed> {
         cbor::tuple(d, 3, "a COSE_recipient of three elements", |d| {
             let buckets = Buckets::read(d)?;
             let wrapped = d.bytes()?;
@@ -154,26 +155,31 @@ impl<'b> ReceivedRecipient<'b> {
         self.buckets.protected.kid.as_deref().or(self.buckets.unprotected.kid.as_deref())
     }
 
-    /// Unwraps the content key, or gives nothing when the recipient is not for this key.
-    pub(super) fn open(&self, opener: &Opener<'_>, other: &str) -> Option<Secret> {
-        self.buckets.check_critical().ok()?;
+    /// Whether the algorithm is one that this kind of key opens; public knowledge.
+    pub(crate) fn suits(&self, opener: &Opener<'_>) -> bool {
         match opener {
             Opener::KeyWrap { key, .. } => {
-                let wrap = KeyWrap::for_key(key)?;
-                //= RFC 9053 §6.2.1: the protected header of key wrap is empty
-                let named = self.buckets.unprotected.algorithm?;
-                if named.id() != wrap.id() || !self.buckets.protected_bytes.is_empty() {
-                    return None;
-                }
-                crypto::unwrap(key.expose(), self.wrapped).ok()
+                // RFC 9053 section 6.2.1: the protected header of key wrap is empty.
+                let named = self.buckets.unprotected.algorithm.map(Algorithm::id);
+                self.buckets.protected_bytes.is_empty()
+                    && named.is_some_and(|id| KeyWrap::for_key(key).map(KeyWrap::id) == Some(id))
             }
+            Opener::Agreement(_) => self.agreed_wrap().is_some(),
+        }
+    }
+
+    /// Unwraps the key, or gives nothing, whatever the reason.
+    //= suit 13.78, 13.89 (M): a foreign recipient and a bad ephemeral key fail alike
+    pub(crate) fn open(&self, opener: &Opener<'_>, other: &str) -> Option<Secret> {
+        self.buckets.check_critical().ok()?;
+        match opener {
+            Opener::KeyWrap { key, .. } => crypto::unwrap(key.expose(), self.wrapped).ok(),
             Opener::Agreement(private) => self.open_agreed(*private, other),
         }
     }
 
     fn open_agreed(&self, private: &dyn Agreement, other: &str) -> Option<Secret> {
-        let named = self.buckets.protected.algorithm?;
-        let wrap = KeyWrap::ALL.into_iter().find(|wrap| wrap.ecdh_es_id() == named.id())?;
+        let wrap = self.agreed_wrap()?;
         // The KDF context would need parties that no profile has.
         if label::PARTIES.iter().any(|party| self.buckets.other(*party).is_some()) {
             return None;
@@ -187,10 +193,64 @@ impl<'b> ReceivedRecipient<'b> {
         let key = kdf::derive(wrap, &agreed, salt, self.buckets.protected_bytes, other);
         crypto::unwrap(key.expose(), self.wrapped).ok()
     }
+
+    fn agreed_wrap(&self) -> Option<KeyWrap> {
+        let named = self.buckets.protected.algorithm?.id();
+        KeyWrap::ALL.into_iter().find(|wrap| wrap.ecdh_es_id() == named)
+    }
+}
+
+/// Reads the recipients of an object.
+pub(crate) fn read_all<'b>(d: &mut Decoder<'b>) -> Result<Vec<ReceivedRecipient<'b>>, Malformed> {
+    let mut recipients = Vec::new();
+    let length = d.array()?;
+    while cbor::more(d, length, recipients.len())? {
+        if recipients.len() == RECIPIENTS_MAX {
+            return Err(Malformed::TooMany);
+        }
+        recipients.push(ReceivedRecipient::read(d)?);
+    }
+    if recipients.is_empty() {
+        return Err(Malformed::Expected("one recipient or more"));
+    }
+    Ok(recipients)
+}
+
+/// Finds the key in the recipients that suit: those that name it first, then all others.
+///
+/// That a recipient was wrapped for somebody else looks like any other failure to authenticate.
+pub(crate) fn open_any(
+    recipients: &[ReceivedRecipient<'_>],
+    opener: &Opener<'_>,
+    other: &str,
+) -> Result<Secret, Untrusted> {
+    let suitable = recipients.iter().filter(|recipient| recipient.suits(opener));
+    let (named, unnamed): (Vec<_>, Vec<_>) = suitable.partition(|one| opener.is_named(one));
+    if named.is_empty() && unnamed.is_empty() {
+        return Err(Untrusted::NoRecipient);
+    }
+    let mut candidates = named.into_iter().chain(unnamed);
+    candidates.find_map(|recipient| recipient.open(opener, other)).ok_or(Untrusted::Authentication)
+}
+
+/// Writes all recipients of an object.
+pub(crate) fn encode_all(
+    recipients: &[Recipient<'_>],
+    key: &Secret,
+    other: &str,
+) -> Result<Vec<u8>, KeyUnusable> {
+    if recipients.is_empty() || recipients.len() > RECIPIENTS_MAX {
+        return Err(KeyUnusable);
+    }
+    let mut encoded = cbor::encode(|e| e.array(recipients.len() as u64)?.ok());
+    for recipient in recipients {
+        encoded.append(&mut recipient.encode(key, other)?);
+    }
+    Ok(encoded)
 }
 
 impl Opener<'_> {
-    pub(super) fn is_named(&self, recipient: &ReceivedRecipient<'_>) -> bool {
+    fn is_named(&self, recipient: &ReceivedRecipient<'_>) -> bool {
         let Some(kid) = recipient.kid() else { return false };
         match self {
             Self::KeyWrap { kid: own, .. } => *own == Some(kid),
@@ -207,6 +267,9 @@ fn encode_recipient(protected: &[u8], unprotected: &Header, wrapped: &[u8]) -> V
         e.bytes(wrapped)?.ok()
     })
 }
+
+/// Every recipient may cost a key agreement.
+const RECIPIENTS_MAX: usize = 64;
 
 /// IANA registry "COSE Header Algorithm Parameters".
 mod label {
