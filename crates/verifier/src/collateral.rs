@@ -112,7 +112,7 @@ fn decode_files(d: &mut Decoder<'_>) -> Result<BTreeMap<String, Vec<u8>>, Malfor
 }
 
 /// The media type of a bundle.
-pub const MEDIA_TYPE: &str = "application/vnd.tamarack.collateral+cbor";
+pub const MEDIA_TYPE: &str = rats::evidence::COLLATERAL;
 
 const BUNDLE: &str = "a tamarack-collateral-1 bundle";
 const FORMAT: &str = "tamarack-collateral-1";

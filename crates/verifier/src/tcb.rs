@@ -17,7 +17,7 @@ pub struct Tcb {
     #[serde(serialize_with = "optional_time")]
     pub date: Option<Timestamp>,
     /// Advisories that apply, each once.
-    #[serde(serialize_with = "texts")]
+    #[serde(rename = "advisory_ids", serialize_with = "texts")]
     pub advisories: Vec<Arc<str>>,
     /// How recent the endorsements' evaluation is, when the vendor numbers it.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -247,18 +247,21 @@ impl Kind {
     #[must_use]
     pub const fn media_type(self) -> &'static str {
         match self {
-            Self::Cca => "application/vnd.tamarack.cca-token+cbor",
+            Self::Cca => rats::evidence::CCA_TOKEN,
             Self::Sev => "application/vnd.tamarack.sev-launch+cbor",
-            Self::SevSnp => "application/vnd.tamarack.sev-snp-report+cbor",
-            Self::Sgx => "application/vnd.tamarack.sgx-quote+cbor",
-            Self::Tdx => "application/vnd.tamarack.tdx-quote+cbor",
+            Self::SevSnp => rats::evidence::SEV_SNP_REPORT,
+            Self::Sgx => rats::evidence::SGX_QUOTE,
+            Self::Tdx => rats::evidence::TDX_QUOTE,
             Self::TrustZone => "application/vnd.tamarack.trustzone-report+cbor",
         }
     }
 
-    /// The kind that a media type names.
+    /// The kind that a media type names. A PSA token is TrustZone evidence of its own format.
     #[must_use]
     pub fn from_media_type(media_type: &str) -> Option<Self> {
+        if media_type == rats::evidence::PSA_TOKEN {
+            return Some(Self::TrustZone);
+        }
         Self::ALL.into_iter().find(|kind| kind.media_type() == media_type)
     }
 }
@@ -286,3 +289,19 @@ impl FromStr for Kind {
 pub const MAX_EVIDENCE: usize = 64 * 1024;
 /// EV-COM-4: event logs larger than this are refused.
 pub const MAX_EVENT_LOG: usize = 1024 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_media_types_are_one_to_one() {
+        for kind in Kind::ALL {
+            assert_eq!(kind.as_str().parse(), Ok(kind));
+            assert_eq!(Kind::from_media_type(kind.media_type()), Some(kind));
+            assert_eq!(serde_json::to_value(kind).ok(), Some(kind.as_str().into()));
+        }
+        assert_eq!(Kind::from_media_type(rats::evidence::PSA_TOKEN), Some(Kind::TrustZone));
+        assert_eq!("sgx2".parse::<Kind>(), Err(UnknownKind));
+    }
+}
