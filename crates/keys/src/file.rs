@@ -5,10 +5,11 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use cose::{Agreement as _, Algorithm, Curve, Key, Secret, Signer as _};
+use cose::{Agreement as _, Algorithm, Curve, Entropy as _, Key, Secret, Signer as _};
 use zeroize::Zeroizing;
 
 use crate::agreement::AgreementKey;
+use crate::entropy::SystemEntropy;
 use crate::pem;
 use crate::refusal::{Error, KeyRejected};
 use crate::signing::SigningKey;
@@ -64,7 +65,7 @@ pub fn public_path(path: impl AsRef<Path>) -> PathBuf {
 pub fn save_public(path: impl AsRef<Path>, key: &Key) -> Result<(), Error> {
     let path = path.as_ref();
     let temporary = write_beside(path, &key.encode(), 0o644).map_err(|error| io(path, &error))?;
-    fs::rename(&temporary, path).map_err(|error| io(path, &error))
+    fs::rename(&temporary, path).and_then(|()| sync_folder(path)).map_err(|error| io(path, &error))
 }
 
 /// Reads a public key from COSE_Key bytes.
@@ -112,24 +113,31 @@ fn create(path: &Path, der: Secret) -> Result<(), Error> {
     fs::remove_file(&temporary).map_err(|error| io(path, &error))?;
     match linked {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(io(path, &error)),
-        Ok(()) | Err(_) => Ok(()),
+        Ok(()) | Err(_) => sync_folder(path).map_err(|error| io(path, &error)),
     }
 }
 
-/// Writes a temporary file next to `path`, durably.
+/// Writes a file next to `path`, under a name that nobody else has, durably.
 fn write_beside(path: &Path, bytes: &[u8], mode: u32) -> io::Result<PathBuf> {
+    let mut unique = [0; 8];
+    SystemEntropy.fill(&mut unique);
     let mut name = path.file_name().ok_or(io::ErrorKind::InvalidFilename)?.to_owned();
-    name.push(format!(".{}.new", std::process::id()));
+    name.push(format!(".{:016x}.new", u64::from_be_bytes(unique)));
     let temporary = path.with_file_name(name);
-    // One left behind by a process that died; its number may come again.
-    match fs::remove_file(&temporary) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
-    }
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    Ok(temporary)
+    match file.write_all(bytes).and_then(|()| file.sync_all()) {
+        Ok(()) => Ok(temporary),
+        Err(error) => {
+            fs::remove_file(&temporary)?;
+            Err(error)
+        }
+    }
+}
+
+/// Makes the name of a new file durable.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 fn expect_kind<T>(path: &Path, right: bool, key: T) -> Result<T, Error> {
