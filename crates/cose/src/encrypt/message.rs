@@ -12,7 +12,8 @@ use crate::verified::Untrusted;
 /// A decoded COSE_Encrypt.
 ///
 /// ```cddl
-/// COSE_Encrypt_Tagged = #6.96([ Headers, ciphertext : bstr / nil, recipients : [+COSE_recipient] ])
+/// COSE_Encrypt_Tagged = #6.96([ Headers, ciphertext : bstr / nil,
+///                               recipients : [+COSE_recipient] ])
 /// ```
 #[derive(Clone, Debug)]
 pub struct Encrypt<'b> {

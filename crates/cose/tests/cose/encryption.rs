@@ -444,6 +444,27 @@ fn a_salt_is_used_and_party_information_is_refused() {
     }
 }
 
+/// draft-ietf-suit-firmware-encryption: the protected header of key wrap is an empty string or an
+/// empty map.
+#[test]
+fn an_empty_protected_map_of_a_recipient_is_an_empty_string() {
+    let key = Secret::new(vec![1; 16]);
+    let sealed = seal(&[Recipient::KeyWrap { key: &key, kid: None }]);
+    let forms = [("41a0", true), ("43a10122", false)];
+    for (protected, opens) in forms {
+        let old = hex("81 83 40 a1 01 22");
+        let unprotected = if opens { "a1 01 22" } else { "a0" };
+        let new = [hex("81 83"), hex(protected), hex(unprotected)].concat();
+        let changed = replace(&sealed, &old, &new);
+        let message = Encrypt::decode(&changed, Tagging::Tagged).unwrap();
+
+        let opener = Opener::KeyWrap { key: &key, kid: None };
+        let opened = message.decrypt(&opener, "", Integrity::Cipher, &[]);
+
+        assert_eq!(opened.is_ok(), opens, "{protected}");
+    }
+}
+
 fn fresh(algorithm: ContentAlgorithm) -> ContentKey {
     ContentKey::draw(algorithm, &mut CountingEntropy(1))
 }

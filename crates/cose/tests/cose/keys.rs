@@ -74,7 +74,7 @@ fn compressed_points_are_expanded() {
     }
 }
 
-//= EV-COM-12, suit 13.89 (M): a point that is not on the curve is refused
+//= suit 13.89 (M): a point that is not on the curve is refused
 #[test]
 fn a_point_off_the_curve_is_refused() {
     for curve in [Curve::P256, Curve::P384] {

@@ -47,7 +47,8 @@ proptest! {
         detached in any::<bool>(),
     ) {
         let signer = TestSigner::new(CURRENT[which], 1);
-        let given = if detached { Payload::Detached(&payload) } else { Payload::Attached(&payload) };
+        let place = if detached { Payload::Detached } else { Payload::Attached };
+        let given = place(&payload);
 
         let bytes =
             cose::sign1(&signer, protected.clone(), Header::default(), &aad, given).unwrap();

@@ -176,7 +176,6 @@ fn every_signature_of_a_sign_stands_alone() {
 }
 
 /// The context strings differ, so a signature cannot move between the two objects.
-//= teep 15.106 (M): a signature of one kind is not one of another
 #[test]
 fn a_signature_of_sign1_is_none_of_sign() {
     let signer = TestSigner::new(Algorithm::Esp256, 1);
@@ -205,6 +204,36 @@ fn an_attached_payload_of_sign_is_not_replaced() {
     assert_eq!(
         message.verify_one_detached(0, signer.key(), &Accept::CURRENT, &[], b"payload"),
         Err(Untrusted::PayloadAttached)
+    );
+}
+
+/// RFC 9052 section 4.4: an empty map and an empty string are the same protected header.
+#[test]
+fn an_empty_protected_map_is_signed_as_an_empty_string() {
+    let signer = TestSigner::new(Algorithm::Esp256, 1);
+    let handles: [&dyn Signer; 1] = [&signer];
+    let bytes = cose::sign(&handles, b"", Payload::Attached(b"payload")).unwrap();
+    assert_eq!(bytes[..5], [0xd8, 0x62, 0x84, 0x40, 0xa0]);
+    let with_map = [&bytes[..3], &[0x41, 0xa0], &bytes[4..]].concat();
+
+    let message = Sign::decode(&with_map, Tagging::Tagged).unwrap();
+
+    assert!(message.verify_one(0, signer.key(), &Accept::CURRENT, &[]).is_ok());
+}
+
+#[test]
+fn a_critical_parameter_of_the_body_binds_every_signature() {
+    let signer = TestSigner::new(Algorithm::Esp256, 1);
+    let handles: [&dyn Signer; 1] = [&signer];
+    let bytes = cose::sign(&handles, b"", Payload::Attached(b"payload")).unwrap();
+    let critical = [0x48, 0xa2, 0x02, 0x81, 0x18, 0x63, 0x18, 0x63, 0x00];
+    let forged = [&bytes[..3], &critical, &bytes[4..]].concat();
+
+    let message = Sign::decode(&forged, Tagging::Tagged).unwrap();
+
+    assert_eq!(
+        message.verify_one(0, signer.key(), &Accept::CURRENT, &[]),
+        Err(Untrusted::CriticalHeader(99))
     );
 }
 
