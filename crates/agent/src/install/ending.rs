@@ -1,48 +1,42 @@
-//! What follows the last command of a manifest: the application starts, or the release opens,
-//! and one commit makes everything durable.
+//! What follows the last command of a manifest: applications start, releases open, and one
+//! commit makes everything durable.
 
-use std::collections::BTreeMap;
-
-use cose::{Header, Payload, Thumbprint};
+use cose::{Header, Payload};
 use suit::process::Ending;
 use suit::report::Entry;
-use suit::{ComponentId, Digest, DigestAlgorithm, Verified};
+use suit::{ComponentId, Digest, Verified};
 use teep::agent::Outcome;
 use tracing::{info, warn};
-use zeroize::Zeroizing;
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::part::{Kind, Part};
 use super::staging::Staging;
-use super::{Place, Refused, chain, manifest_id, report};
+use super::{Place, Refused, authenticate, chain, report};
 use crate::backend::Failed;
 use crate::identity::Identity;
-use crate::store::{Change, Damaged, New};
-use crate::ta::{DATA_SUFFIX, Facts};
+use crate::store::{Change, Damaged};
+use crate::ta::Ta;
 
 /// What a manifest is about.
 #[derive(Debug)]
-pub(super) struct Subject {
-    facts: Facts,
-    kind: Kind,
-    digest: Digest,
-    nonce: Option<Vec<u8>>,
-    /// The envelope without its payloads, to be kept as the content of the manifest.
-    envelope: Vec<u8>,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Kind {
-    /// A Trusted Application.
-    Application,
-    /// Personalization Data for the application with this identifier.
-    PersonalizationData { of: ComponentId },
+pub(super) enum Subject {
+    /// One component.
+    One(Part),
+    /// A package: only other manifests, which are at these places.
+    Package { root: Part, places: Vec<ComponentId> },
 }
 
 /// Why the device stays as it was although every command succeeded.
 #[derive(Debug, thiserror::Error)]
 enum Stopped {
     /// The commands left no content.
-    #[error("the manifest leaves its component without content")]
-    NoContent,
+    #[error("the manifest leaves {0} without content")]
+    NoContent(ComponentId),
+    /// A part of the package has no place here.
+    #[error("a part of the package is refused")]
+    Part(#[from] Refused),
     /// Personalization Data for an application that does not run here.
     #[error("the application that the data is for does not run here")]
     NoApplication,
@@ -57,129 +51,146 @@ enum Stopped {
     Receipt(#[from] cose::KeyUnusable),
 }
 
+/// What was done so far, and can still be undone.
+#[derive(Default)]
+struct Done {
+    change: Change,
+    /// Applications that run and that nobody knows of yet.
+    started: Vec<Arc<Ta>>,
+    /// Applications that took Personalization Data.
+    personalized: Vec<Arc<Ta>>,
+    records: Vec<Entry>,
+}
+
 impl Subject {
     /// Looks at what the manifest is about, and refuses what the agent has no place for.
-    pub(super) fn new(
-        verified: &Verified<'_>,
-        nonce: Option<Vec<u8>>,
-    ) -> Result<Self, Refused> {
-        let manifest = verified.manifest();
-        let id = manifest_id(verified)?;
-        let owner = verified.signer_thumbprint().ok_or(Refused::NoOwner)?;
-        let digest = verified.digest();
-        if digest.algorithm() != DigestAlgorithm::Sha256 {
-            return Err(Refused::DigestAlgorithm);
-        }
-        let manifest_digest =
-            digest.bytes().try_into().map_err(|_| Refused::DigestAlgorithm)?;
-        let own = (0..).zip(&manifest.common.components);
-        let mut own = own.filter(|(index, _)| !manifest.common.dependencies.contains_key(index));
-        let (Some((_, component)), None) = (own.next(), own.next()) else {
+    pub(super) fn new(verified: &Verified<'_>) -> Result<Self, Refused> {
+        let common = &verified.manifest().common;
+        if common.components.iter().any(ComponentId::is_in_ree) {
             return Err(Refused::NotOneComponent);
-        };
-        if component.manifest().ok().as_ref() != Some(&id) {
-            return Err(Refused::ManifestName);
         }
-        let facts = Facts {
-            component: component.clone(),
-            manifest: id,
-            owner,
-            manifest_digest,
-            sequence_number: manifest.sequence_number,
-        };
-        let kind = Kind::of(component, owner)?;
-        let names: Vec<&str> = verified.envelope().payloads().keys().copied().collect();
-        let bare = names.into_iter().fold(verified.envelope().clone(), |envelope, name| {
-            envelope.without_payload(name)
-        });
-        Ok(Self { facts, kind, digest, nonce, envelope: bare.encode() })
-    }
-
-    /// Makes the new state the state of the device.
-    fn apply(&self, staging: &Staging, place: &mut Place<'_>) -> Result<Vec<Entry>, Stopped> {
-        let component = &self.facts.component;
-        let content =
-            staging.read(place.store, component)?.ok_or(Stopped::NoContent)?;
-        match &self.kind {
-            Kind::Application => self.install(content, place),
-            Kind::PersonalizationData { of } => self.release(of, &content, place),
+        let (places, own): (Vec<_>, Vec<_>) = (0..)
+            .zip(&common.components)
+            .partition(|(index, _)| common.dependencies.contains_key(index));
+        match own.as_slice() {
+            [(_, component)] => Part::new(verified, component).map(Self::One),
+            [] => {
+                let places = places.into_iter().map(|(_, place)| place.clone()).collect();
+                Ok(Self::Package { root: Part::package(verified)?, places })
+            }
+            _ => Err(Refused::NotOneComponent),
         }
     }
 
-    /// Starts the application, and only then puts it in the place of an older one.
-    fn install(
+    /// The identifier for logs.
+    pub(super) fn manifest(&self) -> &ComponentId {
+        match self {
+            Self::One(part) | Self::Package { root: part, .. } => &part.facts.manifest,
+        }
+    }
+
+    /// The component of the manifest, if it has one of its own.
+    fn component(&self) -> Option<&ComponentId> {
+        match self {
+            Self::One(part) => Some(&part.facts.component),
+            Self::Package { .. } => None,
+        }
+    }
+
+    /// Makes the new state the state of the device, or leaves the old one.
+    fn apply(&self, staging: &Staging, place: &mut Place<'_>) -> Result<Applied, Stopped> {
+        let mut done = Done::default();
+        match self.prepare(&mut done, staging, place) {
+            Ok(components) => {
+                for ta in done.started {
+                    place.applications.admit(ta);
+                }
+                Ok(Applied { components, records: done.records })
+            }
+            Err(stopped) => {
+                // Data must not stay where the device does not know of it.
+                done.personalized.iter().for_each(|ta| ta.restart());
+                Err(stopped)
+            }
+        }
+    }
+
+    fn prepare(
         &self,
-        content: Zeroizing<Vec<u8>>,
+        done: &mut Done,
+        staging: &Staging,
         place: &mut Place<'_>,
-    ) -> Result<Vec<Entry>, Stopped> {
-        let facts = &self.facts;
-        let digest = Digest::sha256(cose::sha256(&content));
-        let entry = report::measured(&facts.component, digest, content.len() as u64);
-        let running = place.applications.component(&facts.component);
-        if running.is_some_and(|ta| ta.facts() == facts) {
-            // Installed again: the running one keeps its data.
-            return Ok(vec![entry]);
+    ) -> Result<Vec<ComponentId>, Stopped> {
+        let mut components = Vec::new();
+        match self {
+            Self::One(part) => {
+                done.prepare(part, staging, place)?;
+                components.push(part.facts.component.clone());
+            }
+            Self::Package { root, places } => {
+                for at in places {
+                    let none = || Stopped::NoContent(at.clone());
+                    let envelope = staging.read(place.store, at)?.ok_or_else(none)?;
+                    let part = Part::of_package(&authenticate(&envelope)?, at)?;
+                    done.prepare(&part, staging, place)?;
+                    components.push(part.facts.component);
+                }
+                done.change.install.push(root.record(BTreeMap::new()));
+            }
         }
-        let contents = BTreeMap::from([
-            (facts.component.clone(), content.to_vec()),
-            (facts.manifest.clone(), self.envelope.clone()),
-        ]);
-        let ta = place.applications.start(facts.clone(), content)?;
-        place.store.commit(self.change(contents))?;
-        place.applications.admit(ta);
-        Ok(vec![entry])
-    }
-
-    /// Opens the release. The data itself stays in the memory of the application; the store
-    /// learns only that the manifest was installed, so that an older one is refused.
-    fn release(
-        &self,
-        of: &ComponentId,
-        content: &[u8],
-        place: &mut Place<'_>,
-    ) -> Result<Vec<Entry>, Stopped> {
-        let ta = place.applications.component(of).ok_or(Stopped::NoApplication)?;
-        let confirmation = ta.open(content.to_vec())?;
-        let sealed = receipt(&confirmation, place.identity);
-        let contents = BTreeMap::from([(self.facts.manifest.clone(), self.envelope.clone())]);
-        let kept = sealed.map_err(Stopped::from).and_then(|receipt| {
-            place.store.commit(self.change(contents))?;
-            Ok(receipt)
-        });
-        if kept.is_err() {
-            // The data must not stay where the device does not know of it.
-            ta.restart();
-        }
-        let digest = Digest::sha256(cose::sha256(content));
-        Ok(vec![
-            report::measured(&self.facts.component, digest, content.len() as u64),
-            report::released(&self.facts.component, &kept?),
-        ])
-    }
-
-    fn change(&self, contents: BTreeMap<ComponentId, Vec<u8>>) -> Change {
-        let new = New {
-            manifest: self.facts.manifest.clone(),
-            sequence_number: self.facts.sequence_number,
-            digest: self.facts.manifest_digest,
-            contents,
-        };
-        Change { install: vec![new], ..Change::default() }
+        place.store.commit(std::mem::take(&mut done.change))?;
+        Ok(components)
     }
 }
 
-impl Kind {
-    /// The name says it: `planner.pd` is the data of `planner`.
-    fn of(component: &ComponentId, owner: Thumbprint) -> Result<Self, Refused> {
-        let name = component.name().ok_or(Refused::Name)?;
-        match name.strip_suffix(DATA_SUFFIX) {
-            None => Ok(Self::Application),
-            Some("") => Err(Refused::Name),
-            Some(of) => {
-                let of = ComponentId::in_tee(owner, of).map_err(|_| Refused::Name)?;
-                Ok(Self::PersonalizationData { of })
-            }
+/// What a manifest changed.
+struct Applied {
+    components: Vec<ComponentId>,
+    records: Vec<Entry>,
+}
+
+impl Done {
+    fn prepare(
+        &mut self,
+        part: &Part,
+        staging: &Staging,
+        place: &mut Place<'_>,
+    ) -> Result<(), Stopped> {
+        let facts = &part.facts;
+        if part.kind == Kind::Untrusted {
+            self.change.install.push(part.record(BTreeMap::new()));
+            self.records.push(report::said_by_broker(&facts.component));
+            return Ok(());
         }
+        let none = || Stopped::NoContent(facts.component.clone());
+        let content = staging.read(place.store, &facts.component)?.ok_or_else(none)?;
+        let digest = Digest::sha256(cose::sha256(&content));
+        self.records.push(report::measured(&facts.component, digest, content.len() as u64));
+        match &part.kind {
+            Kind::Application => {
+                let running = place.applications.component(&facts.component);
+                if running.is_none_or(|ta| ta.facts() != facts) {
+                    let contents = BTreeMap::from([(facts.component.clone(), content.to_vec())]);
+                    self.change.install.push(part.record(contents));
+                    self.started.push(place.applications.start(facts.clone(), content)?);
+                }
+                // Installed again: the one that runs keeps its data.
+            }
+            Kind::PersonalizationData { of } => {
+                let started = self.started.iter().find(|ta| ta.component() == of).cloned();
+                let running = || place.applications.component(of);
+                let ta = started.or_else(running).ok_or(Stopped::NoApplication)?;
+                let confirmation = ta.open(content.to_vec())?;
+                self.personalized.push(ta);
+                let receipt = receipt(&confirmation, place.identity)?;
+                self.records.push(report::released(&facts.component, &receipt));
+                // The data stays in the memory of the application. The store learns only that
+                // the manifest was installed, so that an older one is refused.
+                self.change.install.push(part.record(BTreeMap::new()));
+            }
+            Kind::Package | Kind::Untrusted => {}
+        }
+        Ok(())
     }
 }
 
@@ -191,29 +202,29 @@ pub(super) fn conclude(
     place: &mut Place<'_>,
 ) -> Outcome<'static> {
     let Ending { mut report, failure } = ending;
-    let component = &subject.facts.component;
+    let manifest = subject.manifest();
+    let mut components = Vec::new();
     let mut installed = false;
     if let Some(failure) = failure {
-        warn!(%component, %failure, "a manifest failed");
+        warn!(%manifest, %failure, "a manifest failed");
     } else {
         match subject.apply(staging, place) {
-            Ok(entries) => {
-                info!(%component, "a manifest is installed");
-                report.records.extend(entries);
+            Ok(applied) => {
+                info!(%manifest, "a manifest is installed");
+                report.records.extend(applied.records);
+                components = applied.components;
                 installed = true;
             }
             Err(stopped) => {
                 let cause = chain(&stopped);
-                warn!(%component, cause, "a manifest cannot be installed");
-                let seen = staging.read(place.store, component).ok().flatten();
+                warn!(%manifest, cause, "a manifest cannot be installed");
+                let seen = subject.component();
+                let seen = seen.and_then(|seen| staging.read(place.store, seen).ok().flatten());
                 let seen = seen.map(|content| Digest::sha256(cose::sha256(&content)));
                 report.result = report::failure(seen, &cause);
             }
         }
     }
-    debug_assert_eq!(report.reference.digest, subject.digest);
-    debug_assert_eq!(report.nonce, subject.nonce);
-    let components = installed.then(|| component.clone()).into_iter().collect();
     Outcome { installed, report: report::sign(&report, place.identity), components }
 }
 

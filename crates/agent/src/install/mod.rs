@@ -11,6 +11,7 @@
 //! says about a UA is passed on as the Broker's word.
 
 mod ending;
+mod part;
 mod ree;
 mod report;
 mod run;
@@ -194,7 +195,7 @@ impl Installation {
             Ok(Current::Delegation(Delegation::new(verified, place)?))
         } else {
             let context = self.context(place);
-            let run = Run::new(verified, context, self.nonce.clone())?;
+            let run = Run::new(verified, context)?;
             Ok(Current::Run(Box::new(run)))
         }
     }

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use device::broker::Action;
 use suit::report::Conclusion;
-use suit::{ComponentId, Digest, DigestAlgorithm, Verified, authority, rollback};
+use suit::{ComponentId, Digest, Verified, authority, rollback};
 use teep::agent::Outcome;
 use tracing::warn;
 
+use super::part::facts;
 use super::run::next;
 use super::{NotAsked, Place, Refused, Step, chain, manifest_id, report};
 use crate::store::{Change, New};
@@ -42,18 +43,13 @@ impl Delegation {
         }
         rollback::check(verified.manifest(), place.store.sequence_number(&manifest))
             .map_err(suit::Error::from)?;
-        let digest = verified.digest();
-        if digest.algorithm() != DigestAlgorithm::Sha256 {
-            return Err(Refused::DigestAlgorithm);
-        }
-        let manifest_digest =
-            digest.bytes().try_into().map_err(|_| Refused::DigestAlgorithm)?;
+        let manifest_digest = facts(verified, manifest.clone())?.manifest_digest;
         Ok(Self {
             envelope: verified.envelope().bytes().to_vec(),
             manifest,
             components,
             sequence_number: verified.manifest().sequence_number,
-            digest,
+            digest: verified.digest(),
             manifest_digest,
             state: State::New,
         })

@@ -45,14 +45,10 @@ enum Want {
 }
 
 impl Run {
-    pub(super) fn new(
-        verified: &Verified<'_>,
-        context: Context,
-        nonce: Option<Vec<u8>>,
-    ) -> Result<Self, Refused> {
+    pub(super) fn new(verified: &Verified<'_>, context: Context) -> Result<Self, Refused> {
         // First the owner and the sequence number, then the agent's own wishes.
         let mut processor = Processor::new(verified, context)?.into_owned();
-        let subject = Subject::new(verified, nonce)?;
+        let subject = Subject::new(verified)?;
         processor.run(Procedure::Update).expect("a new processor runs nothing");
         Ok(Self { processor, subject, staging: Staging::default(), errand: None })
     }

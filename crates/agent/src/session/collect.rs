@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use rats::cmw::MEDIA_TYPE;
-use suit::Digest;
+use suit::{ComponentId, Digest};
 use teep::agent::{Collected, Wanted};
 use teep::{AttestationPayload, SystemProperties};
 use tracing::{error, info};
@@ -46,14 +46,25 @@ impl Core {
         }
     }
 
-    /// Every component with the digest of its content.
+    /// Every manifest and every content with its digest. Envelopes are named by the digests of
+    /// their manifests, once.
     fn components(&self) -> Vec<SystemProperties<'static>> {
+        let manifests =
+            self.store.installed().map(|installed| (&installed.manifest, installed.digest));
         let contents = self.store.installed().flat_map(|installed| &installed.contents);
-        contents
-            .map(|(component, content)| {
-                let digest = Digest::sha256(content.digest).encode();
+        let contents = contents.map(|(component, content)| (component, content.digest));
+        let contents = contents.filter(|(component, _)| !is_envelope(component));
+        manifests
+            .chain(contents)
+            .map(|(component, digest)| {
+                let digest = Digest::sha256(digest).encode();
                 SystemProperties::measured(component.clone(), &digest)
             })
             .collect()
     }
+}
+
+/// Whether a component holds an envelope, by its name.
+fn is_envelope(component: &ComponentId) -> bool {
+    component.name().is_some_and(|name| name.ends_with(".suit"))
 }

@@ -21,7 +21,8 @@ pub struct Inherited {
 }
 
 impl Inherited {
-    /// Takes descriptors 3, 4 and 5, and keeps them from every program started later.
+    /// Takes descriptors 3, 4 and 5, keeps them from every program started later, and closes
+    /// all others beyond the standard three.
     ///
     /// Call it first in `main`, before anything else opens a descriptor. The second call in a
     /// process fails.
@@ -29,7 +30,10 @@ impl Inherited {
         if TAKEN.swap(true, Ordering::SeqCst) {
             return Err(io::Error::other("the inherited descriptors were taken before"));
         }
-        Ok(Self { tee: take(3)?, listener: take(4)?, settings: take(5)? })
+        let open = open()?;
+        let inherited = Self { tee: take(3)?, listener: take(4)?, settings: take(5)? };
+        close(open.into_iter().filter(|number| *number > 5));
+        Ok(inherited)
     }
 }
 
@@ -41,15 +45,24 @@ pub fn close_all_others() -> io::Result<()> {
     if TAKEN.swap(true, Ordering::SeqCst) {
         return Err(io::Error::other("the inherited descriptors were taken before"));
     }
-    let mut numbers: Vec<i32> = Vec::new();
+    close(open()?.into_iter().filter(|number| *number > 2));
+    Ok(())
+}
+
+/// The numbers of all open descriptors, and that of the listing itself, which is closed again.
+fn open() -> io::Result<Vec<i32>> {
+    let mut numbers = Vec::new();
     for entry in std::fs::read_dir("/proc/self/fd")? {
         numbers.extend(entry?.file_name().to_str().and_then(|name| name.parse::<i32>().ok()));
     }
-    // The listing's own descriptor is closed by now and is not found open again.
-    for number in numbers.into_iter().filter(|number| *number > 2) {
+    Ok(numbers)
+}
+
+/// Takes and drops; a number that is not open any more is left alone.
+fn close(numbers: impl Iterator<Item = i32>) {
+    for number in numbers {
         let _ = take(number);
     }
-    Ok(())
 }
 
 #[expect(unsafe_code, reason = "a descriptor handed down by number has no safe owner yet")]
@@ -57,9 +70,9 @@ fn take(number: i32) -> io::Result<OwnedFd> {
     // SAFETY: the borrow ends with this statement, and F_GETFD fails on a number that is not an
     // open descriptor instead of doing anything to it.
     let flags = rustix::io::fcntl_getfd(unsafe { BorrowedFd::borrow_raw(number) })?;
-    // SAFETY: the number is open (checked above). Nobody else owns it: the two callers exclude
-    // each other and themselves (`TAKEN`) and come before this process opens anything, so the
-    // number was handed down.
+    // SAFETY: the number is open (checked above). Nobody else owns it: the two public callers
+    // exclude each other and themselves (`TAKEN`) and come before this process opens anything,
+    // so the number was handed down.
     let fd = unsafe { OwnedFd::from_raw_fd(number) };
     rustix::io::fcntl_setfd(&fd, flags | FdFlags::CLOEXEC)?;
     Ok(fd)

@@ -1,0 +1,126 @@
+//! One manifest, alone or in a package, as something that this agent has a place for.
+
+use std::collections::BTreeMap;
+
+use cose::Thumbprint;
+use suit::{ComponentId, DigestAlgorithm, Verified};
+
+use super::{Refused, manifest_id};
+use crate::store::New;
+use crate::ta::{DATA_SUFFIX, Facts};
+
+/// A manifest with what it is about.
+#[derive(Debug)]
+pub(super) struct Part {
+    pub(super) facts: Facts,
+    pub(super) kind: Kind,
+    /// Where the envelope is kept.
+    place: ComponentId,
+    /// The envelope without its payloads.
+    envelope: Vec<u8>,
+}
+
+/// What a component is.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A Trusted Application.
+    Application,
+    /// Nothing of its own: a package of other manifests.
+    Package,
+    /// Personalization Data for the application with this identifier.
+    PersonalizationData { of: ComponentId },
+    /// An application of the REE, which the Broker installed.
+    Untrusted,
+}
+
+impl Part {
+    /// A manifest about this component of the TEE.
+    pub(super) fn new(verified: &Verified<'_>, component: &ComponentId) -> Result<Self, Refused> {
+        let facts = facts(verified, component.clone())?;
+        if component.manifest().ok().as_ref() != Some(&facts.manifest) {
+            return Err(Refused::ManifestName);
+        }
+        let kind = Kind::of(component, facts.owner)?;
+        let place = facts.manifest.clone();
+        Ok(Self { facts, kind, place, envelope: bare(verified) })
+    }
+
+    /// The manifest of a package.
+    pub(super) fn package(verified: &Verified<'_>) -> Result<Self, Refused> {
+        let place = manifest_id(verified)?;
+        let facts = facts(verified, place.clone())?;
+        Ok(Self { facts, kind: Kind::Package, place, envelope: bare(verified) })
+    }
+
+    /// A manifest in a package, kept at this place.
+    pub(super) fn of_package(
+        verified: &Verified<'_>,
+        place: &ComponentId,
+    ) -> Result<Self, Refused> {
+        let common = &verified.manifest().common;
+        let ([component], true) = (common.components.as_slice(), common.dependencies.is_empty())
+        else {
+            return Err(Refused::NotOneComponent);
+        };
+        if !component.is_in_ree() {
+            return Self::new(verified, component);
+        }
+        let facts = facts(verified, component.clone())?;
+        let (kind, place) = (Kind::Untrusted, place.clone());
+        Ok(Self { facts, kind, place, envelope: bare(verified) })
+    }
+
+    /// The record of the installed manifest, with its envelope beside its contents.
+    pub(super) fn record(&self, mut contents: BTreeMap<ComponentId, Vec<u8>>) -> New {
+        contents.insert(self.place.clone(), self.envelope.clone());
+        New {
+            manifest: self.facts.manifest.clone(),
+            sequence_number: self.facts.sequence_number,
+            digest: self.facts.manifest_digest,
+            contents,
+        }
+    }
+}
+
+impl Kind {
+    /// The name says it: `planner.pd` is the data of `planner`.
+    fn of(component: &ComponentId, owner: Thumbprint) -> Result<Self, Refused> {
+        let name = component.name().ok_or(Refused::Name)?;
+        match name.strip_suffix(DATA_SUFFIX) {
+            None => Ok(Self::Application),
+            Some("") => Err(Refused::Name),
+            Some(of) => {
+                let of = ComponentId::in_tee(owner, of).map_err(|_| Refused::Name)?;
+                Ok(Self::PersonalizationData { of })
+            }
+        }
+    }
+}
+
+/// What is known of a component from its verified manifest.
+pub(super) fn facts(
+    verified: &Verified<'_>,
+    component: ComponentId,
+) -> Result<Facts, Refused> {
+    let digest = verified.digest();
+    if digest.algorithm() != DigestAlgorithm::Sha256 {
+        return Err(Refused::DigestAlgorithm);
+    }
+    Ok(Facts {
+        component,
+        manifest: manifest_id(verified)?,
+        owner: verified.signer_thumbprint().ok_or(Refused::NoOwner)?,
+        manifest_digest: digest.bytes().try_into().map_err(|_| Refused::DigestAlgorithm)?,
+        sequence_number: verified.manifest().sequence_number,
+    })
+}
+
+/// The envelope without its payloads, which are kept as contents of their own or not at all.
+fn bare(verified: &Verified<'_>) -> Vec<u8> {
+    let envelope = verified.envelope();
+    let names: Vec<&str> = envelope.payloads().keys().copied().collect();
+    let bare = names.into_iter().fold(envelope.clone(), |envelope, name| {
+        envelope.without_payload(name)
+    });
+    bare.encode()
+}
