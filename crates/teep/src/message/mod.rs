@@ -211,6 +211,3 @@ pub fn recover_token(payload: &[u8], numbering: Numbering) -> Option<Token> {
     cose::cbor::check(payload, limits::MESSAGE).ok()?;
     find(&mut Decoder::new(payload)).ok()?
 }
-
-#[cfg(test)]
-mod tests;

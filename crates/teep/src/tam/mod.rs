@@ -291,6 +291,3 @@ impl Tam {
 
 /// The TEEP profile of EAT as the draft prints it, before the RFC has a number.
 const TEEP_PROFILE: &str = "urn:ietf:rfc:rfcXXXX";
-
-#[cfg(test)]
-mod tests;

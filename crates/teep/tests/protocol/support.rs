@@ -2,10 +2,18 @@
 
 use std::path::PathBuf;
 
-use cose::{Algorithm, Key};
+use cose::{Accept, Algorithm, Header, Key, Payload};
 use keys::SigningKey;
-use teep::Suite;
-use teep::envelope::{Hint, NoKey, PeerKey, Signers, Standing};
+use minicbor::encode::Encoder;
+use suit::authority::OwnerPrefix;
+use suit::build::{self, Built, Compatibility};
+use suit::report::{Conclusion, Reference};
+use suit::{Anchors, Digest, Envelope, Report, Uuid};
+use teep::envelope::{
+    Dialect, Hint, NoKey, Outgoing, PeerKey, Protection, Sealed, Signers, Standing,
+};
+use teep::tam::Manifest;
+use teep::{Fresh, Message, Numbering, Suite, Timestamp, Token};
 
 /// The directory of shared test vectors, if it is there.
 pub(crate) fn vectors() -> Option<PathBuf> {
@@ -65,3 +73,99 @@ impl Signers for MessageKeys {
         }
     }
 }
+
+/// An arbitrary point in time.
+pub(crate) const NOW: Timestamp = Timestamp(1_800_000_000);
+
+/// A stream of randomness that a test can repeat.
+pub(crate) struct Draws(u8);
+
+impl Draws {
+    pub(crate) const fn new() -> Self {
+        Self(0)
+    }
+
+    pub(crate) fn draw(&mut self) -> Fresh {
+        self.0 += 1;
+        Fresh::from_bytes([self.0; 32])
+    }
+}
+
+/// Signs a message as a peer would.
+pub(crate) fn sealed(message: Message<'_>, suite: Suite, keys: &MessageKeys) -> Vec<u8> {
+    let protection = Protection::Sign1(suite);
+    Outgoing { message, numbering: Numbering::V26, protection }.seal(keys).unwrap()
+}
+
+/// The payload of a message, unverified.
+pub(crate) fn payload(bytes: &[u8]) -> Vec<u8> {
+    Sealed::decode(bytes, &Dialect::default()).unwrap().unverified_payload().to_vec()
+}
+
+/// Evidence as an Agent makes it: an EAT with nonce and key, in a CMW record.
+pub(crate) fn evidence(nonce: &[u8], key: &Key, attester: &SigningKey) -> Vec<u8> {
+    let claims = encode(|e| {
+        e.map(2)?.u8(8)?.map(1)?.u8(1)?;
+        e.writer_mut().extend_from_slice(&key.encode());
+        e.u8(10)?.bytes(nonce)?.ok()
+    });
+    let header = Header::default;
+    let eat = cose::sign1(attester, header(), header(), &[], Payload::Attached(&claims)).unwrap();
+    encode(|e| e.array(3)?.str(EAT)?.bytes(&eat)?.u8(4)?.ok())
+}
+
+/// A SUIT report that tells of success.
+pub(crate) fn report(nonce: Option<&Token>) -> Vec<u8> {
+    let digest = Digest::sha256([7; 32]);
+    let report = Report {
+        reference: Reference { uri: String::new(), digest },
+        nonce: nonce.map(|token| token.as_bytes().to_vec()),
+        records: Vec::new(),
+        result: Conclusion::Success,
+        capability: None,
+    };
+    report.encode()
+}
+
+/// The same, signed.
+pub(crate) fn signed_report(nonce: Option<&Token>, key: &dyn cose::Signer) -> Vec<u8> {
+    let report = Report::decode(&report(nonce)).unwrap();
+    suit::report::protect(&report, key).unwrap()
+}
+
+/// A TA's manifest, signed by its owner.
+pub(crate) fn ta(name: &str, sequence_number: u64, owner: &SigningKey) -> Built {
+    let uuid =
+        Uuid::new(*b"\x5a\x5a\x5a\x5a\x5a\x5a\x5a\x5a\x9a\x5a\x5a\x5a\x5a\x5a\x5a\x5a").unwrap();
+    let compatibility = Compatibility { vendor: uuid, class: uuid };
+    let payload = build::Payload::integrated(b"wasm");
+    let name = build::Name::new(name).unwrap();
+    build::Ta::new(name, sequence_number, compatibility, payload).sign(owner).unwrap()
+}
+
+/// A manifest with the proof that its owner answers for it.
+pub(crate) fn relayed<'m>(built: &'m Built, owner: &SigningKey) -> Manifest<'m> {
+    let anchors = Anchors::none().with_key(cose::Signer::key(owner).clone());
+    let envelope = Envelope::decode(&built.envelope).unwrap();
+    let verified = envelope.authenticate(&anchors, &Accept::CURRENT).unwrap();
+    Manifest::authorised(&verified, &OwnerPrefix).unwrap()
+}
+
+/// Any private key.
+pub(crate) fn new_key() -> SigningKey {
+    SigningKey::generate(Algorithm::Esp256).unwrap()
+}
+
+fn encode(
+    write: impl FnOnce(
+        &mut Encoder<Vec<u8>>,
+    ) -> Result<(), minicbor::encode::Error<std::convert::Infallible>>,
+) -> Vec<u8> {
+    let mut e = Encoder::new(Vec::new());
+    write(&mut e).unwrap();
+    e.into_writer()
+}
+
+/// The format of the Evidence here.
+pub(crate) const CMW: &str = "application/cmw+cbor";
+const EAT: &str = "application/eat+cwt";
