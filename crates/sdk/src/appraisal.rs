@@ -110,12 +110,7 @@ impl Accepted {
 
 /// Examines a signed CMW of the M/OC (rats.md section 8) at a time by the user's own clock.
 #[must_use]
-pub fn examine(
-    result: &[u8],
-    expected: &Expected<'_>,
-    trust: &Trust,
-    now: Timestamp,
-) -> Examined {
+pub fn examine(result: &[u8], expected: &Expected<'_>, trust: &Trust, now: Timestamp) -> Examined {
     let mut root = Check::new("network-user");
     let mut hardware = None;
     let looked = look(result, expected, trust, now, &mut root.children, &mut hardware);
@@ -177,14 +172,20 @@ fn open(result: &[u8], trust: &Trust, checks: &mut Vec<Check>) -> Result<Collect
                 }
                 Err(error) => {
                     let remedy = "ask the operator for the Verifier's new key, by another way";
-                    return stop(checks, check.seen(error.to_string()), Reason::BadSignature, remedy);
+                    return stop(
+                        checks,
+                        check.seen(error.to_string()),
+                        Reason::BadSignature,
+                        remedy,
+                    );
                 }
             }
         }
         None => match unsigned(result) {
             Some(cmw) => cmw,
             None => {
-                let check = Check::new("result.format").expected("a signed CMW").seen("other bytes");
+                let check =
+                    Check::new("result.format").expected("a signed CMW").seen("other bytes");
                 return stop(checks, check, Reason::Malformed, "ask for a new attestation");
             }
         },
@@ -192,7 +193,8 @@ fn open(result: &[u8], trust: &Trust, checks: &mut Vec<Check>) -> Result<Collect
     match cmw {
         Cmw::Collection(collection) => Ok(collection),
         Cmw::Record(_) | Cmw::Tag { .. } => {
-            let check = Check::new("result.format").expected("a CMW collection").seen("another CMW");
+            let check =
+                Check::new("result.format").expected("a CMW collection").seen("another CMW");
             stop(checks, check, Reason::Malformed, "ask for a new attestation")
         }
     }
@@ -295,9 +297,11 @@ fn application(
     }
     checks.push(check);
 
-    let check = Check::new("ta.instance")
-        .expected(expected.instance.name())
-        .seen(format!("{} ({})", ta.instance.kind.name(), ta.instance.isolation.join(", ")));
+    let check = Check::new("ta.instance").expected(expected.instance.name()).seen(format!(
+        "{} ({})",
+        ta.instance.kind.name(),
+        ta.instance.isolation.join(", ")
+    ));
     if ta.instance.kind != expected.instance {
         let remedy = "ask for a device that offers the instance type";
         return stop(checks, check, Reason::ConfigurationNotAllowed, remedy);

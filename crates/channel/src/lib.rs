@@ -1,0 +1,25 @@
+//! The secure channel between a Network User, callers, and a TEE: one HPKE container.
+//!
+//! HPKE (RFC 9180) with DHKEM(P-256, HKDF-SHA256), HKDF-SHA256 and AES-256-GCM. Two uses:
+//!
+//! * [`release`]: Personalization Data from its owner to the attested receiver key of one exchange,
+//!   signed by the owner, in chunks that flow through in constant memory; and the [`receipt`] that
+//!   comes back.
+//! * [`call`]: requests to a Trusted Application from callers whom the owner named, and answers.
+//!
+//! What it deliberately does not know: attestation. The receiver takes owner and manifest digest
+//! from the manifest that it verified, and the EAT's digest from what it issued; nothing that a
+//! message says about them is believed. Entropy and time come from the caller.
+
+pub mod call;
+mod codec;
+mod kem;
+pub mod receipt;
+mod refused;
+pub mod release;
+
+pub use kem::PrivateKey;
+pub use refused::Refused;
+
+#[cfg(test)]
+mod tests;
