@@ -1,0 +1,136 @@
+//! A Network M/OC with its vendor, its reference values and its policy, served on loopback.
+
+use std::{path::Path, sync::Arc};
+
+use api::{DeviceAdded, PostDevice, TenantAdded};
+use cose::{Algorithm, Signer as _};
+use emulator::family::sgx::{Measurement, Vendor};
+use keys::SigningKey;
+use moc::{app::Moc, clock::Clock, config::Config, http};
+use rats::corim::Meta;
+use serde_json::json;
+use tempfile::TempDir;
+use tokio::{net::TcpListener, task::JoinHandle};
+
+use crate::audience::Caller;
+
+pub(crate) const PROGRAM: &[u8] = b"agent";
+pub(crate) const SETTINGS: &[u8] = b"settings";
+
+/// 2026-07-01T12:00:00Z
+pub(crate) const START_MS: u64 = 1_782_907_200_000;
+
+pub(crate) struct Bench {
+    pub(crate) dir: TempDir,
+    pub(crate) clock: Clock,
+    pub(crate) moc: Arc<Moc>,
+    pub(crate) url: String,
+    pub(crate) operator: Caller,
+    server: JoinHandle<()>,
+}
+
+impl Bench {
+    pub(crate) async fn start() -> Self {
+        Self::start_with("").await
+    }
+
+    /// Starts with more lines in the configuration.
+    pub(crate) async fn start_with(limits: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = Clock::manual(START_MS);
+        prepare(dir.path());
+        let config = config(dir.path(), limits);
+        let moc = Arc::new(Moc::open(&config, clock.clone()).await.unwrap());
+        let initialised = moc.initialise(&config).await.unwrap();
+        let (url, server) = serve(moc.clone()).await;
+        let operator = Caller::new(&url, &initialised.bootstrap_token);
+        Self { dir, clock, moc, url, operator, server }
+    }
+
+    /// Ends the program as a crash would, and starts it again over the same files.
+    pub(crate) async fn restart(mut self) -> Self {
+        self.server.abort();
+        let _ended = (&mut self.server).await;
+        self.moc.close();
+        let operator = self.operator.clone();
+        let Self { dir, clock, moc, .. } = self;
+        let mut left = Arc::try_unwrap(moc);
+        // Connections that the clients keep open hold the M/OC a little longer.
+        while let Err(shared) = left {
+            tokio::task::yield_now().await;
+            left = Arc::try_unwrap(shared);
+        }
+        drop(left);
+        let config = config(dir.path(), "");
+        let moc = loop {
+            match Moc::open(&config, clock.clone()).await {
+                Ok(moc) => break Arc::new(moc),
+                Err(_) => tokio::task::yield_now().await,
+            }
+        };
+        let (url, server) = serve(moc.clone()).await;
+        let operator = operator.at(&url);
+        Self { dir, clock, moc, url, operator, server }
+    }
+
+    pub(crate) async fn tenant(&self, name: &str) -> Caller {
+        let answer = self.operator.post("/v1/tenants", &json!({ "name": name })).await;
+        let added: TenantAdded = answer.expect(201);
+        Caller::new(&self.url, &added.token)
+    }
+
+    pub(crate) async fn device(&self, name: &str) -> DeviceAdded {
+        let device = PostDevice {
+            device: name.into(),
+            hardware: api::Hardware::Sgx,
+            instances: vec![api::InstanceType::Process],
+            zone: None,
+        };
+        self.operator.post("/v1/devices", &device).await.expect(201)
+    }
+
+    pub(crate) fn vendor_dir(&self) -> std::path::PathBuf {
+        self.dir.path().join("vendor")
+    }
+
+    pub(crate) fn now(&self) -> jiff::Timestamp {
+        jiff::Timestamp::from_millisecond(self.clock.now_ms().try_into().unwrap()).unwrap()
+    }
+}
+
+async fn serve(moc: Arc<Moc>) -> (String, JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let router = http::router(moc);
+    let server = tokio::spawn(async move {
+        http::serve(listener, router, 64, std::future::pending()).await.unwrap();
+    });
+    (url, server)
+}
+
+/// The vendor's collateral and the signed reference values of the Agent.
+fn prepare(dir: &Path) {
+    let now = jiff::Timestamp::from_millisecond(START_MS.try_into().unwrap()).unwrap();
+    Vendor::open(&dir.join("vendor"), now).unwrap();
+    let signer = SigningKey::generate(Algorithm::Esp256).unwrap();
+    keys::file::save_public(dir.join("reference.pub"), signer.key()).unwrap();
+    let mrenclave = Measurement::of(PROGRAM, SETTINGS).unwrap().mrenclave;
+    let configuration = cose::sha256(SETTINGS);
+    let corim = verifier::corim::sgx_enclave("agent 1", mrenclave, configuration, None);
+    let meta = Meta { signer: "bench".into(), validity: None };
+    std::fs::write(dir.join("agent.corim"), corim.sign(&meta, &signer).unwrap()).unwrap();
+}
+
+pub(crate) fn config(dir: &Path, limits: &str) -> Config {
+    let now = jiff::Timestamp::from_millisecond(START_MS.try_into().unwrap()).unwrap();
+    let anchor = Vendor::open(&dir.join("vendor"), now).unwrap().anchor();
+    let anchor: String = anchor.iter().map(|byte| format!("{byte:02x}")).collect();
+    let text = format!(
+        "listen = '127.0.0.1:0'\npublic_url = 'http://moc.example'\ndata_dir = 'moc'\n\
+         [appraisal]\nemulated_anchors = ['{anchor}']\ncollateral = 'vendor/collateral'\n\
+         [appraisal.policy]\nid = 'bench'\nemulated_allowed = true\n\
+         [[appraisal.reference_values]]\ncorim = 'agent.corim'\nsigner = 'reference.pub'\n\
+         [limits]\npoll_ms_max = 0\nteep_burst_max = 100000\n{limits}"
+    );
+    Config::from_toml(&text, dir).unwrap()
+}

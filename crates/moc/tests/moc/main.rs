@@ -1,0 +1,11 @@
+//! The M/OC as its three audiences meet it: over HTTP on loopback, with simulated devices that
+//! hold software keys, run the real session machine of an Agent, and make emulated SGX quotes.
+#![expect(clippy::unwrap_used, reason = "lets a test fail")]
+
+mod audience;
+mod bench;
+mod case3;
+mod contract;
+mod hostile;
+mod sim;
+mod teep_http;
