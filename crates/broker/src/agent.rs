@@ -1,30 +1,37 @@
 //! The TEEP Agent's side of RFC 9397 section 6.2.1, as the Broker calls it.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use device::{
-    ComponentId, Message,
+    ComponentId, Message as _,
     broker::{Cause, Reply, Request, Session},
-    frame,
+    frame::Broken,
 };
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::UnixStream,
-};
+use tokio::{net::UnixStream, time::timeout};
 
-use crate::refusal::AgentFailed;
+use crate::{frames, refusal::AgentFailed};
 
 /// Where the Agent listens. Each conversation has a connection of its own.
 #[derive(Clone, Debug)]
 pub struct Agent {
     socket: PathBuf,
+    reply_within: Duration,
 }
 
 impl Agent {
     /// An Agent that listens at `socket`.
     #[must_use]
     pub fn at(socket: &Path) -> Self {
-        Self { socket: socket.to_path_buf() }
+        Self { socket: socket.to_path_buf(), reply_within: REPLY_WITHIN }
+    }
+
+    /// The same Agent, waited for no longer than this.
+    #[must_use]
+    pub fn replying_within(self, reply_within: Duration) -> Self {
+        Self { reply_within, ..self }
     }
 
     /// Opens a conversation.
@@ -32,7 +39,8 @@ impl Agent {
     /// # Errors
     /// [`AgentFailed::Unreachable`] when nothing listens.
     pub async fn connect(&self) -> Result<Conversation, AgentFailed> {
-        Ok(Conversation { stream: UnixStream::connect(&self.socket).await? })
+        let stream = UnixStream::connect(&self.socket).await.map_err(AgentFailed::Unreachable)?;
+        Ok(Conversation { stream, reply_within: self.reply_within })
     }
 }
 
@@ -40,6 +48,7 @@ impl Agent {
 #[derive(Debug)]
 pub struct Conversation {
     stream: UnixStream,
+    reply_within: Duration,
 }
 
 impl Conversation {
@@ -106,6 +115,7 @@ impl Conversation {
         action: u64,
         outcome: Result<Vec<u8>, String>,
     ) -> Result<Option<Session>, AgentFailed> {
+        let outcome = outcome.map_err(shortened);
         self.session(&Request::ActionDone { session, action, outcome }, "ActionDone").await
     }
 
@@ -141,11 +151,27 @@ impl Conversation {
     }
 
     async fn call(&mut self, request: &Request) -> Result<Reply, AgentFailed> {
-        self.stream.write_all(&frame::encode(&request.encode())?).await?;
-        let mut head = [0; 4];
-        self.stream.read_exact(&mut head).await?;
-        let mut body = vec![0; frame::length(head)?];
-        self.stream.read_exact(&mut body).await?;
-        Ok(Reply::decode(&body)?)
+        let asked = async {
+            frames::write(&mut self.stream, &request.encode()).await?;
+            frames::read(&mut self.stream).await?.ok_or(Broken::Ended)
+        };
+        let reply = timeout(self.reply_within, asked).await;
+        let reply = reply.map_err(|_| AgentFailed::Silent(self.reply_within))??;
+        Ok(Reply::decode(&reply).map_err(Broken::Malformed)?)
     }
 }
+
+/// Shortens a text to what the contract lets an outcome say.
+fn shortened(mut text: String) -> String {
+    let mut end = text.len().min(OUTCOME_TEXT_BYTES_MAX);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.truncate(end);
+    text
+}
+
+const OUTCOME_TEXT_BYTES_MAX: usize = 4096;
+
+/// The Agent calls applications, asks for quotes and writes its store before it replies.
+const REPLY_WITHIN: Duration = Duration::from_secs(15 * 60);

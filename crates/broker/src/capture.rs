@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
 };
 
@@ -28,7 +28,8 @@ impl Capture {
     /// Keeps messages in `directory`, or none without one.
     #[must_use]
     pub fn new(directory: Option<PathBuf>) -> Self {
-        Self { directory, count: AtomicU64::new(0) }
+        let kept = directory.as_deref().map_or(0, highest);
+        Self { directory, count: AtomicU64::new(kept) }
     }
 
     /// Keeps one message. A full disk costs the capture, never the session.
@@ -44,4 +45,11 @@ impl Capture {
             warn!(path = %path.display(), %error, "a message was not captured");
         }
     }
+}
+
+/// The highest number that an earlier run has used.
+fn highest(directory: &Path) -> u64 {
+    let names = fs::read_dir(directory).into_iter().flatten().flatten().map(|e| e.file_name());
+    let number = |name: std::ffi::OsString| name.to_str()?.split('-').next()?.parse().ok();
+    names.filter_map(number).max().unwrap_or(0)
 }

@@ -1,9 +1,13 @@
 //! The Broker's settings: one TOML file.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result, ensure};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de::Error as _};
+use suit::Uuid;
 
 /// Settings of `tamarack-broker`. Unknown members are errors; paths are relative to the file.
 #[derive(Clone, Debug, Deserialize)]
@@ -22,6 +26,19 @@ pub struct Config {
     /// Where every TEEP message is kept for a look. Default: nowhere.
     #[serde(default)]
     pub capture_dir: Option<PathBuf>,
+    /// PEM file with further trust anchors for TLS. Default: those of the platform alone.
+    #[serde(default)]
+    pub roots_file: Option<PathBuf>,
+    /// SUIT vendor identifier of the REE. Default: Tamarack's.
+    #[serde(default = "vendor", deserialize_with = "uuid")]
+    pub vendor_id: Uuid,
+    /// SUIT class identifiers that the REE answers to. Default: Tamarack's three instance types,
+    /// since the REE runs the UA of each.
+    #[serde(default = "classes", deserialize_with = "uuids")]
+    pub class_ids: Vec<Uuid>,
+    /// Minutes from one policy check to the next, when nobody wakes the Broker. Default: a day.
+    #[serde(default = "day")]
+    pub policy_check_minutes: u32,
 }
 
 impl Config {
@@ -34,8 +51,9 @@ impl Config {
             .with_context(|| format!("reading the Broker's settings {}", path.display()))?;
         let mut config: Self = toml::from_str(&text)
             .with_context(|| format!("parsing the Broker's settings {}", path.display()))?;
-        ensure!(!config.device.is_empty(), "`device` must not be empty");
+        ensure!(is_name(&config.device), "`device = {:?}` is no device's name", config.device);
         crate::tam::checked(&config.moc).with_context(|| format!("`moc = {:?}`", config.moc))?;
+        ensure!(config.policy_check_minutes > 0, "`policy_check_minutes` must not be 0");
         while config.moc.ends_with('/') {
             config.moc.pop();
         }
@@ -43,7 +61,90 @@ impl Config {
         for path in [&mut config.token_file, &mut config.agent_socket, &mut config.state_dir] {
             *path = base.join(&*path);
         }
-        config.capture_dir = config.capture_dir.map(|path| base.join(path));
+        for path in [&mut config.capture_dir, &mut config.roots_file] {
+            *path = path.take().map(|path| base.join(path));
+        }
         Ok(config)
     }
+
+    /// The device's bearer token.
+    ///
+    /// # Errors
+    /// The file does not read, or is empty.
+    pub fn token(&self) -> Result<String> {
+        let shown = self.token_file.display();
+        let token = std::fs::read_to_string(&self.token_file)
+            .with_context(|| format!("reading the device token {shown}"))?;
+        ensure!(!token.trim().is_empty(), "the device token {shown} is empty");
+        Ok(token.trim().to_owned())
+    }
+
+    /// The further trust anchors for TLS, PEM.
+    ///
+    /// # Errors
+    /// The file does not read.
+    pub fn roots(&self) -> Result<Option<String>> {
+        let read = |path: &PathBuf| {
+            std::fs::read_to_string(path)
+                .with_context(|| format!("reading the trust anchors {}", path.display()))
+        };
+        self.roots_file.as_ref().map(read).transpose()
+    }
+
+    /// The time from one policy check to the next.
+    #[must_use]
+    pub fn policy_check_every(&self) -> Duration {
+        Duration::from_secs(60 * u64::from(self.policy_check_minutes))
+    }
 }
+
+/// The M/OC's rule for names of devices; it keeps the name one segment of a path.
+fn is_name(name: &str) -> bool {
+    let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c);
+    let first = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    name.len() <= 64 && name.starts_with(first) && name.chars().all(inner)
+}
+
+fn uuid<'de, D: Deserializer<'de>>(from: D) -> Result<Uuid, D::Error> {
+    parsed(&String::deserialize(from)?).map_err(D::Error::custom)
+}
+
+fn uuids<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Uuid>, D::Error> {
+    let texts = Vec::<String>::deserialize(from)?;
+    texts.iter().map(|text| parsed(text).map_err(D::Error::custom)).collect()
+}
+
+/// A UUID in hexadecimal, with or without hyphens.
+fn parsed(text: &str) -> Result<Uuid, String> {
+    let digits: String = text.chars().filter(|c| *c != '-').collect();
+    let bytes = hex::decode(digits).ok().and_then(|bytes| bytes.try_into().ok());
+    bytes
+        .and_then(|bytes| Uuid::new(bytes).ok())
+        .ok_or_else(|| format!("`{text}` is not a UUID of version 3, 4 or 5"))
+}
+
+fn vendor() -> Uuid {
+    constant(VENDOR)
+}
+
+fn classes() -> Vec<Uuid> {
+    CLASSES.into_iter().map(constant).collect()
+}
+
+fn constant(number: u128) -> Uuid {
+    Uuid::new(number.to_be_bytes()).expect("the constants are UUIDs of version 5")
+}
+
+const fn day() -> u32 {
+    24 * 60
+}
+
+/// UUID version 5 of `tamarack.example` in the DNS namespace.
+const VENDOR: u128 = 0xd98d_fd44_7114_5376_bf7c_3adf_b471_2dd2;
+
+/// UUIDs version 5 of `confidential process`, `… container` and `… vm` in the vendor's namespace.
+const CLASSES: [u128; 3] = [
+    0x7b39_7450_6111_5eb1_8e91_ba8b_2c60_eede,
+    0x34c9_a948_c7d1_5061_8a5b_275f_752f_dcca,
+    0xa6c4_590c_78c7_5cd0_b288_1e91_a42e_cf6c,
+];

@@ -10,6 +10,8 @@
 pub mod agent;
 pub mod capture;
 pub mod config;
+mod frames;
+pub mod loads;
 pub mod moc;
 pub mod refusal;
 pub mod session;

@@ -2,16 +2,17 @@
 
 use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use broker::{
     agent::Agent,
     capture::Capture,
     config::Config,
+    loads::{Loads, Patience},
     moc::MocClient,
     session::Sessions,
     tam::TamClient,
-    ua::Host,
-    wake::{self, Loads},
+    ua::{Care, Host, Identity},
+    wake::{Rhythm, Wakes},
 };
 use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
@@ -19,7 +20,11 @@ use tracing::info;
 use tracing_subscriber::{filter::LevelFilter, fmt};
 
 #[derive(Parser)]
-#[command(name = "tamarack-broker", about = "TEEP Broker of a Confidential Computing Device", version)]
+#[command(
+    name = "tamarack-broker",
+    about = "TEEP Broker of a Confidential Computing Device",
+    version
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -58,24 +63,25 @@ fn main() -> ExitCode {
 
 #[tokio::main]
 async fn run(config: Config) -> Result<()> {
-    let token = std::fs::read_to_string(&config.token_file)
-        .with_context(|| format!("reading the device token {}", config.token_file.display()))?;
+    let (token, roots) = (config.token()?, config.roots()?);
     let agent = Agent::at(&config.agent_socket);
-    let loads = Loads::new(agent.clone());
-    let host = Host::new(&config.state_dir, loads.clone());
+    let loads = Loads::new(agent.clone(), Patience::default());
+    let identity = Identity { vendor: config.vendor_id, classes: config.class_ids.clone() };
+    let host = Host::new(&config.state_dir, identity, Care::default(), loads.clone());
     let sessions = Arc::new(Sessions {
-        tam: TamClient::new()?,
-        moc: MocClient::new(&config, token.trim())?,
-        base: config.moc.clone(),
+        tam: TamClient::new(roots.as_deref())?,
+        moc: MocClient::new(&config, &token, roots.as_deref())?,
         host: host.clone(),
         capture: Capture::new(config.capture_dir.clone()),
     });
-    loads.serve_with(sessions.clone());
+    loads.serve_with(Arc::clone(&sessions));
     host.resume().await?;
+    let rhythm = Rhythm { policy_check_every: config.policy_check_every(), ..Rhythm::default() };
+    let wakes = Arc::new(Wakes::new(agent, sessions, loads, rhythm));
     info!(device = %config.device, moc = %config.moc, "waiting to be woken");
     let mut terminate = signal(SignalKind::terminate())?;
     tokio::select! {
-        () = wake::serve(agent, sessions, loads) => {}
+        () = wakes.serve() => {}
         _ = terminate.recv() => info!("stopping"),
         _ = tokio::signal::ctrl_c() => info!("stopping"),
     }

@@ -1,17 +1,17 @@
 //! The Network M/OC's interface for devices: wake-ups and payloads.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
-use reqwest::{Client, StatusCode, header::RANGE, redirect::Policy};
+use reqwest::{Client, StatusCode, header::RANGE};
 
 use crate::{
     config::Config,
     refusal::TamFailed,
-    tam::{causes, checked},
+    tam::{built, checked, client, failed, is_below, limited},
 };
 
 /// A client of the M/OC in the name of this device.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct MocClient {
     http: Client,
     base: String,
@@ -20,24 +20,24 @@ pub struct MocClient {
 }
 
 impl MocClient {
-    /// A client with the settings' address and token.
+    /// A client with the settings' address and token. `roots` is PEM text with further trust
+    /// anchors for TLS.
     ///
     /// # Errors
-    /// The TLS library could not be set up.
-    pub fn new(config: &Config, token: &str) -> Result<Self, TamFailed> {
-        let http = Client::builder()
-            .redirect(Policy::none())
-            .no_proxy()
-            .connect_timeout(CONNECT_WITHIN)
-            .timeout(POLL_WITHIN)
-            .build()
-            .map_err(|error| TamFailed::Unreachable(causes(&error)))?;
+    /// [`TamFailed::Setup`]: the TLS library or the trust anchors are not usable.
+    pub fn new(config: &Config, token: &str, roots: Option<&str>) -> Result<Self, TamFailed> {
         Ok(Self {
-            http,
+            http: built(client(roots)?.timeout(POLL_WITHIN))?,
             base: config.moc.clone(),
             device: config.device.clone(),
             token: token.to_owned(),
         })
+    }
+
+    /// Whether a URI is one of the M/OC's own.
+    #[must_use]
+    pub fn is_own(&self, uri: &str) -> bool {
+        is_below(&self.base, uri)
     }
 
     /// Waits to be woken; `None` when the wait ended without a reason.
@@ -46,12 +46,12 @@ impl MocClient {
     /// See [`TamFailed`].
     pub async fn wake(&self) -> Result<Option<api::Wake>, TamFailed> {
         let url = checked(&format!("{}{}", self.base, api::path::wake(&self.device)))?;
-        let response = self.http.get(url).bearer_auth(&self.token).send().await;
-        let response = response.map_err(|error| TamFailed::Unreachable(causes(&error)))?;
+        let response = self.http.get(url).bearer_auth(&self.token).send().await.map_err(failed)?;
         match response.status() {
             StatusCode::OK => {
-                let wake = response.json().await;
-                wake.map(Some).map_err(|error| TamFailed::Unreachable(causes(&error)))
+                let body = limited(response, WAKE_BYTES_MAX).await?;
+                let wake = serde_json::from_slice(&body);
+                wake.map(Some).map_err(|error| TamFailed::Malformed(error.to_string()))
             }
             StatusCode::NO_CONTENT => Ok(None),
             other => Err(TamFailed::Status(other.as_u16())),
@@ -64,32 +64,37 @@ impl MocClient {
     /// # Errors
     /// See [`TamFailed`].
     pub async fn fetch(&self, uri: &str, offset: u64, length: u64) -> Result<Vec<u8>, TamFailed> {
+        let wanted = usize::try_from(length).ok().filter(|wanted| *wanted <= RANGE_BYTES_MAX);
+        let wanted = wanted.ok_or(TamFailed::TooLarge { limit: RANGE_BYTES_MAX })?;
+        let (Some(last), true) = (offset.checked_add(length), wanted > 0) else {
+            return Ok(Vec::new());
+        };
         let url = checked(uri)?;
-        let last = offset + length.saturating_sub(1);
-        let mut request = self.http.get(url).header(RANGE, format!("bytes={offset}-{last}"));
+        let own = self.is_own(uri);
+        // A manifest's author must not reach what listens on this device's loopback.
+        if !own && url.scheme() != "https" {
+            return Err(TamFailed::PlainHttp);
+        }
+        let mut request = self.http.get(url).header(RANGE, format!("bytes={offset}-{}", last - 1));
         // The token is for the M/OC alone; another host gets an anonymous request.
-        if uri.strip_prefix(&self.base).is_some_and(|rest| rest.starts_with('/')) {
+        if own {
             request = request.bearer_auth(&self.token);
         }
-        let response = request.send().await;
-        let mut response = response.map_err(|error| TamFailed::Unreachable(causes(&error)))?;
-        let whole = match response.status() {
-            StatusCode::PARTIAL_CONTENT => false,
-            StatusCode::OK => true,
+        let mut response = request.send().await.map_err(failed)?;
+        // A server without ranges sends everything: what lies before the offset is passed over.
+        let mut skip = match response.status() {
+            StatusCode::PARTIAL_CONTENT => 0,
+            StatusCode::OK => offset,
             StatusCode::RANGE_NOT_SATISFIABLE => return Ok(Vec::new()),
             other => return Err(TamFailed::Status(other.as_u16())),
         };
-        // A server without ranges sends everything: what lies before the offset is passed over.
-        let mut skip = if whole { offset } else { 0 };
         let mut bytes = Vec::new();
-        while let Some(chunk) =
-            response.chunk().await.map_err(|error| TamFailed::Unreachable(causes(&error)))?
-        {
-            let from = skip.min(chunk.len() as u64);
-            skip -= from;
-            bytes.extend_from_slice(&chunk[from as usize..]);
-            if bytes.len() as u64 >= length {
-                bytes.truncate(length as usize);
+        while let Some(chunk) = response.chunk().await.map_err(failed)? {
+            let from = usize::try_from(skip).unwrap_or(usize::MAX).min(chunk.len());
+            skip -= from as u64;
+            bytes.extend_from_slice(&chunk[from..]);
+            if bytes.len() >= wanted {
+                bytes.truncate(wanted);
                 break;
             }
         }
@@ -97,5 +102,18 @@ impl MocClient {
     }
 }
 
-const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+impl fmt::Debug for MocClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MocClient")
+            .field("base", &self.base)
+            .field("device", &self.device)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Longer than the M/OC holds a poll open, and enough for one range on a slow line.
 const POLL_WITHIN: Duration = Duration::from_secs(60);
+const WAKE_BYTES_MAX: usize = 64 * 1024;
+
+/// What is fetched at once has to fit into one frame to the Agent.
+const RANGE_BYTES_MAX: usize = 8 * 1024 * 1024;

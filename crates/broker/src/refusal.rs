@@ -1,6 +1,8 @@
 //! Why the Broker could not do something, sorted by whose fault it is.
 
-use device::broker::Cause;
+use std::time::Duration;
+
+use device::{broker::Cause, frame};
 
 /// Why a TEEP session ended without success.
 #[derive(Debug, thiserror::Error)]
@@ -18,15 +20,25 @@ pub enum SessionFailed {
     /// The TEEP Agent could not be talked to, or refused.
     #[error("the TEEP Agent failed")]
     Agent(#[from] AgentFailed),
+    /// A session was asked for before the Broker was set up.
+    #[error("the Broker is still starting")]
+    Starting,
 }
 
-/// What went wrong between the Broker and a TAM (teep-otrp-over-http section 5.6).
-#[derive(Debug, thiserror::Error)]
+/// What went wrong between the Broker and an HTTP server: a TAM (teep-otrp-over-http section 5.6)
+/// or the Network M/OC.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TamFailed {
-    /// Nothing answered.
+    /// Nothing answered, or its TLS identity is not the one that was asked for.
     #[error("no answer: {0}; check that the Network M/OC runs and that the address is right")]
     Unreachable(String),
+    /// The answer did not come in time.
+    #[error("no answer in time")]
+    TimedOut,
+    /// The address is no HTTP address.
+    #[error("`{0}` is not an HTTP address")]
+    Address(String),
     /// Plain HTTP is for loopback only.
     #[error("plain HTTP to a host that is not loopback; use https")]
     PlainHttp,
@@ -34,14 +46,20 @@ pub enum TamFailed {
     #[error("HTTP status {0}")]
     Status(u16),
     /// A body of another media type.
-    #[error("an answer of media type `{0}`, expected application/teep+cbor")]
+    #[error("an answer of media type {0:?}, expected application/teep+cbor")]
     MediaType(String),
+    /// A body that is not what the interface says.
+    #[error("the answer is malformed: {0}")]
+    Malformed(String),
     /// A body beyond the limit.
     #[error("an answer of more than {limit} bytes")]
     TooLarge {
         /// The limit, bytes.
         limit: usize,
     },
+    /// The HTTP client could not be set up.
+    #[error("the HTTP client could not be set up: {0}")]
+    Setup(String),
 }
 
 impl TamFailed {
@@ -49,9 +67,10 @@ impl TamFailed {
     #[must_use]
     pub const fn cause(&self) -> Cause {
         match self {
-            Self::Unreachable(_) => Cause::Unreachable,
+            Self::Unreachable(_) | Self::Address(_) | Self::Setup(_) => Cause::Unreachable,
+            Self::TimedOut => Cause::TimedOut,
             Self::PlainHttp | Self::Status(_) => Cause::Refused,
-            Self::MediaType(_) | Self::TooLarge { .. } => Cause::Unusable,
+            Self::MediaType(_) | Self::Malformed(_) | Self::TooLarge { .. } => Cause::Unusable,
         }
     }
 }
@@ -60,39 +79,42 @@ impl TamFailed {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AgentFailed {
-    /// The socket does not answer.
-    #[error("the Agent's socket failed: {0}; check that the TEE runs")]
-    Unreachable(#[from] std::io::Error),
-    /// The bytes on the socket are not what the contract says.
-    #[error("the Agent's reply is malformed: {0}")]
-    Malformed(#[from] device::Malformed),
+    /// Nothing listens at the socket.
+    #[error("the Agent's socket does not answer; check that the TEE runs")]
+    Unreachable(#[source] std::io::Error),
+    /// The connection broke, or what came over it is not what the contract says.
+    #[error("the connection to the Agent failed")]
+    Connection(#[from] frame::Broken),
+    /// No reply in time.
+    #[error("the Agent did not reply within {0:?}")]
+    Silent(Duration),
     /// The Agent refused the call.
-    #[error("the Agent refused: {0}")]
-    Refused(device::Failure),
-    /// A reply of a kind that does not answer the call.
+    #[error("the Agent refused")]
+    Refused(#[source] device::Failure),
+    /// A reply of a kind, or of a session, that does not answer the call.
     #[error("the Agent's reply does not answer {0}")]
     WrongReply(&'static str),
 }
 
-/// Why an Untrusted Application was not placed.
+/// Why an Untrusted Application was not placed, removed or found.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum UaFailed {
-    /// The envelope is not one that this processor takes.
-    #[error("the UA's manifest was refused: {0}")]
-    Manifest(String),
-    /// A command of the manifest failed.
+    /// The envelope cannot be read, or this processor does not do what it asks.
+    #[error("the UA's manifest was refused")]
+    Manifest(#[source] suit::Error),
+    /// A check did not hold.
     #[error("{check}: expected {expected}, seen {seen}")]
     Check {
-        /// Which command.
+        /// Which check: a command of the manifest, or a rule of this processor.
         check: String,
-        /// What the manifest says.
+        /// What the manifest or the rule says.
         expected: String,
         /// What was found.
         seen: String,
     },
     /// The payload could not be fetched.
-    #[error("fetching {uri}: {source}")]
+    #[error("fetching {uri} failed")]
     Fetch {
         /// From where.
         uri: String,
@@ -100,11 +122,38 @@ pub enum UaFailed {
         source: TamFailed,
     },
     /// The machine refused.
-    #[error("{doing}: {source}")]
+    #[error("{doing} failed")]
     Io {
         /// What was being done.
         doing: &'static str,
         /// What the machine said.
         source: std::io::Error,
     },
+}
+
+impl UaFailed {
+    pub(crate) fn check(
+        check: impl Into<String>,
+        expected: impl Into<String>,
+        seen: impl Into<String>,
+    ) -> Self {
+        Self::Check { check: check.into(), expected: expected.into(), seen: seen.into() }
+    }
+
+    pub(crate) fn io(doing: &'static str) -> impl FnOnce(std::io::Error) -> Self {
+        move |source| Self::Io { doing, source }
+    }
+}
+
+/// An error with its causes, in one line.
+#[must_use]
+pub fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text += ": ";
+        text += &inner.to_string();
+        cause = inner.source();
+    }
+    text
 }

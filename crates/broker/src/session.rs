@@ -1,13 +1,14 @@
 //! A TEEP session as the Broker sees it: opaque bytes to and fro until one side is silent.
 
 use device::broker::{Action, Session};
+use reqwest::Url;
 use tracing::{debug, info, warn};
 
 use crate::{
     agent::Conversation,
     capture::{Capture, Direction},
     moc::MocClient,
-    refusal::{SessionFailed, TamFailed},
+    refusal::{AgentFailed, SessionFailed, TamFailed, causes},
     tam::TamClient,
     ua::Host,
 };
@@ -18,8 +19,6 @@ pub struct Sessions {
     pub tam: TamClient,
     /// Towards the M/OC, for payloads.
     pub moc: MocClient,
-    /// The M/OC's base address: tickets go there and nowhere else.
-    pub base: String,
     /// Untrusted Applications.
     pub host: Host,
     /// A copy of every message, when wanted.
@@ -27,6 +26,8 @@ pub struct Sessions {
 }
 
 impl Sessions {
+    //= teep 14.85 (M): concurrent sessions keep their own handle
+    //= teep 14.98 (M): a conversation belongs to one Agent, so several TEEs stay apart
     /// Runs a session from the Agent's first reply to its end.
     ///
     /// # Errors
@@ -37,18 +38,18 @@ impl Sessions {
         first: Session,
         ticket: Option<&str>,
     ) -> Result<(), SessionFailed> {
-        let Some(uri) = first.uri.clone() else { return Ok(()) };
-        //= teep 14.83: the Agent's TAM URI wins; a ticket only says which exchange it is
-        let target = match ticket {
-            Some(ticket) if self.is_moc(&uri) => format!("{}/{ticket}", uri.trim_end_matches('/')),
-            Some(_) | None => uri.clone(),
+        let Some(uri) = first.uri.clone() else {
+            return Err(AgentFailed::WrongReply("the request for a session").into());
         };
-        debug!(session = first.session, %uri, "session begins");
-        let mut reply = self.settle(agent, Some(first)).await?;
+        let target = self.target(&uri, ticket);
+        let session = first.session;
+        debug!(session, %uri, "session begins");
+        let waits_for_tam = first.message.is_none() && first.actions.is_empty();
+        let mut outgoing = self.settle(agent, session, Some(first)).await?;
+        if outgoing.is_none() && !waits_for_tam {
+            return Ok(());
+        }
         loop {
-            let session = reply.as_ref().map_or(0, |reply| reply.session);
-            let outgoing = reply.take().and_then(|reply| reply.message);
-            let begins = outgoing.is_none();
             let answer = match outgoing {
                 Some(message) => {
                     self.capture.keep(Direction::ToTam, &message);
@@ -58,24 +59,43 @@ impl Sessions {
             };
             let incoming = match answer {
                 Ok(Some(message)) => message,
+                //= teep 14.78 (M): an empty answer ends the session with success
                 Ok(None) => {
-                    info!(session, "session ended");
+                    info!(session, "session ended by the TAM");
                     return Ok(());
                 }
                 Err(source) => return Err(self.failed(agent, session, uri, source).await),
             };
             self.capture.keep(Direction::FromTam, &incoming);
-            //= teep 14.79: exactly the received bytes go to ProcessTeepMessage
+            //= teep 14.79 (M): exactly the received bytes go to ProcessTeepMessage
+            //= teep 14.97 (M): relays opaque bytes
+            //= teep 14.82 (M): Agent failure: caller told, no ProcessError
+            //= teep 14.99 (M): the TAM hears nothing of what the Agent refuses
             let next = agent.process_teep_message(session, incoming).await?;
-            reply = self.settle(agent, next).await?;
-            if reply.as_ref().is_none_or(|reply| reply.message.is_none()) {
-                info!(session, begins, "session ended by the Agent");
+            outgoing = self.settle(agent, session, next).await?;
+            if outgoing.is_none() {
+                info!(session, "session ended by the Agent");
                 return Ok(());
             }
         }
     }
 
-    //= teep 14.81: ProcessError once, the session's state is dropped, the caller is told
+    //= teep 14.83 (M): the Agent's TAM URI wins; a ticket only says which exchange it is
+    /// Where the session's requests go. The ticket is for the M/OC alone.
+    fn target(&self, uri: &str, ticket: Option<&str>) -> String {
+        let Some(ticket) = ticket else { return uri.to_owned() };
+        if !self.moc.is_own(uri) {
+            warn!(%uri, "the ticket is for the M/OC, and the Agent's TAM is another");
+            return uri.to_owned();
+        }
+        let Ok(mut url) = Url::parse(uri) else { return uri.to_owned() };
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty().push(ticket);
+        }
+        url.into()
+    }
+
+    //= teep 14.81 (M): ProcessError once, state deleted, caller told
     async fn failed(
         &self,
         agent: &mut Conversation,
@@ -83,50 +103,50 @@ impl Sessions {
         uri: String,
         source: TamFailed,
     ) -> SessionFailed {
-        warn!(session, %uri, %source, "the TAM failed");
-        //= teep 14.82: a failure of the Agent itself is told to the caller alone
         match agent.process_error(session, source.cause()).await {
             Ok(()) => SessionFailed::Tam { uri, source },
-            Err(failed) => SessionFailed::Agent(failed),
+            Err(failed) => {
+                warn!(session, %uri, %source, "the TAM failed, and the Agent could not be told");
+                SessionFailed::Agent(failed)
+            }
         }
     }
 
-    /// Does what the Agent asks for until it has nothing more to ask.
+    /// Does what the Agent asks for until it has nothing more to ask; gives its message.
     async fn settle(
         &self,
         agent: &mut Conversation,
+        session: u64,
         mut reply: Option<Session>,
-    ) -> Result<Option<Session>, SessionFailed> {
-        while let Some(Session { session, actions, .. }) = &reply
-            && !actions.is_empty()
-        {
-            let (session, actions) = (*session, actions.clone());
-            let mut last = None;
+    ) -> Result<Option<Vec<u8>>, SessionFailed> {
+        while let Some(Session { session: named, message, actions, .. }) = reply {
+            if named != session {
+                return Err(AgentFailed::WrongReply("a call about another session").into());
+            }
+            if actions.is_empty() {
+                return Ok(message);
+            }
+            reply = None;
             for action in actions {
                 let id = action.id();
                 let outcome = self.act(action).await;
-                last = agent.action_done(session, id, outcome).await?;
+                reply = agent.action_done(session, id, outcome).await?;
             }
-            reply = last;
         }
-        Ok(reply)
+        Ok(None)
     }
 
     async fn act(&self, action: Action) -> Result<Vec<u8>, String> {
         match action {
             Action::Fetch { uri, offset, length, .. } => {
-                self.moc.fetch(&uri, offset, length).await.map_err(|error| error.to_string())
+                self.moc.fetch(&uri, offset, length).await.map_err(|error| causes(&error))
             }
             Action::InstallUa { envelope, .. } => {
-                self.host.install(&self.moc, &envelope).await.map_err(|error| error.to_string())
+                self.host.install(&self.moc, &envelope).await.map_err(|error| causes(&error))
             }
             Action::RemoveUa { manifest, .. } => {
-                self.host.remove(&manifest).await.map_err(|error| error.to_string())
+                self.host.remove(&manifest).await.map_err(|error| causes(&error))
             }
         }
-    }
-
-    fn is_moc(&self, uri: &str) -> bool {
-        uri.strip_prefix(&self.base).is_some_and(|rest| rest.starts_with('/'))
     }
 }

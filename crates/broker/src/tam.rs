@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use reqwest::{
-    Client, Url,
+    Certificate, Client, ClientBuilder, Response, Url,
     header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE},
     redirect::Policy,
 };
 
-use crate::refusal::TamFailed;
+use crate::refusal::{TamFailed, causes};
 
 /// The media type of TEEP messages.
 pub const TEEP: &str = "application/teep+cbor";
@@ -23,22 +23,20 @@ pub struct TamClient {
 }
 
 impl TamClient {
-    /// A client for any number of TAMs.
+    /// A client for any number of TAMs. `roots` is PEM text with further trust anchors for TLS.
     ///
     /// # Errors
-    /// The TLS library could not be set up.
-    pub fn new() -> Result<Self, TamFailed> {
-        //= teep 14.80: a redirect is an error, its target is not contacted
-        //= teep 14.84: no cookie store is built in
-        let http = Client::builder()
-            .redirect(Policy::none())
-            .no_proxy()
-            .connect_timeout(CONNECT_WITHIN)
-            .timeout(ANSWER_WITHIN)
-            .user_agent(concat!("tamarack-broker/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|error| TamFailed::Unreachable(causes(&error)))?;
-        Ok(Self { http })
+    /// [`TamFailed::Setup`]: the TLS library or the trust anchors are not usable.
+    pub fn new(roots: Option<&str>) -> Result<Self, TamFailed> {
+        Ok(Self { http: built(client(roots)?.timeout(ANSWER_WITHIN))? })
+    }
+
+    /// The same with a bound for the whole answer.
+    ///
+    /// # Errors
+    /// As [`TamClient::new`].
+    pub fn answering_within(roots: Option<&str>, bound: Duration) -> Result<Self, TamFailed> {
+        Ok(Self { http: built(client(roots)?.timeout(bound))? })
     }
 
     /// Begins a session (section 5.1.1): an empty POST that only says what it accepts.
@@ -46,7 +44,7 @@ impl TamClient {
     /// # Errors
     /// See [`TamFailed`].
     pub async fn connect(&self, uri: &str) -> Result<Option<Vec<u8>>, TamFailed> {
-        //= teep 14.76: an empty POST with Accept
+        //= teep 14.76 (M): empty POST with Accept
         let request = self.http.post(checked(uri)?).header(ACCEPT, TEEP);
         Self::answer(request.header(CONTENT_LENGTH, 0)).await
     }
@@ -56,36 +54,28 @@ impl TamClient {
     /// # Errors
     /// See [`TamFailed`].
     pub async fn send(&self, uri: &str, message: Vec<u8>) -> Result<Option<Vec<u8>>, TamFailed> {
-        //= teep 14.77: a POST with both headers for a message
+        //= teep 14.77 (M): POST with both headers for a message
         let request = self.http.post(checked(uri)?).header(ACCEPT, TEEP);
         Self::answer(request.header(CONTENT_TYPE, TEEP).body(message)).await
     }
 
     async fn answer(request: reqwest::RequestBuilder) -> Result<Option<Vec<u8>>, TamFailed> {
-        let mut response =
-            request.send().await.map_err(|error| TamFailed::Unreachable(causes(&error)))?;
+        let response = request.send().await.map_err(failed)?;
+        //= teep 14.80 (M): 3xx is an error, target not contacted
+        //= teep 14.81 (M): 4xx and 5xx are errors
         if !response.status().is_success() {
             return Err(TamFailed::Status(response.status().as_u16()));
         }
-        let media_type = response
-            .headers()
-            .get(CONTENT_TYPE)
-            .map_or(String::new(), |value| String::from_utf8_lossy(value.as_bytes()).into_owned());
-        let mut body = Vec::new();
-        //= teep 14.87: a longer body aborts
-        while let Some(chunk) =
-            response.chunk().await.map_err(|error| TamFailed::Unreachable(causes(&error)))?
-        {
-            if body.len() + chunk.len() > ANSWER_BYTES_MAX {
-                return Err(TamFailed::TooLarge { limit: ANSWER_BYTES_MAX });
-            }
-            body.extend_from_slice(&chunk);
-        }
-        //= teep 14.78: any 2xx with an empty body ends the session with success
+        let media_type = response.headers().get(CONTENT_TYPE);
+        let media_type = media_type.map_or(String::new(), |value| {
+            String::from_utf8_lossy(value.as_bytes()).chars().take(SHOWN_MAX).collect()
+        });
+        let body = limited(response, ANSWER_BYTES_MAX).await?;
+        //= teep 14.78 (M): any 2xx with an empty body ends the session with success
         if body.is_empty() {
             return Ok(None);
         }
-        //= teep 14.86: a body of another media type is an error
+        //= teep 14.86 (R): a body of another Content-Type is an error
         let essence = media_type.split(';').next().unwrap_or("").trim();
         if !essence.eq_ignore_ascii_case(TEEP) {
             return Err(TamFailed::MediaType(media_type));
@@ -94,9 +84,43 @@ impl TamClient {
     }
 }
 
-/// Plain HTTP goes to loopback only.
+/// What every HTTP client of the Broker has in common.
+pub(crate) fn client(roots: Option<&str>) -> Result<ClientBuilder, TamFailed> {
+    let setup = |error: reqwest::Error| TamFailed::Setup(causes(&error));
+    let roots = match roots {
+        Some(pem) => Certificate::from_pem_bundle(pem.as_bytes()).map_err(setup)?,
+        None => Vec::new(),
+    };
+    //= teep 14.84 (M): no cookie store is built in
+    //= teep 14.88 (M): HTTPS identity verified against the platform's and the operator's roots
+    Ok(Client::builder()
+        .redirect(Policy::none())
+        .no_proxy()
+        .tls_certs_merge(roots)
+        .connect_timeout(CONNECT_WITHIN)
+        .user_agent(concat!("tamarack-broker/", env!("CARGO_PKG_VERSION"))))
+}
+
+pub(crate) fn built(builder: ClientBuilder) -> Result<Client, TamFailed> {
+    builder.build().map_err(|error| TamFailed::Setup(causes(&error)))
+}
+
+//= teep 14.87 (R): response size limit; a longer body aborts
+/// Reads a body of at most `limit` bytes.
+pub(crate) async fn limited(mut response: Response, limit: usize) -> Result<Vec<u8>, TamFailed> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(failed)? {
+        if body.len() + chunk.len() > limit {
+            return Err(TamFailed::TooLarge { limit });
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// Takes an address that may be talked to: plain HTTP goes to loopback only.
 pub(crate) fn checked(uri: &str) -> Result<Url, TamFailed> {
-    let url = Url::parse(uri).map_err(|error| TamFailed::Unreachable(error.to_string()))?;
+    let url = Url::parse(uri).map_err(|_| TamFailed::Address(uri.to_owned()))?;
     let loopback = match url.host_str() {
         Some("localhost") => true,
         Some(host) => {
@@ -105,24 +129,34 @@ pub(crate) fn checked(uri: &str) -> Result<Url, TamFailed> {
         }
         None => false,
     };
-    if url.scheme() == "https" || (url.scheme() == "http" && loopback) {
-        Ok(url)
-    } else {
-        Err(TamFailed::PlainHttp)
+    match url.scheme() {
+        "https" => Ok(url),
+        "http" if loopback => Ok(url),
+        "http" => Err(TamFailed::PlainHttp),
+        _ => Err(TamFailed::Address(uri.to_owned())),
     }
 }
 
-/// An error of the HTTP library with its causes, in one line.
-pub(crate) fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text += ": ";
-        text += &inner.to_string();
-        cause = inner.source();
+/// Whether `uri` is on the server and below the path of `base`.
+pub(crate) fn is_below(base: &str, uri: &str) -> bool {
+    let (Ok(base), Ok(uri)) = (Url::parse(base), Url::parse(uri)) else { return false };
+    let path = base.path().trim_end_matches('/');
+    let anonymous = uri.username().is_empty() && uri.password().is_none();
+    let rest = uri.path().strip_prefix(path);
+    anonymous && base.origin() == uri.origin() && rest.is_some_and(|rest| rest.starts_with('/'))
+}
+
+/// What an error of the HTTP library means. Addresses stay out of it: they may hold a ticket.
+pub(crate) fn failed(error: reqwest::Error) -> TamFailed {
+    if error.is_timeout() {
+        TamFailed::TimedOut
+    } else {
+        TamFailed::Unreachable(causes(&error.without_url()))
     }
-    text
 }
 
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 const ANSWER_WITHIN: Duration = Duration::from_secs(120);
+
+/// Characters of a peer's header that are shown.
+const SHOWN_MAX: usize = 80;

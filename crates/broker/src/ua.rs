@@ -6,6 +6,9 @@
 
 mod conversation;
 mod install;
+mod log;
+mod placed;
+mod staging;
 mod supervise;
 
 use std::{
@@ -18,23 +21,32 @@ use device::ComponentId;
 use tokio::sync::Mutex;
 use tracing::{info, warn};
 
-use crate::{moc::MocClient, refusal::UaFailed, wake::Loads};
-use install::Placed;
+use crate::{loads::Loads, moc::MocClient, refusal::UaFailed};
+use placed::Placed;
 use supervise::Running;
+
+pub use install::Identity;
+pub use supervise::Care;
 
 /// Hosts the UAs of this device.
 #[derive(Clone)]
 pub struct Host {
     directory: PathBuf,
-    running: Arc<Mutex<BTreeMap<ComponentId, Running>>>,
+    identity: Identity,
+    care: Care,
     loads: Loads,
+    /// Held while a UA is placed or removed: one at a time.
+    placing: Arc<Mutex<()>>,
+    running: Arc<Mutex<BTreeMap<ComponentId, Running>>>,
 }
 
 impl Host {
     /// A host whose UAs live under `state_dir`.
     #[must_use]
-    pub fn new(state_dir: &Path, loads: Loads) -> Self {
-        Self { directory: state_dir.join("ua"), running: Arc::default(), loads }
+    pub fn new(state_dir: &Path, identity: Identity, care: Care, loads: Loads) -> Self {
+        let directory = state_dir.join("ua");
+        let (placing, running) = (Arc::default(), Arc::default());
+        Self { directory, identity, care, loads, placing, running }
     }
 
     /// Starts the UAs that an earlier run of this Broker placed.
@@ -42,9 +54,14 @@ impl Host {
     /// # Errors
     /// [`UaFailed::Io`] when the directory cannot be read.
     pub async fn resume(&self) -> Result<(), UaFailed> {
-        for placed in install::placed(&self.directory)? {
-            info!(ua = %placed.name(), "started again");
-            self.start(placed).await;
+        let _alone = self.placing.lock().await;
+        for placed in placed::placed(&self.directory)? {
+            if placed.is_whole(&self.directory).await {
+                info!(ua = %placed.name(), "started again");
+                self.start(placed).await;
+            } else {
+                warn!(ua = %placed.name(), "not started: its program is not the one it was");
+            }
         }
         Ok(())
     }
@@ -55,8 +72,10 @@ impl Host {
     /// # Errors
     /// See [`UaFailed`]; an earlier version of the UA goes on running.
     pub async fn install(&self, moc: &MocClient, envelope: &[u8]) -> Result<Vec<u8>, UaFailed> {
-        let (placed, report) = install::process(&self.directory, moc, envelope).await?;
-        info!(ua = %placed.name(), "placed");
+        let _alone = self.placing.lock().await;
+        let (placed, report) =
+            install::process(&self.directory, &self.identity, moc, envelope).await?;
+        info!(ua = %placed.name(), sequence_number = placed.sequence_number, "placed");
         self.start(placed).await;
         Ok(report)
     }
@@ -66,33 +85,38 @@ impl Host {
     /// # Errors
     /// [`UaFailed::Io`] when its files cannot be removed.
     pub async fn remove(&self, manifest: &ComponentId) -> Result<Vec<u8>, UaFailed> {
-        let Some(placed) = install::placed(&self.directory)?
-            .into_iter()
-            .find(|placed| placed.manifest() == *manifest)
-        else {
+        let _alone = self.placing.lock().await;
+        let placed = placed::placed(&self.directory)?;
+        let Some(placed) = placed.into_iter().find(|placed| placed.manifest() == *manifest) else {
             return Ok(Vec::new());
         };
-        drop(self.running.lock().await.remove(&placed.component()));
+        let running = self.running.lock().await.remove(&placed.component());
+        if let Some(ua) = running {
+            ua.stop().await;
+        }
         placed.delete(&self.directory)?;
         info!(ua = %placed.name(), "removed");
         Ok(Vec::new())
     }
 
-    /// Stops every UA.
+    /// Stops every UA and waits until all are gone.
     pub async fn stop(&self) {
-        self.running.lock().await.clear();
+        let running = std::mem::take(&mut *self.running.lock().await);
+        let stopping: Vec<_> = running.into_values().map(|ua| tokio::spawn(ua.stop())).collect();
+        for stopped in stopping {
+            // A task that panicked has dropped its process, which kills it.
+            let _gone = stopped.await;
+        }
     }
 
     async fn start(&self, placed: Placed) {
         let component = placed.component();
-        let mut running = self.running.lock().await;
+        let old = self.running.lock().await.remove(&component);
         // The old program ends before the new one begins: they may share a port.
-        if let Some(old) = running.remove(&component) {
+        if let Some(old) = old {
             old.stop().await;
         }
-        match supervise::start(&self.directory, placed, self.loads.clone()) {
-            Ok(ua) => drop(running.insert(component, ua)),
-            Err(error) => warn!(%error, "a UA did not start"),
-        }
+        let ua = supervise::start(&self.directory, placed, self.care.clone(), self.loads.clone());
+        self.running.lock().await.insert(component, ua);
     }
 }

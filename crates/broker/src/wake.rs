@@ -1,156 +1,155 @@
-//! Being woken by the Network M/OC, and TAs that UAs ask for.
+//! Being woken: by the Network M/OC, and by the clock.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, OnceLock},
-    time::Duration,
+use std::{sync::Arc, time::Duration};
+
+use device::{ComponentId, broker::Session};
+use tokio::{
+    sync::{Mutex, Semaphore},
+    time::{Instant, sleep, sleep_until},
 };
-
-use device::ComponentId;
-use tokio::sync::{Mutex, Notify};
 use tracing::{info, warn};
 
 use crate::{
-    agent::Agent,
-    refusal::{AgentFailed, SessionFailed},
+    agent::{Agent, Conversation},
+    loads::Loads,
+    refusal::{AgentFailed, SessionFailed, causes},
     session::Sessions,
 };
 
-/// TAs that are to be loaded, each with the ticket of its exchange.
-///
-/// On SGX the UA loads the TA (use-case draft section 4.2 step 3): the M/OC's ticket waits here
-/// for the UA that asks, and the Broker asks in its place when it does not.
-#[derive(Clone)]
-pub struct Loads {
-    agent: Agent,
-    sessions: Arc<OnceLock<Arc<Sessions>>>,
-    tickets: Arc<Mutex<BTreeMap<ComponentId, String>>>,
-    arrived: Arc<Notify>,
+/// How often the Broker does things by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rhythm {
+    /// The time from one policy check to the next, if nobody asks for one.
+    pub policy_check_every: Duration,
+    /// The first pause after the M/OC could not be reached; it doubles.
+    pub pause_min: Duration,
+    /// The longest pause.
+    pub pause_max: Duration,
 }
 
-impl Loads {
-    /// Loads by way of this Agent.
-    #[must_use]
-    pub fn new(agent: Agent) -> Self {
+impl Default for Rhythm {
+    fn default() -> Self {
         Self {
-            agent,
-            sessions: Arc::default(),
-            tickets: Arc::default(),
-            arrived: Arc::default(),
+            policy_check_every: Duration::from_hours(24),
+            pause_min: Duration::from_millis(200),
+            pause_max: Duration::from_secs(10),
         }
     }
+}
 
-    /// Says what sessions run with; before that every request for a TA fails.
-    pub fn serve_with(&self, sessions: Arc<Sessions>) {
-        // A second call would be a mistake of `main` and changes nothing.
-        let _first_wins = self.sessions.set(sessions);
+/// What wakes the Broker, and what it then does.
+pub struct Wakes {
+    agent: Agent,
+    sessions: Arc<Sessions>,
+    loads: Loads,
+    rhythm: Rhythm,
+    /// The Agent names its TAMs one by one, so two policy checks must not share them out.
+    naming: Mutex<()>,
+    places: Arc<Semaphore>,
+}
+
+impl Wakes {
+    /// Everything that follows from a wake-up goes to these.
+    #[must_use]
+    pub fn new(agent: Agent, sessions: Arc<Sessions>, loads: Loads, rhythm: Rhythm) -> Self {
+        let places = Arc::new(Semaphore::new(AT_ONCE_MAX));
+        Self { agent, sessions, loads, rhythm, naming: Mutex::default(), places }
     }
 
-    /// A UA, or the Broker in its place, asks for a TA.
-    ///
-    /// # Errors
-    /// See [`SessionFailed`].
-    pub async fn request_ta(&self, component: &ComponentId) -> Result<(), SessionFailed> {
-        let mut agent = self.agent.connect().await?;
-        let Some(first) = agent.request_ta(component).await? else { return Ok(()) };
-        let ticket = tokio::time::timeout(TICKET_WITHIN, self.ticket(component)).await.ok();
-        let Some(sessions) = self.sessions.get() else { return Ok(()) };
-        sessions.run(&mut agent, first, ticket.as_deref()).await
-    }
-
-    /// A UA no longer needs a TA.
-    ///
-    /// # Errors
-    /// See [`SessionFailed`].
-    pub async fn unrequest_ta(&self, component: &ComponentId) -> Result<(), SessionFailed> {
-        let mut agent = self.agent.connect().await?;
-        let Some(first) = agent.unrequest_ta(component).await? else { return Ok(()) };
-        let Some(sessions) = self.sessions.get() else { return Ok(()) };
-        sessions.run(&mut agent, first, None).await
-    }
-
-    /// Carries sealed bytes to a TA.
-    ///
-    /// # Errors
-    /// See [`AgentFailed`].
-    pub async fn call_ta(
-        &self,
-        component: &ComponentId,
-        request: Vec<u8>,
-    ) -> Result<Vec<u8>, AgentFailed> {
-        self.agent.connect().await?.call_ta(component, request).await
-    }
-
-    async fn ticket(&self, component: &ComponentId) -> String {
+    /// Waits to be woken, for ever. What each wake-up asks for runs in a task of its own.
+    pub async fn serve(self: Arc<Self>) {
+        let mut pause = self.rhythm.pause_min;
+        let mut check_at = Instant::now() + self.rhythm.policy_check_every;
         loop {
-            let arrived = self.arrived.notified();
-            if let Some(ticket) = self.tickets.lock().await.remove(component) {
-                return ticket;
+            // The semaphore is never closed; with every place taken the M/OC waits.
+            let Ok(place) = Arc::clone(&self.places).acquire_owned().await else { return };
+            //= teep 14.100 (S): a policy-check trigger exists: timer
+            let woken = tokio::select! {
+                woken = self.sessions.moc.wake() => woken,
+                () = sleep_until(check_at) => {
+                    check_at = Instant::now() + self.rhythm.policy_check_every;
+                    let wake = api::Wake {
+                        ticket: None,
+                        reason: api::WakeReason::Other,
+                        load: None,
+                    };
+                    Ok(Some(wake))
+                }
+            };
+            match woken {
+                Ok(Some(wake)) => {
+                    pause = self.rhythm.pause_min;
+                    info!(reason = ?wake.reason, "woken");
+                    let wakes = Arc::clone(&self);
+                    tokio::spawn(async move {
+                        wakes.on_wake(wake).await;
+                        drop(place);
+                    });
+                }
+                Ok(None) => pause = self.rhythm.pause_min,
+                Err(error) => {
+                    warn!(%error, ?pause, "waiting to be woken failed");
+                    sleep(pause).await;
+                    pause = (pause * 2).min(self.rhythm.pause_max);
+                }
             }
-            arrived.await;
         }
     }
 
-    async fn offer(&self, component: ComponentId, ticket: String) {
-        self.tickets.lock().await.insert(component.clone(), ticket.clone());
-        self.arrived.notify_waiters();
-        tokio::time::sleep(Duration::from_millis(api::UA_LOADS_WITHIN_MS)).await;
-        if self.tickets.lock().await.get(&component) == Some(&ticket) {
-            info!("no UA asked for its TA; the Broker asks");
-            if let Err(error) = self.request_ta(&component).await {
-                warn!(%error, "a TA was not loaded");
+    async fn on_wake(&self, wake: api::Wake) {
+        if let (Some(ticket), Some(load)) = (&wake.ticket, &wake.load) {
+            match component(load) {
+                Some(component) => self.loads.offer(component, ticket.clone()).await,
+                None => warn!("the M/OC named a component that is not one"),
             }
+            return;
+        }
+        if let Err(error) = self.policy_check(wake.ticket.as_deref()).await {
+            warn!(error = causes(&error), "a session failed");
         }
     }
-}
 
-/// Waits to be woken, for ever. Each wake-up runs its sessions in a task of its own.
-pub async fn serve(agent: Agent, sessions: Arc<Sessions>, loads: Loads) {
-    let mut pause = PAUSE_MIN;
-    loop {
-        match sessions.moc.wake().await {
-            Ok(Some(wake)) => {
-                pause = PAUSE_MIN;
-                info!(reason = ?wake.reason, "woken");
-                let (agent, sessions, loads) = (agent.clone(), sessions.clone(), loads.clone());
-                tokio::spawn(async move { on_wake(&agent, &sessions, &loads, wake).await });
-            }
-            Ok(None) => pause = PAUSE_MIN,
-            Err(error) => {
-                warn!(%error, pause_ms = pause.as_millis() as u64, "waiting to be woken failed");
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(PAUSE_MAX);
+    //= teep 14.100 (S): a policy-check trigger exists: the M/OC's wake-up, timer
+    /// A session with each TAM that the Agent names.
+    ///
+    /// # Errors
+    /// The first [`SessionFailed`], after every TAM had its turn.
+    pub async fn policy_check(&self, ticket: Option<&str>) -> Result<(), SessionFailed> {
+        let mut agent = self.agent.connect().await?;
+        let named = {
+            let _alone = self.naming.lock().await;
+            named(&mut agent).await?
+        };
+        let mut failed = None;
+        for first in named {
+            if let Err(error) = self.sessions.run(&mut agent, first, ticket).await {
+                match &error {
+                    SessionFailed::Tam { .. } => {}
+                    // The connection may be in the middle of something.
+                    SessionFailed::Agent(_) | SessionFailed::Starting => {
+                        agent = self.agent.connect().await?;
+                    }
+                }
+                failed = failed.or(Some(error));
             }
         }
-    }
-}
-
-async fn on_wake(agent: &Agent, sessions: &Sessions, loads: &Loads, wake: api::Wake) {
-    if let (Some(ticket), Some(load)) = (&wake.ticket, &wake.load) {
-        match component(load) {
-            Some(component) => loads.offer(component, ticket.clone()).await,
-            None => warn!("the M/OC named a component that is not one"),
+        match failed {
+            Some(error) => Err(error),
+            None => Ok(()),
         }
-        return;
-    }
-    if let Err(error) = policy_check(agent, sessions, wake.ticket.as_deref()).await {
-        let causes = anyhow::Error::from(error);
-        warn!(error = format!("{causes:#}"), "a session failed");
     }
 }
 
 /// RequestPolicyCheck until the Agent names no further TAM.
-//= teep 14.100: a policy-check trigger exists: the wake-up
-async fn policy_check(
-    agent: &Agent,
-    sessions: &Sessions,
-    ticket: Option<&str>,
-) -> Result<(), SessionFailed> {
-    let mut conversation = agent.connect().await?;
-    while let Some(first) = conversation.request_policy_check().await? {
-        sessions.run(&mut conversation, first, ticket).await?;
+async fn named(agent: &mut Conversation) -> Result<Vec<Session>, AgentFailed> {
+    let mut named = Vec::new();
+    while let Some(first) = agent.request_policy_check().await? {
+        if named.len() == TAMS_MAX {
+            return Err(AgentFailed::WrongReply("RequestPolicyCheck: TAMs without end"));
+        }
+        named.push(first);
     }
-    Ok(())
+    Ok(named)
 }
 
 fn component(hexadecimal: &[String]) -> Option<ComponentId> {
@@ -158,7 +157,8 @@ fn component(hexadecimal: &[String]) -> Option<ComponentId> {
     ComponentId::new(elements.ok()?).ok()
 }
 
-/// How long a UA's request for a TA waits for the M/OC's ticket.
-const TICKET_WITHIN: Duration = Duration::from_secs(15);
-const PAUSE_MIN: Duration = Duration::from_millis(200);
-const PAUSE_MAX: Duration = Duration::from_secs(10);
+/// Wake-ups whose work is under way.
+const AT_ONCE_MAX: usize = 16;
+
+/// TAMs of one policy check.
+const TAMS_MAX: usize = 64;

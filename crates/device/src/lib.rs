@@ -45,8 +45,8 @@ pub const AGENT_LISTENER_FD: i32 = 4;
 /// File descriptor of the measured settings (read only) in the TEEP Agent.
 pub const SETTINGS_FD: i32 = 5;
 
-/// File descriptor of the TEEP Broker's socket in an Untrusted Application.
-pub const UA_FD: i32 = 3;
+/// File descriptor of the TEEP Broker's socket in an Untrusted Application: standard input.
+pub const UA_FD: i32 = 0;
 
 #[cfg(test)]
 mod tests;

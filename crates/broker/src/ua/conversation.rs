@@ -1,73 +1,130 @@
 //! What a UA may ask: for its TA, and to carry a sealed request to it.
 
-use std::io;
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use device::{
-    Failure, FailureCode, Message,
-    frame,
+    ComponentId, FailureCode, Message as _,
+    frame::Broken,
     ua::{Reply, Request},
 };
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::UnixStream,
+use tokio::net::UnixStream;
+use tracing::debug;
+
+use crate::{
+    frames,
+    loads::Loads,
+    refusal::{AgentFailed, SessionFailed, causes},
 };
-use tracing::warn;
 
-use crate::{refusal::AgentFailed, wake::Loads};
-
-/// Answers a UA until its end of the socket closes.
+/// Answers a UA until its end of the socket closes or says what cannot be a frame.
 pub(super) async fn serve(mut stream: UnixStream, loads: Loads) {
-    loop {
-        let request = match read(&mut stream).await {
-            Ok(Some(frame)) => Request::decode(&frame),
-            Ok(None) => return,
-            Err(error) => {
-                warn!(%error, "a UA's socket failed");
-                return;
-            }
-        };
-        let reply = match request {
-            Ok(request) => answer(request, &loads).await,
-            Err(malformed) => Reply::failed(FailureCode::Malformed, malformed.to_string()),
-        };
-        let Ok(frame) = frame::encode(&reply.encode()) else { return };
-        if stream.write_all(&frame).await.is_err() {
-            return;
-        }
+    if let Err(broken) = (Conversation::new(loads)).run(&mut stream).await {
+        debug!(%broken, "a UA's socket is closed");
     }
 }
 
-async fn answer(request: Request, loads: &Loads) -> Reply {
-    let done = match request {
-        Request::RequestTa { component } => {
-            loads.request_ta(&component).await.map_err(|error| error.to_string())
-        }
-        Request::UnrequestTa { component } => {
-            loads.unrequest_ta(&component).await.map_err(|error| error.to_string())
-        }
-        Request::Call { component, request } => {
-            return match loads.call_ta(&component, request).await {
-                Ok(answer) => Reply::Answer(answer),
-                Err(AgentFailed::Refused(failure)) => Reply::Failed(failure),
-                Err(other) => Reply::failed(FailureCode::Broken, other.to_string()),
+/// What one run of a UA has asked for.
+struct Conversation {
+    loads: Loads,
+    /// What it may say that it no longer needs.
+    requested: BTreeSet<ComponentId>,
+    allowance: Allowance,
+}
+
+impl Conversation {
+    fn new(loads: Loads) -> Self {
+        Self { loads, requested: BTreeSet::new(), allowance: Allowance::new(Instant::now()) }
+    }
+
+    async fn run(&mut self, stream: &mut UnixStream) -> Result<(), Broken> {
+        while let Some(body) = frames::read(stream).await? {
+            let reply = match Request::decode(&body) {
+                Ok(request) => self.answer(request).await,
+                Err(malformed) => Reply::failed(FailureCode::Malformed, malformed.to_string()),
             };
+            frames::write(stream, &reply.encode()).await?;
         }
-    };
-    match done {
-        Ok(()) => Reply::Done,
-        Err(text) => Reply::Failed(Failure::new(FailureCode::Broken, text)),
+        Ok(())
+    }
+
+    async fn answer(&mut self, request: Request) -> Reply {
+        match request {
+            Request::RequestTa { component } => {
+                if !self.allowance.take(Instant::now()) {
+                    return too_fast();
+                }
+                let known = self.requested.contains(&component);
+                if !known && self.requested.len() == REQUESTED_MAX {
+                    return Reply::failed(FailureCode::Busy, "too many TAs for one UA");
+                }
+                self.requested.insert(component.clone());
+                done(self.loads.request_ta(&component).await)
+            }
+            Request::UnrequestTa { component } => {
+                if !self.allowance.take(Instant::now()) {
+                    return too_fast();
+                }
+                if !self.requested.remove(&component) {
+                    let text = "this UA has not asked for that TA";
+                    return Reply::failed(FailureCode::Misbehaved, text);
+                }
+                done(self.loads.unrequest_ta(&component).await)
+            }
+            Request::Call { component, request } => {
+                match self.loads.call_ta(&component, request).await {
+                    Ok(answer) => Reply::Answer(answer),
+                    Err(AgentFailed::Refused(failure)) => Reply::Failed(failure),
+                    Err(other) => Reply::failed(FailureCode::Broken, causes(&other)),
+                }
+            }
+        }
     }
 }
 
-async fn read(stream: &mut UnixStream) -> io::Result<Option<Vec<u8>>> {
-    let mut head = [0; frame::HEADER_BYTES];
-    match stream.read_exact(&mut head).await {
-        Ok(_) => {}
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
-        Err(error) => return Err(error),
-    }
-    let length = frame::body_length(head).map_err(io::Error::other)?;
-    let mut body = vec![0; length];
-    stream.read_exact(&mut body).await?;
-    Ok(Some(body))
+/// How many sessions a UA may still cause.
+struct Allowance {
+    left: u32,
+    counted_at: Instant,
 }
+
+impl Allowance {
+    fn new(now: Instant) -> Self {
+        Self { left: ALLOWANCE_MAX, counted_at: now }
+    }
+
+    fn take(&mut self, now: Instant) -> bool {
+        let passed = now.saturating_duration_since(self.counted_at);
+        let earned = passed.as_secs() / ALLOWANCE_EVERY.as_secs();
+        if earned > 0 {
+            let earned = u32::try_from(earned).unwrap_or(ALLOWANCE_MAX);
+            self.left = self.left.saturating_add(earned).min(ALLOWANCE_MAX);
+            self.counted_at = now;
+        }
+        match self.left.checked_sub(1) {
+            Some(left) => {
+                self.left = left;
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+fn done(outcome: Result<(), SessionFailed>) -> Reply {
+    match outcome {
+        Ok(()) => Reply::Done,
+        Err(SessionFailed::Agent(AgentFailed::Refused(failure))) => Reply::Failed(failure),
+        Err(other) => Reply::failed(FailureCode::Broken, causes(&other)),
+    }
+}
+
+fn too_fast() -> Reply {
+    Reply::failed(FailureCode::Busy, "too many requests; wait a little")
+}
+
+const ALLOWANCE_MAX: u32 = 8;
+const ALLOWANCE_EVERY: Duration = Duration::from_secs(2);
+const REQUESTED_MAX: usize = 16;

@@ -1,0 +1,151 @@
+//! TAs that UAs ask for, and the tickets under which the M/OC waits for them.
+//!
+//! On SGX the UA loads the TA (use-case draft section 4.2 step 3): the M/OC's ticket waits here
+//! for the UA that asks, and the Broker asks in its place when no UA does.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use device::ComponentId;
+use tokio::{
+    sync::{Mutex, Notify},
+    time::{sleep, timeout},
+};
+use tracing::{info, warn};
+
+use crate::{
+    agent::Agent,
+    refusal::{AgentFailed, SessionFailed, causes},
+    session::Sessions,
+};
+
+/// How long either side waits for the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// How long a UA's request for a TA waits for the M/OC's ticket.
+    pub ticket_within: Duration,
+    /// How long a ticket waits for a UA before the Broker asks in its place.
+    pub ua_within: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            ticket_within: Duration::from_secs(15),
+            ua_within: Duration::from_millis(api::UA_LOADS_WITHIN_MS),
+        }
+    }
+}
+
+/// TAs that are to be loaded, each with the ticket of its exchange.
+#[derive(Clone)]
+pub struct Loads {
+    agent: Agent,
+    patience: Patience,
+    sessions: Arc<OnceLock<Arc<Sessions>>>,
+    tickets: Arc<Mutex<BTreeMap<ComponentId, String>>>,
+    arrived: Arc<Notify>,
+}
+
+impl Loads {
+    /// Loads by way of this Agent.
+    #[must_use]
+    pub fn new(agent: Agent, patience: Patience) -> Self {
+        Self {
+            agent,
+            patience,
+            sessions: Arc::default(),
+            tickets: Arc::default(),
+            arrived: Arc::default(),
+        }
+    }
+
+    /// Says what sessions run with; before that every request for a TA fails.
+    pub fn serve_with(&self, sessions: Arc<Sessions>) {
+        // Only `main` calls this, once; a second call would change nothing.
+        let _first_wins = self.sessions.set(sessions);
+    }
+
+    /// A UA asks for a TA; `Ok` when the TA is there or the session about it is over.
+    ///
+    /// # Errors
+    /// See [`SessionFailed`].
+    pub async fn request_ta(&self, component: &ComponentId) -> Result<(), SessionFailed> {
+        let sessions = self.sessions.get().ok_or(SessionFailed::Starting)?;
+        let mut agent = self.agent.connect().await?;
+        let Some(first) = agent.request_ta(component).await? else { return Ok(()) };
+        let ticket = timeout(self.patience.ticket_within, self.ticket(component)).await.ok();
+        sessions.run(&mut agent, first, ticket.as_deref()).await
+    }
+
+    /// A UA no longer needs a TA.
+    ///
+    /// # Errors
+    /// See [`SessionFailed`].
+    pub async fn unrequest_ta(&self, component: &ComponentId) -> Result<(), SessionFailed> {
+        let sessions = self.sessions.get().ok_or(SessionFailed::Starting)?;
+        let mut agent = self.agent.connect().await?;
+        let Some(first) = agent.unrequest_ta(component).await? else { return Ok(()) };
+        sessions.run(&mut agent, first, None).await
+    }
+
+    /// Carries sealed bytes to a TA.
+    ///
+    /// # Errors
+    /// See [`AgentFailed`].
+    pub async fn call_ta(
+        &self,
+        component: &ComponentId,
+        request: Vec<u8>,
+    ) -> Result<Vec<u8>, AgentFailed> {
+        self.agent.connect().await?.call_ta(component, request).await
+    }
+
+    /// Keeps the ticket of a TA for the UA that asks, and asks itself when none does.
+    //= teep 14.100 (S): a policy-check trigger exists: TA invocation
+    pub(crate) async fn offer(&self, component: ComponentId, ticket: String) {
+        self.tickets.lock().await.insert(component.clone(), ticket.clone());
+        self.arrived.notify_waiters();
+        sleep(self.patience.ua_within).await;
+        let unused = {
+            let mut tickets = self.tickets.lock().await;
+            let unused = tickets.get(&component) == Some(&ticket);
+            if unused {
+                tickets.remove(&component);
+            }
+            unused
+        };
+        if !unused {
+            return;
+        }
+        info!("no UA asked for its TA; the Broker asks");
+        if let Err(error) = self.ask_in_place(&component, &ticket).await {
+            warn!(error = causes(&error), "a TA was not loaded");
+        }
+    }
+
+    async fn ask_in_place(
+        &self,
+        component: &ComponentId,
+        ticket: &str,
+    ) -> Result<(), SessionFailed> {
+        let sessions = self.sessions.get().ok_or(SessionFailed::Starting)?;
+        let mut agent = self.agent.connect().await?;
+        let Some(first) = agent.request_ta(component).await? else { return Ok(()) };
+        sessions.run(&mut agent, first, Some(ticket)).await
+    }
+
+    async fn ticket(&self, component: &ComponentId) -> String {
+        loop {
+            // Made before the look, so that no arrival between look and wait is missed.
+            let arrived = self.arrived.notified();
+            if let Some(ticket) = self.tickets.lock().await.remove(component) {
+                return ticket;
+            }
+            arrived.await;
+        }
+    }
+}
