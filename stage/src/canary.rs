@@ -153,9 +153,12 @@ mod tests {
 
         let sightings = search(&[directory.path().to_path_buf()], canary).unwrap();
 
-        for (file, writing) in
-            [("plain", "as it is"), ("base64", "base64"), ("utf16", "UTF-16"), ("hex", "hexadecimal")]
-        {
+        for (file, writing) in [
+            ("plain", "as it is"),
+            ("base64", "base64"),
+            ("utf16", "UTF-16"),
+            ("hex", "hexadecimal"),
+        ] {
             let seen = |s: &Sighting| s.place.ends_with(file) && s.writing == writing;
             assert!(sightings.iter().any(seen), "{file}: {sightings:?}");
         }

@@ -9,7 +9,7 @@ use crate::{
     Stage,
     layout::{Layout, Programs},
     moc::write_secret,
-    party::{self, Party},
+    party::Party,
 };
 
 /// What a software TEE can be told to do wrong.
@@ -52,9 +52,9 @@ impl Device {
     ) -> Result<Self> {
         let directory = stage.layout.device(name);
         fs::create_dir_all(directory.join("storage"))?;
-        let settings = agent_settings(stage);
-        fs::write(directory.join("agent.toml"), &settings)?;
-        publish_reference_values(stage, &directory.join("agent.toml"))?;
+        let settings = directory.join("agent.toml");
+        fs::copy(stage.layout.release().join("agent.toml"), settings)
+            .context("copying the Agent's settings")?;
         let arguments = ["device", "add", name, "--hardware", "SGX", "--instance", "process"];
         let added = stage.moc.operator(&stage.programs, &arguments)?;
         let token = added["token"].as_str().context("the M/OC gave the device no token")?;
@@ -128,22 +128,6 @@ impl Device {
     }
 }
 
-/// Makes the emulated vendor and returns its trust anchor.
-pub(crate) fn vendor(layout: &Layout, programs: &Programs) -> Result<String> {
-    let mut command = programs.command("tamarack-tee");
-    let made = party::json(command.arg("vendor").arg("--dir").arg(layout.vendor()))?;
-    let anchor = made["anchor"].as_str().context("the emulated vendor has no anchor")?;
-    release_signer(layout, programs)?;
-    Ok(anchor.to_owned())
-}
-
-/// Makes the release signer's key, and reference values that nothing matches yet.
-fn release_signer(layout: &Layout, programs: &Programs) -> Result<()> {
-    let mut command = programs.command("tamarack");
-    command.args(["key", "new", "--json", "--out"]).arg(layout.release().join("release.key"));
-    party::json(&mut command).map(drop)
-}
-
 fn start_tee(
     layout: &Layout,
     programs: &Programs,
@@ -176,22 +160,6 @@ fn start_broker(layout: &Layout, programs: &Programs, name: &str) -> Result<Part
     Party::start("tamarack-broker", &mut command, &layout.log(&format!("{name}-broker")))
 }
 
-/// Settings that the launch measures: which TAM the Agent talks to.
-fn agent_settings(stage: &Stage) -> String {
-    let tam = &stage.moc.tam;
-    format!(
-        "vendor_id = \"d98dfd44-7114-5376-bf7c-3adfb4712dd2\"\n\
-         class_id = \"7b397450-6111-5eb1-8e91-ba8b2c60eede\"\n\
-         suite = \"esp256\"\n\
-         \n\
-         [[tam]]\n\
-         uri = {}\n\
-         keys = {}\n",
-        json!(tam.uri),
-        json!(tam.keys)
-    )
-}
-
 fn broker_settings(moc: &str, name: &str) -> String {
     format!(
         "device = {}\n\
@@ -203,18 +171,4 @@ fn broker_settings(moc: &str, name: &str) -> String {
         json!(name),
         json!(moc)
     )
-}
-
-/// The release signer measures the Agent and vouches for what it measured.
-fn publish_reference_values(stage: &Stage, settings: &std::path::Path) -> Result<()> {
-    let release = stage.layout.release();
-    let mut measure = stage.programs.command("tamarack-tee");
-    measure.arg("measure").arg("--agent").arg(stage.programs.path("tamarack-agent"));
-    let measured = party::json(measure.arg("--settings").arg(settings))?;
-    fs::write(release.join("measurement.json"), measured.to_string())?;
-    let mut create = stage.programs.command("tamarack");
-    create.args(["reference", "create", "--json", "--signer"]).arg(release.join("release.key"));
-    create.arg("--measurement").arg(release.join("measurement.json"));
-    create.arg("--out").arg(release.join("agent.corim"));
-    party::json(&mut create).map(drop)
 }

@@ -10,6 +10,7 @@ mod device;
 mod layout;
 mod moc;
 mod party;
+mod release;
 mod user;
 
 pub use canary::{Sighting, search, search_memory};
@@ -41,7 +42,7 @@ impl Stage {
     /// A program failed; the error says which and what it printed.
     pub fn set(layout: Layout, programs: Programs) -> Result<Self> {
         layout.create()?;
-        let anchor = device::vendor(&layout, &programs)?;
+        let anchor = release::vendor(&layout, &programs)?;
         let moc = Moc::start(&layout, &programs, &anchor)?;
         Ok(Self { layout, programs, moc, anchor })
     }

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use crate::{
     layout::{Layout, Programs},
     party::{self, Party},
+    release,
 };
 
 /// A running Network M/OC and what its first start printed.
@@ -23,8 +24,6 @@ pub struct Moc {
     pub url: String,
     /// The Verifier's public key, hexadecimal COSE_Key.
     pub verifier_key: String,
-    /// What Agents must know of the TAM.
-    pub(crate) tam: Tam,
     /// Where the operator's token lies.
     pub operator_token: PathBuf,
     port: u16,
@@ -52,18 +51,23 @@ impl Moc {
         let directory = layout.moc();
         let port = party::free_port()?;
         let config = directory.join("moc.toml");
-        fs::write(&config, settings(layout, port, anchor)).context("writing the M/OC's settings")?;
+        // The keys come first: the Agents' settings name them, and the reference values, which the
+        // Verifier reads when it starts, cover those settings.
+        let first_settings = address(port);
+        fs::write(&config, &first_settings).context("writing the M/OC's settings")?;
         let mut init = programs.command("tamarack-moc");
         let printed = party::json(init.arg("init").arg("--config").arg(&config))?;
         let first: Initialised = serde_json::from_value(printed)?;
         let operator_token = directory.join("operator.token");
         write_secret(&operator_token, &first.bootstrap_token)?;
+        let tam = Tam { uri: first.tam_uri, keys: first.tam_keys };
+        release::publish(layout, programs, &tam)?;
+        fs::write(&config, first_settings + &appraisal(layout, anchor))?;
         let party = serve(layout, programs, &config, port)?;
         Ok(Self {
             party,
             url: format!("http://127.0.0.1:{port}"),
             verifier_key: first.verifier_key,
-            tam: Tam { uri: first.tam_uri, keys: first.tam_keys },
             operator_token,
             port,
             config,
@@ -98,15 +102,20 @@ fn serve(layout: &Layout, programs: &Programs, config: &Path, port: u16) -> Resu
     Ok(party)
 }
 
-/// The operator's own policy is lenient on purpose: it takes devices whose TCB is out of date, so
-/// that the stage shows a Network User's appraisal refusing what the M/OC accepts.
-fn settings(layout: &Layout, port: u16, anchor: &str) -> String {
-    let text = |path: PathBuf| json!(path).to_string();
+fn address(port: u16) -> String {
     format!(
         "listen = \"127.0.0.1:{port}\"\n\
          public_url = \"http://127.0.0.1:{port}\"\n\
-         data_dir = \"data\"\n\
-         \n\
+         data_dir = \"data\"\n"
+    )
+}
+
+/// The operator's own policy is lenient on purpose: it takes devices whose TCB is out of date, so
+/// that the stage shows a Network User's appraisal refusing what the M/OC accepts.
+fn appraisal(layout: &Layout, anchor: &str) -> String {
+    let text = |path: PathBuf| json!(path).to_string();
+    format!(
+        "\n\
          [appraisal]\n\
          emulated_anchors = [\"{anchor}\"]\n\
          collateral = {collateral}\n\

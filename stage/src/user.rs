@@ -137,7 +137,10 @@ impl User {
         let text = SAMPLE
             .replace("127.0.0.1:4747", &listen)
             .replace("name = \"route-planner\"", &format!("name = {}", json!(name)))
-            .replace("\"../target/vehicle.pub\"", &json!(self.home.join("vehicle.pub")).to_string());
+            .replace(
+                "\"../target/vehicle.pub\"",
+                &json!(self.home.join("vehicle.pub")).to_string(),
+            );
         fs::write(&project, text)?;
         Ok(project)
     }
@@ -173,7 +176,8 @@ impl User {
         vehicle.args(["ride", "--from", ride.from, "--to", ride.to, "--key"]);
         vehicle.arg(self.home.join("vehicle.key")).arg("--ticket");
         vehicle.arg(project.with_file_name("call-ticket.json"));
-        let answer = party::json(&mut vehicle).with_context(|| format!("{}'s vehicle", self.name))?;
+        let answer =
+            party::json(&mut vehicle).with_context(|| format!("{}'s vehicle", self.name))?;
         Ok(serde_json::from_value(answer)?)
     }
 }

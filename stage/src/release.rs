@@ -1,0 +1,52 @@
+//! The emulated hardware vendor, and the release signer who vouches for the TEEP Agent.
+
+use std::fs;
+
+use anyhow::{Context as _, Result};
+use serde_json::json;
+
+use crate::{
+    layout::{Layout, Programs},
+    moc::Tam,
+    party,
+};
+
+/// Makes the emulated vendor and returns its trust anchor.
+pub(crate) fn vendor(layout: &Layout, programs: &Programs) -> Result<String> {
+    let mut command = programs.command("tamarack-tee");
+    let made = party::json(command.arg("vendor").arg("--dir").arg(layout.vendor()))?;
+    let anchor = made["anchor"].as_str().context("the emulated vendor has no anchor")?;
+    Ok(anchor.to_owned())
+}
+
+/// Writes the Agents' settings, measures Agent and settings, and signs the measurement.
+pub(crate) fn publish(layout: &Layout, programs: &Programs, tam: &Tam) -> Result<()> {
+    let release = layout.release();
+    fs::write(release.join("agent.toml"), settings(tam))?;
+    let mut key = programs.command("tamarack");
+    party::json(key.args(["key", "new", "--json", "--out"]).arg(release.join("release.key")))?;
+    let mut measure = programs.command("tamarack-tee");
+    measure.arg("measure").arg("--agent").arg(programs.path("tamarack-agent"));
+    let measured = party::json(measure.arg("--settings").arg(release.join("agent.toml")))?;
+    fs::write(release.join("measurement.json"), measured.to_string())?;
+    let mut create = programs.command("tamarack");
+    create.args(["reference", "create", "--json", "--signer"]).arg(release.join("release.key"));
+    create.arg("--measurement").arg(release.join("measurement.json"));
+    create.arg("--out").arg(release.join("agent.corim"));
+    party::json(&mut create).map(drop)
+}
+
+/// Which TAM the Agents talk to, and for which packages they are made. The launch measures it.
+fn settings(tam: &Tam) -> String {
+    format!(
+        "vendor_id = \"d98dfd44-7114-5376-bf7c-3adfb4712dd2\"\n\
+         class_id = \"7b397450-6111-5eb1-8e91-ba8b2c60eede\"\n\
+         suite = \"esp256\"\n\
+         \n\
+         [[tam]]\n\
+         uri = {}\n\
+         keys = {}\n",
+        json!(tam.uri),
+        json!(tam.keys)
+    )
+}
