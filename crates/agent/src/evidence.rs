@@ -60,8 +60,7 @@ pub fn evidence(
         let _ = application.ta.bind(application.receiver.thumbprint(), digest);
     }
     let eat = rats::eat::sign(&claims, identity.evidence.as_ref())?;
-    let binding =
-        Binding { challenge, key: identity.evidence.key().clone(), claims: Some(digest) };
+    let binding = Binding { challenge, key: identity.evidence.key().clone(), claims: Some(digest) };
     let quote = attester.quote(binding.report_data())?;
     let bound = BoundQuote { quote: quote.evidence, binding: binding.encode() };
     let hardware = Some(Hardware { media_type: quote.media_type, bound });

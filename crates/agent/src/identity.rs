@@ -92,8 +92,7 @@ impl Identity {
             return None;
         }
         let store = d.bytes().ok()?.try_into().ok()?;
-        let mut key =
-            || Some(Arc::new(SigningKey::from_pkcs8(d.bytes().ok()?).ok()?));
+        let mut key = || Some(Arc::new(SigningKey::from_pkcs8(d.bytes().ok()?).ok()?));
         Some(Self { store, teep: key()?, evidence: key()?, report: key()?, receipt: key()? })
     }
 }

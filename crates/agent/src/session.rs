@@ -303,8 +303,7 @@ impl Core {
             };
             waiting.extend(more);
         }
-        let nothing =
-            answer.uri.is_none() && answer.message.is_none() && answer.actions.is_empty();
+        let nothing = answer.uri.is_none() && answer.message.is_none() && answer.actions.is_empty();
         Ok(if nothing { Reply::Nothing } else { Reply::Session(answer) })
     }
 
@@ -383,12 +382,12 @@ impl Fault {
 
 fn code(refusal: Refusal) -> FailureCode {
     match refusal {
-        Refusal::Malformed => FailureCode::Malformed,
+        Refusal::Malformed | Refusal::TooLarge => FailureCode::Malformed,
         Refusal::NoReceiver
-        | Refusal::OtherEvidence
         | Refusal::NotOwner
         | Refusal::NotOpened
         | Refusal::NotCaller
+        | Refusal::Replay
         | Refusal::Application => FailureCode::Untrusted,
         Refusal::AwaitingRelease => FailureCode::Busy,
         Refusal::Misuse => FailureCode::Misbehaved,

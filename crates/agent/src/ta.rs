@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use channel::receipt::Receipt;
 use cose::{Key, Thumbprint};
 use rats::eat::{Instance as InstanceClaim, ManifestId};
 use suit::ComponentId;
@@ -200,13 +201,13 @@ impl Ta {
     }
 
     /// Hands over a release of Personalization Data, still sealed.
-    pub fn open(&self, release: Vec<u8>) -> Result<Vec<u8>, Failed> {
-        let confirmation = self.with(|instance| instance.open(release))?;
+    pub fn open(&self, release: Vec<u8>) -> Result<Receipt, Failed> {
+        let receipt = self.with(|instance| instance.open(release))?;
         if let State::Up { released, .. } = &mut *lock(&self.state) {
             *released = true;
         }
         info!(component = %self.facts.component, "personalization data was released");
-        Ok(confirmation)
+        Ok(receipt)
     }
 
     /// Passes on a sealed request.

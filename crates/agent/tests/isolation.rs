@@ -1,6 +1,8 @@
 //! What a process can still do after the lockdown: a child of this test locks itself down, as a
 //! worker does, and tries.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
+
 use std::fs::File;
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -82,8 +84,7 @@ fn attempt() {
     };
     let target = std::env::var(TARGET).unwrap_or_default();
     let cpu_s_max = if attempt == "spin" { 1 } else { 60 };
-    let enforced =
-        lockdown::enter(Limits { address_space_bytes_max: 1 << 30, cpu_s_max }).unwrap();
+    let enforced = lockdown::enter(Limits { address_space_bytes_max: 1 << 30, cpu_s_max }).unwrap();
 
     let result = match attempt.as_str() {
         "report" => {
@@ -99,10 +100,8 @@ fn attempt() {
         "bind-udp" => UdpSocket::bind("127.0.0.1:0").map(drop),
         "spawn" => Command::new("/bin/true").status().map(drop),
         "exec" => Err(Command::new("/bin/true").exec()),
-        "signal" => {
-            rustix::process::kill_process(pid(&target), rustix::process::Signal::TERM)
-                .map_err(Into::into)
-        }
+        "signal" => rustix::process::kill_process(pid(&target), rustix::process::Signal::TERM)
+            .map_err(Into::into),
         "open-process" => {
             rustix::process::pidfd_open(pid(&target), rustix::process::PidfdFlags::empty())
                 .map(drop)
@@ -110,8 +109,7 @@ fn attempt() {
         }
         "raise-limit" => {
             let limit = rustix::process::Rlimit { current: Some(64), maximum: Some(64) };
-            rustix::process::setrlimit(rustix::process::Resource::Nofile, limit)
-                .map_err(Into::into)
+            rustix::process::setrlimit(rustix::process::Resource::Nofile, limit).map_err(Into::into)
         }
         "take-memory" => Vec::<u8>::new()
             .try_reserve_exact(2 << 30)

@@ -50,17 +50,18 @@ impl<S: Read + Write + Send> Attester for Channel<S> {
     }
 
     fn quote(&self, report_data: [u8; REPORT_DATA_BYTES]) -> Result<Quote, Unavailable> {
-        match self.ask(&Request::Quote { report_data })? {
-            Reply::Quote(quote) => Ok(quote),
-            _ => Err(Unavailable::Unexpected),
-        }
+        let Reply::Quote(quote) = self.ask(&Request::Quote { report_data })? else {
+            return Err(Unavailable::Unexpected);
+        };
+        Ok(quote)
     }
 
     fn sealing_key(&self, label: &str) -> Result<SealingKey, Unavailable> {
-        match self.ask(&Request::SealingKey { label: label.to_owned() })? {
-            Reply::SealingKey(key) => Ok(key),
-            _ => Err(Unavailable::Unexpected),
-        }
+        let Reply::SealingKey(key) = self.ask(&Request::SealingKey { label: label.to_owned() })?
+        else {
+            return Err(Unavailable::Unexpected);
+        };
+        Ok(key)
     }
 
     fn counter(&self) -> Result<Option<Counter>, Unavailable> {
@@ -73,8 +74,9 @@ impl<S: Read + Write + Send> Attester for Channel<S> {
 }
 
 fn ask(stream: &mut (impl Read + Write), request: &Request) -> Result<Reply, Unavailable> {
-    match frame::ask(stream, request)? {
-        Reply::Failed(failure) => Err(Unavailable::Refused(failure)),
-        reply => Ok(reply),
+    let reply = frame::ask(stream, request)?;
+    if let Reply::Failed(failure) = reply {
+        return Err(Unavailable::Refused(failure));
     }
+    Ok(reply)
 }

@@ -7,9 +7,9 @@ mod channel;
 
 pub use channel::Channel;
 
+use device::Failure;
 use device::frame::Broken;
 use device::tee::{Description, Quote, REPORT_DATA_BYTES, SealingKey};
-use device::Failure;
 
 /// What the agent needs of a TEE.
 pub trait Attester: Send + Sync {

@@ -5,6 +5,7 @@
 
 pub mod process;
 
+use channel::receipt::Receipt;
 use cose::{Key, Thumbprint};
 use rats::eat::Instance as InstanceClaim;
 
@@ -41,8 +42,8 @@ pub trait Instance: Send {
     /// Tells which evidence names the receiver.
     fn bind(&mut self, receiver: Thumbprint, eat_digest: [u8; 32]) -> Result<(), Failed>;
 
-    /// Opens a release; the answer is what the receipt confirms.
-    fn open(&mut self, release: Vec<u8>) -> Result<Vec<u8>, Failed>;
+    /// Opens a release; the answer is what to confirm to its owner.
+    fn open(&mut self, release: Vec<u8>) -> Result<Receipt, Failed>;
 
     /// Passes on a sealed request; the answer is sealed too.
     fn call(&mut self, request: Vec<u8>) -> Result<Vec<u8>, Failed>;

@@ -1,7 +1,6 @@
 //! What follows the last command of a manifest: applications start, releases open, and one
 //! commit makes everything durable.
 
-use cose::{Header, Payload};
 use suit::process::Ending;
 use suit::report::Entry;
 use suit::{ComponentId, Digest, Verified};
@@ -15,7 +14,6 @@ use super::part::{Kind, Part};
 use super::staging::Staging;
 use super::{Place, Refused, authenticate, chain, report};
 use crate::backend::Failed;
-use crate::identity::Identity;
 use crate::store::{Change, Damaged};
 use crate::ta::Ta;
 
@@ -180,9 +178,9 @@ impl Done {
                 let started = self.started.iter().find(|ta| ta.component() == of).cloned();
                 let running = || place.applications.component(of);
                 let ta = started.or_else(running).ok_or(Stopped::NoApplication)?;
-                let confirmation = ta.open(content.to_vec())?;
+                let receipt = ta.open(content.to_vec())?;
                 self.personalized.push(ta);
-                let receipt = receipt(&confirmation, place.identity)?;
+                let receipt = receipt.sign(place.identity.receipt.as_ref())?;
                 self.records.push(report::released(&facts.component, &receipt));
                 // The data stays in the memory of the application. The store learns only that
                 // the manifest was installed, so that an older one is refused.
@@ -226,10 +224,4 @@ pub(super) fn conclude(
         }
     }
     Outcome { installed, report: report::sign(&report, place.identity), components }
-}
-
-/// Signs what a receiver confirmed, with the key that evidence names for it.
-fn receipt(confirmation: &[u8], identity: &Identity) -> Result<Vec<u8>, cose::KeyUnusable> {
-    let header = Header::default;
-    cose::sign1(identity.receipt.as_ref(), header(), header(), &[], Payload::Attached(confirmation))
 }

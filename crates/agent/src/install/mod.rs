@@ -17,7 +17,6 @@ mod report;
 mod run;
 mod staging;
 
-
 mod unlink;
 
 use std::borrow::Cow;
@@ -160,11 +159,7 @@ impl Installation {
     }
 
     /// Takes the Broker's answer to an action.
-    pub fn done(
-        &mut self,
-        action: u64,
-        outcome: Result<Vec<u8>, String>,
-    ) -> Result<(), NotAsked> {
+    pub fn done(&mut self, action: u64, outcome: Result<Vec<u8>, String>) -> Result<(), NotAsked> {
         match &mut self.current {
             Some(Current::Run(run)) => run.done(action, outcome),
             Some(Current::Delegation(delegation)) => delegation.done(action, outcome),
@@ -173,8 +168,8 @@ impl Installation {
     }
 
     fn begin(&mut self, envelope: &[u8], place: &mut Place<'_>) -> Step<Outcome<'static>> {
-        let begun = authenticate(envelope)
-            .and_then(|verified| self.begin_verified(&verified, place));
+        let begun =
+            authenticate(envelope).and_then(|verified| self.begin_verified(&verified, place));
         match begun {
             Ok(current) => self.resume(current, place),
             Err(error) => {
@@ -266,7 +261,8 @@ pub fn restore(
     store: &Store,
     applications: &Applications,
 ) -> anyhow::Result<()> {
-    let own = |component: &&ComponentId| component.manifest().ok() == Some(installed.manifest.clone());
+    let own =
+        |component: &&ComponentId| component.manifest().ok() == Some(installed.manifest.clone());
     let Some(component) = installed.contents.keys().find(own) else {
         // Personalization Data and UAs leave nothing in the TEE that could be started.
         return Ok(());

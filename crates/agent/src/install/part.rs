@@ -98,10 +98,7 @@ impl Kind {
 }
 
 /// What is known of a component from its verified manifest.
-pub(super) fn facts(
-    verified: &Verified<'_>,
-    component: ComponentId,
-) -> Result<Facts, Refused> {
+pub(super) fn facts(verified: &Verified<'_>, component: ComponentId) -> Result<Facts, Refused> {
     let digest = verified.digest();
     if digest.algorithm() != DigestAlgorithm::Sha256 {
         return Err(Refused::DigestAlgorithm);
@@ -119,8 +116,7 @@ pub(super) fn facts(
 fn bare(verified: &Verified<'_>) -> Vec<u8> {
     let envelope = verified.envelope();
     let names: Vec<&str> = envelope.payloads().keys().copied().collect();
-    let bare = names.into_iter().fold(envelope.clone(), |envelope, name| {
-        envelope.without_payload(name)
-    });
+    let bare =
+        names.into_iter().fold(envelope.clone(), |envelope, name| envelope.without_payload(name));
     bare.encode()
 }

@@ -57,9 +57,8 @@ pub(super) fn failure(seen: Option<Digest>, cause: &str) -> Conclusion {
 
 /// What is in place now.
 pub(super) fn measured(component: &ComponentId, digest: Digest, size: u64) -> Entry {
-    let properties = Properties::new()
-        .with(&Parameter::ImageDigest(digest))
-        .with(&Parameter::ImageSize(size));
+    let properties =
+        Properties::new().with(&Parameter::ImageDigest(digest)).with(&Parameter::ImageSize(size));
     Entry::Properties(component.clone(), properties)
 }
 

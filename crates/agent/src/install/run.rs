@@ -53,10 +53,7 @@ impl Run {
         Ok(Self { processor, subject, staging: Staging::default(), errand: None })
     }
 
-    pub(super) fn advance(
-        &mut self,
-        place: &mut Place<'_>,
-    ) -> Step<teep::agent::Outcome<'static>> {
+    pub(super) fn advance(&mut self, place: &mut Place<'_>) -> Step<teep::agent::Outcome<'static>> {
         loop {
             let answer = match self.errand.take() {
                 Some(Errand::Through(outcome)) => outcome,
@@ -110,9 +107,7 @@ impl Run {
                     Some(Errand::Fetch { action: None, uri, limit, component, content })
                 }
             }
-            (Some(_), Err(text)) => {
-                Some(Errand::Through(Outcome::Failed(Obstacle::Other(text))))
-            }
+            (Some(_), Err(text)) => Some(Errand::Through(Outcome::Failed(Obstacle::Other(text)))),
             (errand, Ok(_)) | (errand @ None, Err(_)) => errand,
         };
         Ok(())

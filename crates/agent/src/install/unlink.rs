@@ -66,11 +66,7 @@ impl Unlinking {
     }
 
     /// Takes the Broker's answer.
-    pub fn done(
-        &mut self,
-        action: u64,
-        outcome: Result<Vec<u8>, String>,
-    ) -> Result<(), NotAsked> {
+    pub fn done(&mut self, action: u64, outcome: Result<Vec<u8>, String>) -> Result<(), NotAsked> {
         match &mut self.asked {
             Some(asked) if asked.action == action && asked.answer.is_none() => {
                 asked.answer = Some(outcome.map(drop));

@@ -68,7 +68,8 @@ impl Disk for Folder {
         let mut names = Vec::new();
         for entry in std::fs::read_dir(&self.0)? {
             let entry = entry?;
-            if let (true, Ok(name)) = (entry.file_type()?.is_file(), entry.file_name().into_string())
+            if let (true, Ok(name)) =
+                (entry.file_type()?.is_file(), entry.file_name().into_string())
             {
                 names.push(name);
             }

@@ -64,10 +64,7 @@ impl Index {
         e.into_writer()
     }
 
-    fn write<W: Write>(
-        &self,
-        e: &mut Encoder<W>,
-    ) -> Result<(), minicbor::encode::Error<W::Error>> {
+    fn write<W: Write>(&self, e: &mut Encoder<W>) -> Result<(), minicbor::encode::Error<W::Error>> {
         e.array(7)?.u64(VERSION)?.bytes(&self.store)?.u64(self.generation)?;
         match self.counter {
             Some(counter) => e.u64(counter)?,

@@ -244,7 +244,7 @@ impl Store {
     fn write(&mut self, mut index: Index) -> Result<(), Damaged> {
         index.generation += 1;
         index.counter = self.attester.counter()?.map(|counter| counter.value + 1);
-        let slot = SLOTS[usize::from(index.generation % 2 == 0)];
+        let slot = SLOTS[usize::from(index.generation.is_multiple_of(2))];
         self.disk.put(slot, &self.sealer.seal(slot, &index.encode()))?;
         self.attester.count()?;
         self.index = index;

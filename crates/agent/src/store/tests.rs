@@ -228,10 +228,8 @@ impl Disk for Memory {
 }
 
 fn install(sequence_number: u64, content: &[u8]) -> Change {
-    let contents = BTreeMap::from([
-        (component(), content.to_vec()),
-        (manifest(), b"envelope".to_vec()),
-    ]);
+    let contents =
+        BTreeMap::from([(component(), content.to_vec()), (manifest(), b"envelope".to_vec())]);
     let new = New { manifest: manifest(), sequence_number, digest: [3; 32], contents };
     Change { install: vec![new], ..Change::default() }
 }

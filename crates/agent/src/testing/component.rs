@@ -1,7 +1,7 @@
 //! Components in text, so that the tests need no WebAssembly toolchain.
 
 /// Keeps its data and answers with data and request, one after the other.
-pub fn echo() -> Vec<u8> {
+pub(crate) fn echo() -> Vec<u8> {
     assemble(
         "",
         "(func (export \"personalize\") (param $at i32) (param $length i32) (result i32)
@@ -24,7 +24,7 @@ pub fn echo() -> Vec<u8> {
 }
 
 /// Says no to everything.
-pub fn refusing() -> Vec<u8> {
+pub(crate) fn refusing() -> Vec<u8> {
     const NO: &str = "(param i32 i32) (result i32)
             (i32.store8 (i32.const 0) (i32.const 1))
             (i32.store8 (i32.const 32) (i32.const 110))
@@ -36,20 +36,22 @@ pub fn refusing() -> Vec<u8> {
 }
 
 /// Never comes back from a request.
-pub fn looping() -> Vec<u8> {
+pub(crate) fn looping() -> Vec<u8> {
     serving("(loop $for_ever (br $for_ever)) (unreachable)")
 }
 
 /// Never comes back from its start.
-pub fn looping_at_start() -> Vec<u8> {
+pub(crate) fn looping_at_start() -> Vec<u8> {
     assemble(
         "(func $begin (loop $for_ever (br $for_ever))) (start $begin)",
-        &format!("{ACCEPTING} (func (export \"serve\") (param i32 i32) (result i32) (i32.const 0))"),
+        &format!(
+            "{ACCEPTING} (func (export \"serve\") (param i32 i32) (result i32) (i32.const 0))"
+        ),
     )
 }
 
 /// Takes all memory it can get and answers with the number of its pages.
-pub fn growing() -> Vec<u8> {
+pub(crate) fn growing() -> Vec<u8> {
     serving(
         "(loop $more
             (br_if $more (i32.ne (memory.grow (i32.const 1)) (i32.const -1))))
@@ -59,20 +61,22 @@ pub fn growing() -> Vec<u8> {
 }
 
 /// Wants 16 MiB from the beginning.
-pub fn large() -> Vec<u8> {
+pub(crate) fn large() -> Vec<u8> {
     assemble(
         "(memory $large 256)",
-        &format!("{ACCEPTING} (func (export \"serve\") (param i32 i32) (result i32) (i32.const 0))"),
+        &format!(
+            "{ACCEPTING} (func (export \"serve\") (param i32 i32) (result i32) (i32.const 0))"
+        ),
     )
 }
 
 /// Traps at a request.
-pub fn trapping() -> Vec<u8> {
+pub(crate) fn trapping() -> Vec<u8> {
     serving("(unreachable)")
 }
 
 /// Calls itself for ever.
-pub fn recursing() -> Vec<u8> {
+pub(crate) fn recursing() -> Vec<u8> {
     assemble(
         "(func $deeper (param i32) (result i32)
             (i32.add (call $deeper (i32.add (local.get 0) (i32.const 1))) (i32.const 1)))",
@@ -84,7 +88,7 @@ pub fn recursing() -> Vec<u8> {
 }
 
 /// Wants the environment.
-pub fn importing() -> Vec<u8> {
+pub(crate) fn importing() -> Vec<u8> {
     wat::parse_str(
         "(component
             (import \"wasi:cli/environment@0.2.0\" (instance
@@ -96,9 +100,7 @@ pub fn importing() -> Vec<u8> {
 fn serving(body: &str) -> Vec<u8> {
     assemble(
         "",
-        &format!(
-            "{ACCEPTING} (func (export \"serve\") (param i32 i32) (result i32) {body})"
-        ),
+        &format!("{ACCEPTING} (func (export \"serve\") (param i32 i32) (result i32) {body})"),
     )
 }
 

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use channel::receipt::Receipt;
 use cose::{Key, Thumbprint};
 use device::frame::{self, Broken};
 use rats::eat::{Instance as InstanceClaim, InstanceType};
@@ -60,12 +61,10 @@ impl Backend for ProcessBackend {
             call_ms_max: self.limits.call_ms_max,
             module: program.module.to_vec(),
         });
-        match worker.ask(&load, COMPILE_WAIT)? {
-            Reply::Loaded { service_key } => {
-                Ok(Box::new(Process { worker, isolation: enforced, service_key }))
-            }
-            _ => Err(Crash::Unexpected.into()),
-        }
+        let Reply::Loaded { service_key } = worker.ask(&load, COMPILE_WAIT)? else {
+            return Err(Crash::Unexpected.into());
+        };
+        Ok(Box::new(Process { worker, isolation: enforced, service_key }))
     }
 }
 
@@ -91,31 +90,33 @@ impl Instance for Process {
     }
 
     fn new_receiver(&mut self) -> Result<Key, Failed> {
-        match self.worker.ask_now(&Request::NewReceiver)? {
-            Reply::Receiver { key } => Ok(key),
-            _ => Err(Crash::Unexpected.into()),
-        }
+        let Reply::Receiver { key } = self.worker.ask_now(&Request::NewReceiver)? else {
+            return Err(Crash::Unexpected.into());
+        };
+        Ok(key)
     }
 
     fn bind(&mut self, receiver: Thumbprint, eat_digest: [u8; 32]) -> Result<(), Failed> {
-        match self.worker.ask_now(&Request::Bind { receiver: receiver.0, eat_digest })? {
-            Reply::Bound => Ok(()),
-            _ => Err(Crash::Unexpected.into()),
-        }
+        let Reply::Bound =
+            self.worker.ask_now(&Request::Bind { receiver: receiver.0, eat_digest })?
+        else {
+            return Err(Crash::Unexpected.into());
+        };
+        Ok(())
     }
 
-    fn open(&mut self, release: Vec<u8>) -> Result<Vec<u8>, Failed> {
-        match self.worker.ask_now(&Request::Open { release })? {
-            Reply::Opened { confirmation } => Ok(confirmation),
-            _ => Err(Crash::Unexpected.into()),
-        }
+    fn open(&mut self, release: Vec<u8>) -> Result<Receipt, Failed> {
+        let Reply::Opened(receipt) = self.worker.ask_now(&Request::Open { release })? else {
+            return Err(Crash::Unexpected.into());
+        };
+        Ok(receipt)
     }
 
     fn call(&mut self, request: Vec<u8>) -> Result<Vec<u8>, Failed> {
-        match self.worker.ask_now(&Request::Call { request })? {
-            Reply::Answer(answer) => Ok(answer),
-            _ => Err(Crash::Unexpected.into()),
-        }
+        let Reply::Answer(answer) = self.worker.ask_now(&Request::Call { request })? else {
+            return Err(Crash::Unexpected.into());
+        };
+        Ok(answer)
     }
 
     fn alive(&mut self) -> bool {
@@ -167,10 +168,8 @@ impl Worker {
         // It is killed in any case: a worker that missed one reply has lost its place.
         let _ = self.child.kill();
         let _ = self.child.wait();
-        match broken {
-            Broken::Io(ErrorKind::WouldBlock | ErrorKind::TimedOut) => Crash::Silent,
-            _ => Crash::Gone,
-        }
+        let late = [ErrorKind::WouldBlock, ErrorKind::TimedOut].map(Broken::Io);
+        if late.contains(broken) { Crash::Silent } else { Crash::Gone }
     }
 }
 

@@ -148,12 +148,8 @@ fn restrict_resources(limits: Limits) -> Result<(), Unprotected> {
 fn filters() -> Result<Vec<BpfProgram>, seccompiler::BackendError> {
     let arch = TargetArch::try_from(std::env::consts::ARCH)?;
     let named = |calls: &[i64]| calls.iter().map(|call| (*call, Vec::new())).collect();
-    let deadly = SeccompFilter::new(
-        named(DEADLY),
-        SeccompAction::Allow,
-        SeccompAction::KillProcess,
-        arch,
-    )?;
+    let deadly =
+        SeccompFilter::new(named(DEADLY), SeccompAction::Allow, SeccompAction::KillProcess, arch)?;
     let absent = SeccompFilter::new(
         named(&[libc::SYS_clone3]),
         SeccompAction::Allow,
@@ -203,10 +199,7 @@ fn conditional() -> Result<Vec<(i64, Vec<SeccompRule>)>, seccompiler::BackendErr
             ],
         ),
         // Debug builds look whether a descriptor is open before they close it.
-        (
-            libc::SYS_fcntl,
-            vec![only(&[(1, Dword, Eq, u64::from(libc::F_GETFD.unsigned_abs()))])?],
-        ),
+        (libc::SYS_fcntl, vec![only(&[(1, Dword, Eq, u64::from(libc::F_GETFD.unsigned_abs()))])?]),
         // abort() signals itself.
         (libc::SYS_tgkill, vec![only(&[(0, Dword, Eq, me)])?]),
         // Reading a limit; the third argument would be a new one.

@@ -24,10 +24,7 @@ impl Limits {
     /// What the kernel keeps: the linear memory, twice for growing it, beside the worker itself
     /// and the compiler.
     pub const fn of_process(memory_bytes_max: u64, cpu_s_max: u64) -> lockdown::Limits {
-        lockdown::Limits {
-            address_space_bytes_max: 2 * memory_bytes_max + WORKER_BYTES,
-            cpu_s_max,
-        }
+        lockdown::Limits { address_space_bytes_max: 2 * memory_bytes_max + WORKER_BYTES, cpu_s_max }
     }
 }
 

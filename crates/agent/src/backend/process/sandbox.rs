@@ -8,8 +8,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use wasmtime::component::{Component, Linker, TypedFunc};
+use wasmtime::component::{Component, Func, Linker, TypedFunc};
 use wasmtime::{Config, Engine, Store, StoreLimits, StoreLimitsBuilder, Trap};
+use zeroize::Zeroizing;
+
+type Personalize<'a> = TypedFunc<(&'a [u8],), (Result<(), String>,)>;
+type Serve<'a> = TypedFunc<(&'a [u8],), (Result<Vec<u8>, String>,)>;
 
 /// What one Trusted Application may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,8 +51,8 @@ pub enum Fault {
 /// A running Trusted Application.
 pub struct Application {
     store: Store<StoreLimits>,
-    personalize: TypedFunc<(Vec<u8>,), (Result<(), String>,)>,
-    serve: TypedFunc<(Vec<u8>,), (Result<Vec<u8>, String>,)>,
+    personalize: Func,
+    serve: Func,
     budget: Budget,
     _ticker: Ticker,
 }
@@ -58,7 +62,8 @@ impl Application {
     pub fn start(module: &[u8], budget: Budget) -> Result<Self, Fault> {
         let engine = engine()?;
         let ticker = Ticker::start(&engine);
-        let component = Component::from_binary(&engine, module).map_err(|_| Fault::NotAComponent)?;
+        let component =
+            Component::from_binary(&engine, module).map_err(|_| Fault::NotAComponent)?;
         if let Some((name, _)) = component.component_type().imports(&engine).next() {
             return Err(Fault::Imports(name.to_owned()));
         }
@@ -80,35 +85,34 @@ impl Application {
 
         let application =
             instance.get_export_index(&mut store, None, APPLICATION).ok_or(Fault::Exports)?;
-        let personalize = instance
-            .get_export_index(&mut store, Some(&application), "personalize")
-            .and_then(|index| instance.get_typed_func(&mut store, index).ok())
-            .ok_or(Fault::Exports)?;
-        let serve = instance
-            .get_export_index(&mut store, Some(&application), "serve")
-            .and_then(|index| instance.get_typed_func(&mut store, index).ok())
-            .ok_or(Fault::Exports)?;
+        let mut function = |name| {
+            let index = instance.get_export_index(&mut store, Some(&application), name)?;
+            instance.get_func(&mut store, index)
+        };
+        let personalize = function("personalize").ok_or(Fault::Exports)?;
+        let serve = function("serve").ok_or(Fault::Exports)?;
+        let _: Personalize<'_> = personalize.typed(&store).map_err(|_| Fault::Exports)?;
+        let _: Serve<'_> = serve.typed(&store).map_err(|_| Fault::Exports)?;
         Ok(Self { store, personalize, serve, budget, _ticker: ticker })
     }
 
     /// Hands over Personalization Data. The inner error is the application's own refusal.
-    pub fn personalize(&mut self, pd: Vec<u8>) -> Result<Result<(), String>, Fault> {
+    pub fn personalize(&mut self, pd: &[u8]) -> Result<Result<(), String>, Fault> {
         self.store.set_epoch_deadline(ticks(self.budget.call_ms_max));
-        let (outcome,) = self
-            .personalize
-            .call(&mut self.store, (pd,))
-            .map_err(|error| fault(&error, Fault::Trapped))?;
+        let personalize: Personalize<'_> =
+            self.personalize.typed(&self.store).map_err(|_| Fault::Exports)?;
+        let called = personalize.call(&mut self.store, (pd,));
+        let (outcome,) = called.map_err(|error| fault(&error, Fault::Trapped))?;
         Ok(outcome)
     }
 
     /// Asks for an answer. The inner error is the application's own refusal.
-    pub fn serve(&mut self, request: Vec<u8>) -> Result<Result<Vec<u8>, String>, Fault> {
+    pub fn serve(&mut self, request: &[u8]) -> Result<Result<Zeroizing<Vec<u8>>, String>, Fault> {
         self.store.set_epoch_deadline(ticks(self.budget.call_ms_max));
-        let (outcome,) = self
-            .serve
-            .call(&mut self.store, (request,))
-            .map_err(|error| fault(&error, Fault::Trapped))?;
-        Ok(outcome)
+        let serve: Serve<'_> = self.serve.typed(&self.store).map_err(|_| Fault::Exports)?;
+        let called = serve.call(&mut self.store, (request,));
+        let (outcome,) = called.map_err(|error| fault(&error, Fault::Trapped))?;
+        Ok(outcome.map(Zeroizing::new))
     }
 }
 
@@ -191,17 +195,17 @@ mod tests {
     fn a_component_keeps_its_data_and_answers_with_it() {
         let mut application = Application::start(&component::echo(), BUDGET).unwrap();
 
-        assert_eq!(application.personalize(b"data".to_vec()), Ok(Ok(())));
-        assert_eq!(application.serve(b"?".to_vec()), Ok(Ok(b"data?".to_vec())));
-        assert_eq!(application.serve(b"!".to_vec()), Ok(Ok(b"data!".to_vec())));
+        assert_eq!(application.personalize(b"data"), Ok(Ok(())));
+        assert_eq!(application.serve(b"?").unwrap().unwrap().as_slice(), b"data?");
+        assert_eq!(application.serve(b"!").unwrap().unwrap().as_slice(), b"data!");
     }
 
     #[test]
     fn a_refusal_of_the_component_is_not_a_fault() {
         let mut application = Application::start(&component::refusing(), BUDGET).unwrap();
 
-        assert_eq!(application.personalize(Vec::new()), Ok(Err("no".to_owned())));
-        assert_eq!(application.serve(Vec::new()), Ok(Err("no".to_owned())));
+        assert_eq!(application.personalize(b""), Ok(Err("no".to_owned())));
+        assert_eq!(application.serve(b""), Ok(Err("no".to_owned())));
     }
 
     #[test]
@@ -209,7 +213,7 @@ mod tests {
         let budget = Budget { call_ms_max: 50, ..BUDGET };
         let mut application = Application::start(&component::looping(), budget).unwrap();
 
-        assert_eq!(application.serve(Vec::new()), Err(Fault::Deadline));
+        assert_eq!(application.serve(b""), Err(Fault::Deadline));
     }
 
     #[test]
@@ -225,9 +229,9 @@ mod tests {
     fn a_component_gets_no_more_memory_than_its_budget() {
         let mut application = Application::start(&component::growing(), BUDGET).unwrap();
 
-        let pages = application.serve(Vec::new()).unwrap().unwrap();
+        let pages = application.serve(b"").unwrap().unwrap();
 
-        let pages = u32::from_le_bytes(pages.try_into().unwrap());
+        let pages = u32::from_le_bytes(pages.as_slice().try_into().unwrap());
         assert_eq!(pages as usize * 65536, BUDGET.memory_bytes_max);
     }
 
@@ -243,10 +247,10 @@ mod tests {
     #[test]
     fn a_component_that_traps_or_recurses_for_ever_is_a_fault() {
         let mut application = Application::start(&component::trapping(), BUDGET).unwrap();
-        assert_eq!(application.serve(Vec::new()), Err(Fault::Trapped));
+        assert_eq!(application.serve(b""), Err(Fault::Trapped));
 
         let mut application = Application::start(&component::recursing(), BUDGET).unwrap();
-        assert_eq!(application.serve(Vec::new()), Err(Fault::Trapped));
+        assert_eq!(application.serve(b""), Err(Fault::Trapped));
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! worker may have been taken over by what runs in it, so the agent reads replies with the same
 //! care as anything from outside.
 
+use channel::receipt::Receipt;
+use channel::release::Digests;
 use cose::Key;
 use device::{Malformed, Message};
 use minicbor::decode::Decoder;
@@ -37,15 +39,15 @@ pub(super) enum Request {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Load {
     /// Who signed the manifest.
-    pub owner: [u8; 32],
+    pub(super) owner: [u8; 32],
     /// SHA-256 of the manifest.
-    pub manifest_digest: [u8; 32],
+    pub(super) manifest_digest: [u8; 32],
     /// Bytes of linear memory.
-    pub memory_bytes_max: u64,
+    pub(super) memory_bytes_max: u64,
     /// Milliseconds for one call.
-    pub call_ms_max: u64,
+    pub(super) call_ms_max: u64,
     /// The component.
-    pub module: Vec<u8>,
+    pub(super) module: Vec<u8>,
 }
 
 /// What a worker answers.
@@ -55,19 +57,26 @@ pub(super) struct Load {
 ///       / [1, service-key: bstr .cbor COSE_Key]      ; loaded
 ///       / [2, receiver: bstr .cbor COSE_Key]
 ///       / [3]                                        ; bound
-///       / [4, confirmation: bstr]                    ; opened
+///       / [4, deployment: tstr, eat, enc, ciphertext]  ; opened
 ///       / [5, answer: bstr]
 ///       / [6, refusal: uint]
 ///       / [7, fault: uint]                           ; the last reply of a worker
+/// eat = enc = ciphertext = bstr .size 32
 /// ```
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Reply {
     /// Sent once, before the first request.
-    Ready { enforced: Vec<String> },
-    Loaded { service_key: Key },
-    Receiver { key: Key },
+    Ready {
+        enforced: Vec<String>,
+    },
+    Loaded {
+        service_key: Key,
+    },
+    Receiver {
+        key: Key,
+    },
     Bound,
-    Opened { confirmation: Vec<u8> },
+    Opened(Receipt),
     Answer(Vec<u8>),
     Refused(Refusal),
     Faulted(FaultCode),
@@ -76,7 +85,7 @@ pub(super) enum Reply {
 macro_rules! codes {
     ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $code:literal, $text:literal;)* }) => {
         $(#[$meta])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
         pub enum $name {
             $($(#[$doc])* #[error($text)] $variant,)*
         }
@@ -96,24 +105,26 @@ macro_rules! codes {
 codes! {
     /// Why a worker did not do what was asked; it goes on.
     Refusal {
+        /// No exchange is open that it could be for.
+        NoReceiver = 0, "no exchange with this application is open";
         /// The container is not what the channel defines.
-        Malformed = 0, "the container is malformed";
-        /// The container was made for no receiver that is open here.
-        NoReceiver = 1, "no open receiver has this key";
-        /// The container names other evidence than the one that names this receiver.
-        OtherEvidence = 2, "the release was made for other evidence";
-        /// Not the owner of the application signed.
-        NotOwner = 3, "the release is not signed by the owner of the application";
-        /// The content does not open with the key of this receiver.
-        NotOpened = 4, "the content does not open";
+        Malformed = 1, "the container is malformed";
+        /// Signed by somebody else, or for other evidence than names an open receiver.
+        NotOwner = 2, "the owner did not sign the release for evidence of an open exchange";
+        /// The content does not open with the key of the receiver.
+        NotOpened = 3, "the container does not open here";
+        /// The content is larger than what is taken.
+        TooLarge = 4, "the content is too large";
         /// The caller is not one of those whom the owner named.
-        NotCaller = 5, "the caller is not named in a release";
+        NotCaller = 5, "the owner did not name this caller";
+        /// The request was served before.
+        Replay = 6, "the request is a replay";
         /// No Personalization Data was released yet.
-        AwaitingRelease = 6, "the application awaits a release";
+        AwaitingRelease = 7, "the application awaits a release";
         /// The application itself refused; why stays in the TEE.
-        Application = 7, "the application refused";
+        Application = 8, "the application refused";
         /// The request does not fit the state of the worker.
-        Misuse = 8, "the request does not fit the state of the worker";
+        Misuse = 9, "the request does not fit the state of the worker";
     }
 }
 
@@ -161,24 +172,21 @@ impl Message for Request {
     }
 
     fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
-        decode(bytes, |d, kind, arity| {
-            match (kind, arity) {
-                (0, 6) => Ok(Self::Load(Load {
-                    owner: exact(d, "owner")?,
-                    manifest_digest: exact(d, "digest")?,
-                    memory_bytes_max: d.u64().map_err(|_| Malformed::Cbor("number"))?,
-                    call_ms_max: d.u64().map_err(|_| Malformed::Cbor("number"))?,
-                    module: byte_string(d)?,
-                })),
-                (1, 1) => Ok(Self::NewReceiver),
-                (2, 3) => Ok(Self::Bind {
-                    receiver: exact(d, "receiver")?,
-                    eat_digest: exact(d, "digest")?,
-                }),
-                (3, 2) => Ok(Self::Open { release: byte_string(d)? }),
-                (4, 2) => Ok(Self::Call { request: byte_string(d)? }),
-                _ => Err(Malformed::Unknown { what: "request to a worker", value: kind }),
+        decode(bytes, |d, kind, arity| match (kind, arity) {
+            (0, 6) => Ok(Self::Load(Load {
+                owner: exact(d, "owner")?,
+                manifest_digest: exact(d, "digest")?,
+                memory_bytes_max: d.u64().map_err(|_| Malformed::Cbor("number"))?,
+                call_ms_max: d.u64().map_err(|_| Malformed::Cbor("number"))?,
+                module: byte_string(d)?,
+            })),
+            (1, 1) => Ok(Self::NewReceiver),
+            (2, 3) => {
+                Ok(Self::Bind { receiver: exact(d, "receiver")?, eat_digest: exact(d, "digest")? })
             }
+            (3, 2) => Ok(Self::Open { release: byte_string(d)? }),
+            (4, 2) => Ok(Self::Call { request: byte_string(d)? }),
+            _ => Err(Malformed::Unknown { what: "request to a worker", value: kind }),
         })
     }
 }
@@ -197,7 +205,13 @@ impl Message for Reply {
                 Self::Loaded { service_key } => e.array(2)?.u8(1)?.bytes(&service_key.encode())?,
                 Self::Receiver { key } => e.array(2)?.u8(2)?.bytes(&key.encode())?,
                 Self::Bound => e.array(1)?.u8(3)?,
-                Self::Opened { confirmation } => e.array(2)?.u8(4)?.bytes(confirmation)?,
+                Self::Opened(Receipt { deployment, eat_digest, digests }) => e
+                    .array(5)?
+                    .u8(4)?
+                    .str(deployment)?
+                    .bytes(eat_digest)?
+                    .bytes(&digests.enc)?
+                    .bytes(&digests.ciphertext)?,
                 Self::Answer(answer) => e.array(2)?.u8(5)?.bytes(answer)?,
                 Self::Refused(refusal) => e.array(2)?.u8(6)?.u64(refusal.code())?,
                 Self::Faulted(fault) => e.array(2)?.u8(7)?.u64(fault.code())?,
@@ -212,7 +226,11 @@ impl Message for Reply {
             (1, 2) => Ok(Self::Loaded { service_key: key(d)? }),
             (2, 2) => Ok(Self::Receiver { key: key(d)? }),
             (3, 1) => Ok(Self::Bound),
-            (4, 2) => Ok(Self::Opened { confirmation: byte_string(d)? }),
+            (4, 5) => Ok(Self::Opened(Receipt {
+                deployment: d.str().map_err(|_| Malformed::Cbor("text"))?.to_owned(),
+                eat_digest: exact(d, "digest")?,
+                digests: Digests { enc: exact(d, "digest")?, ciphertext: exact(d, "digest")? },
+            })),
             (5, 2) => Ok(Self::Answer(byte_string(d)?)),
             (6, 2) => code(d, Refusal::from_code).map(Self::Refused),
             (7, 2) => code(d, FaultCode::from_code).map(Self::Faulted),
@@ -262,9 +280,7 @@ fn names(d: &mut Decoder<'_>) -> Result<Vec<String>, Malformed> {
     if length > NAMES_MAX {
         return Err(Malformed::Arity { what: "list of what is enforced", got: length });
     }
-    (0..length)
-        .map(|_| Ok(d.str().map_err(|_| Malformed::Cbor("text"))?.to_owned()))
-        .collect()
+    (0..length).map(|_| Ok(d.str().map_err(|_| Malformed::Cbor("text"))?.to_owned())).collect()
 }
 
 fn code<T>(d: &mut Decoder<'_>, from_code: fn(u64) -> Option<T>) -> Result<T, Malformed> {

@@ -6,9 +6,10 @@
 
 use std::os::unix::net::UnixStream;
 
+use cose::Thumbprint;
 use device::frame;
 
-use super::custody::Custody;
+use super::custody::{self, Custody};
 use super::lockdown::{self, Limits};
 use super::sandbox::{Application, Budget, Fault};
 use super::wire::{FaultCode, Load, Refusal, Reply, Request};
@@ -76,7 +77,7 @@ impl Worker {
             call_ms_max: load.call_ms_max,
         };
         let application = Application::start(&load.module, budget).map_err(code)?;
-        let custody = Custody::new(load.owner, load.manifest_digest);
+        let custody = Custody::new(Thumbprint(load.owner), load.manifest_digest);
         Ok(Self { application, custody })
     }
 
@@ -85,7 +86,7 @@ impl Worker {
             Request::Load(_) => Reply::Refused(Refusal::Misuse),
             Request::NewReceiver => Reply::Receiver { key: self.custody.new_receiver() },
             Request::Bind { receiver, eat_digest } => {
-                match self.custody.bind(receiver, eat_digest) {
+                match self.custody.bind(Thumbprint(receiver), eat_digest) {
                     Ok(()) => Reply::Bound,
                     Err(refusal) => Reply::Refused(refusal),
                 }
@@ -100,10 +101,10 @@ impl Worker {
             Ok(opened) => opened,
             Err(refusal) => return Reply::Refused(refusal),
         };
-        match self.application.personalize(opened.data.to_vec()) {
+        match self.application.personalize(opened.data.expose()) {
             Ok(Ok(())) => {
-                self.custody.personalized(opened.callers);
-                Reply::Opened { confirmation: opened.confirmation }
+                self.custody.admit(opened.callers);
+                Reply::Opened(opened.receipt)
             }
             Ok(Err(_)) => Reply::Refused(Refusal::Application),
             Err(fault) => Reply::Faulted(code(fault)),
@@ -111,12 +112,12 @@ impl Worker {
     }
 
     fn call(&mut self, request: &[u8]) -> Reply {
-        let call = match self.custody.open_request(request) {
-            Ok(call) => call,
+        let received = match self.custody.open_request(request) {
+            Ok(received) => received,
             Err(refusal) => return Reply::Refused(refusal),
         };
-        match self.application.serve(call.plain.to_vec()) {
-            Ok(Ok(answer)) => match call.seal(&answer) {
+        match self.application.serve(received.payload.expose()) {
+            Ok(Ok(plain)) => match custody::answer(received, &plain) {
                 Ok(sealed) => Reply::Answer(sealed),
                 Err(refusal) => Reply::Refused(refusal),
             },

@@ -1,15 +1,14 @@
 //! The real worker process: what it enforces, and what becomes of it when its component is bad.
 
-#[path = "../src/testing/component.rs"]
-mod component;
-
 use std::sync::Arc;
 
 use agent::backend::process::{Limits, ProcessBackend};
-use agent::backend::{Backend as _, Crash, Failed, FaultCode, Program, Refusal};
+use agent::backend::{Backend as _, Crash, Failed, FaultCode, Program};
 use agent::ta::{Applications, Facts, Standing};
 use cose::Thumbprint;
 use suit::ComponentId;
+
+use crate::component;
 
 #[test]
 fn a_worker_reports_what_it_really_enforces() {
@@ -121,5 +120,4 @@ fn facts() -> Facts {
     }
 }
 
-const LIMITS: Limits =
-    Limits { memory_bytes_max: 4 << 20, call_ms_max: 10_000, cpu_s_max: 60 };
+const LIMITS: Limits = Limits { memory_bytes_max: 4 << 20, call_ms_max: 10_000, cpu_s_max: 60 };

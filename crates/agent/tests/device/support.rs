@@ -1,10 +1,5 @@
 //! One device with its agent, and the parties around it: a TEE, a Broker, a TAM, an owner.
 
-#![allow(dead_code, reason = "each test program uses its part")]
-
-#[path = "../../src/testing/component.rs"]
-pub mod component;
-
 use std::borrow::Cow;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -17,7 +12,7 @@ use agent::serve::Answer as _;
 use agent::session::TeepAgent;
 use agent::settings::Settings;
 use agent::ta::Applications;
-use cose::{Accept, Algorithm, Key, Signer as _};
+use cose::{Accept, Algorithm, Key, Signer as _, Thumbprint};
 use device::broker::{Action, Reply, Request, Session};
 use device::frame;
 use device::tee::{self, Description, Quote, SealingKey};
@@ -26,21 +21,23 @@ use keys::{SigningKey, SystemEntropy};
 use suit::build::{Built, Compatibility, Delivery, Name, Payload, Pd, Root, Ta, Ua, Uri};
 use suit::report::{Conclusion, Report, unprotect};
 use suit::{ComponentId, Uuid};
-use teep::envelope::{self, Dialect, Hint, NoKey, Outgoing, PeerKey, Protection, Signers, Standing};
+use teep::envelope::{
+    self, Dialect, Hint, NoKey, Outgoing, PeerKey, Protection, Signers, Standing,
+};
 use teep::message::{DataItems, QueryRequest, QueryResponse, Update};
-use teep::{Challenge, ErrCode, Fresh, Message, Numbering, Suite, SuitCoseProfile, Token};
+use teep::{Challenge, ErrCode, Fresh, Message, Numbering, SuitCoseProfile, Suite, Token};
 
 /// A device that can be restarted.
-pub struct Device {
-    pub storage: tempfile::TempDir,
-    pub agent: TeepAgent,
+pub(crate) struct Device {
+    pub(crate) storage: tempfile::TempDir,
+    pub(crate) agent: TeepAgent,
     settings: Settings,
     counter: Arc<AtomicU64>,
 }
 
 impl Device {
     /// A new device whose agent trusts this TAM.
-    pub fn new(tam: &Tam) -> Self {
+    pub(crate) fn new(tam: &Tam) -> Self {
         let storage = tempfile::tempdir().unwrap();
         let settings = Settings::parse(tam.settings().as_bytes()).unwrap();
         let counter = Arc::new(AtomicU64::new(0));
@@ -49,7 +46,7 @@ impl Device {
     }
 
     /// The same device after a restart of its agent.
-    pub fn restarted(self) -> Self {
+    pub(crate) fn restarted(self) -> Self {
         let Self { storage, agent, settings, counter } = self;
         drop(agent);
         let agent = start(&settings, storage.path(), &counter).unwrap();
@@ -57,26 +54,26 @@ impl Device {
     }
 
     /// Tries to start the agent again on the same storage.
-    pub fn try_restart(self) -> anyhow::Result<TeepAgent> {
+    pub(crate) fn try_restart(self) -> anyhow::Result<TeepAgent> {
         drop(self.agent);
         start(&self.settings, self.storage.path(), &self.counter)
     }
 
-    pub fn ask(&self, request: Request) -> Reply {
+    pub(crate) fn ask(&self, request: Request) -> Reply {
         // As over the socket: what does not survive its encoding does not arrive.
         let request = device::Message::encode(&request);
         let request = <Request as device::Message>::decode(&request).unwrap();
         self.agent.answer(request)
     }
 
-    pub fn failure(&self, request: Request) -> Failure {
+    pub(crate) fn failure(&self, request: Request) -> Failure {
         match self.ask(request) {
             Reply::Failed(failure) => failure,
             other => panic!("{other:?}"),
         }
     }
 
-    pub fn session(&self, request: Request) -> Session {
+    pub(crate) fn session(&self, request: Request) -> Session {
         match self.ask(request) {
             Reply::Session(session) => session,
             other => panic!("{other:?}"),
@@ -84,18 +81,18 @@ impl Device {
     }
 
     /// Gives the TAM's message to the agent in a session.
-    pub fn tell(&self, session: u64, message: Vec<u8>) -> Session {
+    pub(crate) fn tell(&self, session: u64, message: Vec<u8>) -> Session {
         self.session(Request::ProcessTeepMessage { session, message })
     }
 
     /// What the agent says about itself.
-    pub fn description(&self) -> serde_json::Value {
+    pub(crate) fn description(&self) -> serde_json::Value {
         let Reply::Description(text) = self.ask(Request::Describe) else { panic!() };
         serde_json::from_str(&text).unwrap()
     }
 
     /// The state of an application by the agent's description.
-    pub fn state(&self) -> String {
+    pub(crate) fn state(&self) -> String {
         let description = self.description();
         description["applications"][0]["state"].as_str().unwrap_or("none").to_owned()
     }
@@ -154,26 +151,26 @@ fn software_tee(mut stream: UnixStream, counter: &AtomicU64) {
 }
 
 /// A TAM with one key.
-pub struct Tam {
-    pub key: SigningKey,
+pub(crate) struct Tam {
+    pub(crate) key: SigningKey,
 }
 
 impl Tam {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { key: SigningKey::generate(Algorithm::Esp256).unwrap() }
     }
 
     /// The settings of an agent that trusts this TAM.
-    pub fn settings(&self) -> String {
+    pub(crate) fn settings(&self) -> String {
         format!(
             "vendor_id = \"{VENDOR}\"\nclass_id = \"{CLASS}\"\n\
-             [limits]\nmemory_mib = 4\ncall_ms = 5000\n\
+             [limits]\nmemory_mib = 4\ncall_ms = 2000\n\
              [[tam]]\nuri = \"{URI}\"\nkeys = [\"{}\"]\n",
             hex::encode(self.key.key().encode())
         )
     }
 
-    pub fn query(&self, items: DataItems, challenge: Option<&[u8]>) -> (Token, Vec<u8>) {
+    pub(crate) fn query(&self, items: DataItems, challenge: Option<&[u8]>) -> (Token, Vec<u8>) {
         let token = Fresh::draw(&mut SystemEntropy).into_token();
         let query = QueryRequest {
             token: Some(token),
@@ -190,17 +187,17 @@ impl Tam {
         (token, self.seal(Message::QueryRequest(query)))
     }
 
-    pub fn update(&self, manifests: &[&[u8]]) -> (Token, Vec<u8>) {
+    pub(crate) fn update(&self, manifests: &[&[u8]]) -> (Token, Vec<u8>) {
         let manifest_list = manifests.iter().map(|bytes| Cow::Borrowed(*bytes)).collect();
         self.update_of(Update { manifest_list, ..Update::default() })
     }
 
-    pub fn update_of(&self, update: Update<'_>) -> (Token, Vec<u8>) {
+    pub(crate) fn update_of(&self, update: Update<'_>) -> (Token, Vec<u8>) {
         let token = Fresh::draw(&mut SystemEntropy).into_token();
         (token, self.seal(Message::Update(Update { token: Some(token), ..update })))
     }
 
-    pub fn seal(&self, message: Message<'_>) -> Vec<u8> {
+    pub(crate) fn seal(&self, message: Message<'_>) -> Vec<u8> {
         let protection = Protection::Sign1(Suite::Esp256);
         Outgoing { message, numbering: Numbering::V26, protection }.seal(self).unwrap()
     }
@@ -213,7 +210,7 @@ impl Signers for Tam {
 }
 
 /// An agent's answer, with the key that it has to be signed by.
-pub fn open<'b>(answer: &'b [u8], key: &Key) -> Message<'b> {
+pub(crate) fn open<'b>(answer: &'b [u8], key: &Key) -> Message<'b> {
     let keys = |_: &Hint<'_>| -> Result<PeerKey, NoKey> {
         Ok(PeerKey { key: key.clone(), standing: Standing::Anchored, valid_until: None })
     };
@@ -222,15 +219,15 @@ pub fn open<'b>(answer: &'b [u8], key: &Key) -> Message<'b> {
 }
 
 /// What the TAM knows after an enrolment: a session and the agent's keys.
-pub struct Enrolled {
-    pub session: u64,
-    pub teep: Key,
-    pub claims: rats::eat::Claims,
-    pub eat_digest: [u8; 32],
+pub(crate) struct Enrolled {
+    pub(crate) session: u64,
+    pub(crate) teep: Key,
+    pub(crate) claims: rats::eat::Claims,
+    pub(crate) eat_digest: [u8; 32],
 }
 
 /// Opens a session and challenges the agent, as a TAM does at an attestation.
-pub fn attest(device: &Device, tam: &Tam, challenge: &[u8]) -> Enrolled {
+pub(crate) fn attest(device: &Device, tam: &Tam, challenge: &[u8]) -> Enrolled {
     let session = connect(device);
     let items = DataItems::ATTESTATION.and(DataItems::TRUSTED_COMPONENTS);
     let (token, query) = tam.query(items, Some(challenge));
@@ -260,7 +257,7 @@ pub fn attest(device: &Device, tam: &Tam, challenge: &[u8]) -> Enrolled {
 }
 
 /// Opens a session as the Broker does after a wake-up.
-pub fn connect(device: &Device) -> u64 {
+pub(crate) fn connect(device: &Device) -> u64 {
     // The enumeration of TAMs may be at its end.
     let reply = match device.ask(Request::RequestPolicyCheck) {
         Reply::Nothing => device.ask(Request::RequestPolicyCheck),
@@ -273,33 +270,33 @@ pub fn connect(device: &Device) -> u64 {
 
 /// What an Update came to.
 #[derive(Debug)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     Success(Vec<Report>),
     Failed(ErrCode, Vec<Report>),
 }
 
 impl Verdict {
-    pub fn reports(&self) -> &[Report] {
+    pub(crate) fn reports(&self) -> &[Report] {
         match self {
             Self::Success(reports) | Self::Failed(_, reports) => reports,
         }
     }
 
     /// The reason and the code of the first report's failure.
-    pub fn failure(&self) -> &Conclusion {
+    pub(crate) fn failure(&self) -> &Conclusion {
         let Self::Failed(ErrCode::ManifestProcessingFailed, reports) = self else {
             panic!("{self:?}")
         };
         &reports[0].result
     }
 
-    pub fn is_success(&self) -> bool {
+    pub(crate) fn is_success(&self) -> bool {
         matches!(self, Self::Success(reports) if reports.iter().all(Report::succeeded))
     }
 }
 
 /// Sends manifests in a session that was opened by [`attest`], while a Broker does its part.
-pub fn deploy(device: &Device, tam: &Tam, to: &Enrolled, manifests: &[&[u8]]) -> Verdict {
+pub(crate) fn deploy(device: &Device, tam: &Tam, to: &Enrolled, manifests: &[&[u8]]) -> Verdict {
     let (token, update) = tam.update(manifests);
     verdict(device, to, token, device.tell(to.session, update), &mut |action| {
         panic!("the Broker was asked for {action:?}")
@@ -307,7 +304,7 @@ pub fn deploy(device: &Device, tam: &Tam, to: &Enrolled, manifests: &[&[u8]]) ->
 }
 
 /// Does the Broker's part until there is a message, and reads it.
-pub fn verdict(
+pub(crate) fn verdict(
     device: &Device,
     to: &Enrolled,
     token: Token,
@@ -348,60 +345,64 @@ pub fn verdict(
 }
 
 /// Who owns components.
-pub struct Owner {
-    pub key: SigningKey,
+pub(crate) struct Owner {
+    pub(crate) key: SigningKey,
 }
 
 impl Owner {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { key: SigningKey::generate(Algorithm::Esp256).unwrap() }
     }
 
-    pub fn ta(&self, sequence_number: u64, module: &[u8]) -> Built {
+    pub(crate) fn ta(&self, sequence_number: u64, module: &[u8]) -> Built {
         Ta::new(name("planner"), sequence_number, here(), Payload::integrated(module))
             .sign(&self.key)
             .unwrap()
     }
 
-    pub fn ta_at(&self, uri: &str, sequence_number: u64, module: &[u8]) -> Built {
+    pub(crate) fn ta_at(&self, uri: &str, sequence_number: u64, module: &[u8]) -> Built {
         let payload = Payload::at(Uri::new(uri).unwrap(), module);
         Ta::new(name("planner"), sequence_number, here(), payload).sign(&self.key).unwrap()
     }
 
-    pub fn pd(&self, sequence_number: u64, ciphertext: &[u8]) -> Built {
+    pub(crate) fn pd(&self, sequence_number: u64, ciphertext: &[u8]) -> Built {
         Pd::new(name("planner.pd"), sequence_number, here(), Payload::integrated(ciphertext))
             .sign(&self.key)
             .unwrap()
     }
 
-    pub fn ua(&self, sequence_number: u64, program: &[u8]) -> Built {
+    pub(crate) fn ua(&self, sequence_number: u64, program: &[u8]) -> Built {
         Ua::new(name("relay"), sequence_number, here(), Payload::integrated(program))
             .sign(&self.key)
             .unwrap()
     }
 
-    pub fn other_ta(&self, sequence_number: u64, module: &[u8]) -> Built {
+    pub(crate) fn other_ta(&self, sequence_number: u64, module: &[u8]) -> Built {
         Ta::new(name("other"), sequence_number, here(), Payload::integrated(module))
             .sign(&self.key)
             .unwrap()
     }
 
-    pub fn package(&self, sequence_number: u64, parts: &[&Built]) -> Built {
+    pub(crate) fn package(&self, sequence_number: u64, parts: &[&Built]) -> Built {
         let root = Root::new(name("package"), sequence_number, here());
         let root = parts.iter().fold(root, |root, part| root.with(part, Delivery::Integrated));
         root.sign(&self.key).unwrap()
     }
 
-    pub fn planner(&self) -> ComponentId {
-        ComponentId::in_tee(self.key.key().thumbprint(), "planner").unwrap()
+    pub(crate) fn thumbprint(&self) -> Thumbprint {
+        self.key.key().thumbprint()
+    }
+
+    pub(crate) fn planner(&self) -> ComponentId {
+        ComponentId::in_tee(self.thumbprint(), "planner").unwrap()
     }
 }
 
-pub fn for_broker(component: &ComponentId) -> DeviceId {
+pub(crate) fn for_broker(component: &ComponentId) -> DeviceId {
     DeviceId::new(component.parts().to_vec()).unwrap()
 }
 
-pub fn here() -> Compatibility {
+pub(crate) fn here() -> Compatibility {
     let uuid = |text: &str| {
         let bytes = hex::decode(text.replace('-', "")).unwrap();
         Uuid::new(bytes.try_into().unwrap()).unwrap()
@@ -413,7 +414,7 @@ fn name(text: &str) -> Name {
     Name::new(text).unwrap()
 }
 
-pub const CHALLENGE: [u8; 64] = [0x5a; 64];
-pub const URI: &str = "http://tam.example/tam";
+pub(crate) const CHALLENGE: [u8; 64] = [0x5a; 64];
+pub(crate) const URI: &str = "http://tam.example/tam";
 const VENDOR: &str = "11111111-1111-4111-9111-111111111111";
 const CLASS: &str = "22222222-2222-4222-9222-222222222222";

@@ -1,14 +1,15 @@
 //! Manifests of an owner, carried by a TAM, on a whole agent with real workers.
 
-mod support;
-
 use cose::{Header, Payload, Signer as _};
-use device::broker::{Action, Cause, Reply, Request};
 use device::FailureCode;
+use device::broker::{Action, Cause, Reply, Request};
 use suit::report::{Conclusion, Reason};
-use support::*;
+
 use teep::message::{DataItems, Update};
 use teep::{ErrCode, Message};
+
+use crate::component;
+use crate::support::*;
 
 #[test]
 fn evidence_names_the_running_application_with_keys_of_this_exchange() {
