@@ -23,6 +23,11 @@ mod root;
 mod single;
 mod writer;
 
+#[cfg(test)]
+pub(crate) use draft::{Draft, sign_digest};
+#[cfg(test)]
+pub(crate) use writer::SequenceWriter;
+
 pub use root::{Delivery, Root};
 pub use single::{Pd, Ta, Ua};
 

@@ -145,6 +145,12 @@ impl<'b> Envelope<'b> {
         self
     }
 
+    #[cfg(test)]
+    pub(crate) fn with_manifest(mut self, manifest: &'b [u8]) -> Self {
+        self.manifest = manifest;
+        self
+    }
+
     /// The same envelope without an integrated payload.
     pub fn without_payload(mut self, name: &str) -> Self {
         self.payloads.remove(name);
@@ -165,3 +171,6 @@ pub(crate) const AUTHENTICATION: i64 = 2;
 pub(crate) const MANIFEST: i64 = 3;
 const COSWID: i64 = 14;
 const TEXT: i64 = 23;
+
+#[cfg(test)]
+mod tests;

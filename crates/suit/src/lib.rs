@@ -35,6 +35,8 @@ pub mod parameter;
 pub mod process;
 pub mod report;
 pub mod rollback;
+#[cfg(test)]
+mod sample;
 mod section;
 mod sequence;
 mod severable;

@@ -54,6 +54,30 @@ pub enum Parameter<'b> {
 }
 
 impl<'b> Parameter<'b> {
+    /// The keys of every parameter that is read here, custom ones aside.
+    pub const KEYS: [i64; 20] = [
+        key::VENDOR_ID,
+        key::CLASS_ID,
+        key::IMAGE_DIGEST,
+        key::USE_BEFORE,
+        key::COMPONENT_SLOT,
+        key::STRICT_ORDER,
+        key::SOFT_FAILURE,
+        key::IMAGE_SIZE,
+        key::CONTENT,
+        key::ENCRYPTION_INFO,
+        key::URI,
+        key::SOURCE_COMPONENT,
+        key::INVOKE_ARGS,
+        key::DEVICE_ID,
+        key::FETCH_ARGUMENTS,
+        key::MINIMUM_BATTERY,
+        key::UPDATE_PRIORITY,
+        key::VERSION,
+        key::WAIT_INFO,
+        key::COMPONENT_METADATA,
+    ];
+
     /// The key of the parameter in the registry.
     pub const fn key(&self) -> i64 {
         match self {

@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::authority;
 use crate::command::{Condition, Directive};
@@ -62,11 +63,13 @@ struct Slot {
     parameters: BTreeMap<i64, Located>,
 }
 
-/// Bytes of one of the programs.
+/// Where the encoded value of a parameter is.
 #[derive(Clone, Debug)]
-struct Located {
-    program: usize,
-    range: Range<usize>,
+enum Located {
+    /// In the bytes of a program.
+    In { program: usize, range: Range<usize> },
+    /// A first processor gave it.
+    Given(Arc<[u8]>),
 }
 
 #[derive(Clone, Debug)]
@@ -114,6 +117,9 @@ pub enum Misuse {
     /// A procedure is under way.
     #[error("a procedure is under way")]
     Running,
+    /// A parameter for an unknown component, or too late.
+    #[error("a parameter for an unknown component, or too late")]
+    CannotGive,
     /// Nothing was asked for.
     #[error("nothing was asked for")]
     NothingAsked,
@@ -169,6 +175,24 @@ impl<'b> Processor<'b> {
         self.run = Run::new(procedure, &self.context.limits);
         self.state = State::Running;
         Ok(())
+    }
+
+    /// Takes a parameter over from a first processor, after [`Processor::run`] and before the
+    /// first step (trust-domains section 5.4.1).
+    pub fn give(
+        &mut self,
+        component: &ComponentId,
+        parameter: &Parameter<'_>,
+    ) -> Result<(), Misuse> {
+        let slot = self.slots.iter_mut().find(|slot| slot.component == *component);
+        match (&self.state, slot) {
+            (State::Running, Some(slot)) if self.run.frames.is_empty() => {
+                let value = Located::Given(parameter.encode().into());
+                slot.parameters.insert(parameter.key(), value);
+                Ok(())
+            }
+            _ => Err(Misuse::CannotGive),
+        }
     }
 
     /// Runs commands until the shell is needed, and tells for what. Asked again without an
@@ -243,8 +267,13 @@ impl<'b> Processor<'b> {
         Parameter::decode(key, self.bytes(at)).ok()
     }
 
-    fn bytes(&self, at: &Located) -> &[u8] {
-        self.programs.get(at.program).map(|program| program.slice(&at.range)).unwrap_or_default()
+    fn bytes<'p>(&'p self, at: &'p Located) -> &'p [u8] {
+        match at {
+            Located::In { program, range } => {
+                self.programs.get(*program).map(|program| program.slice(range)).unwrap_or_default()
+            }
+            Located::Given(value) => value,
+        }
     }
 
     fn component(&self, scene: &Scene) -> &ComponentId {

@@ -73,6 +73,22 @@ impl Report {
         })
     }
 
+    //= suit 13.95 (M): Each of the reasons 1..11 is produced by some test. R 4.2
+    /// A report about an envelope that was refused before any command ran.
+    ///
+    /// `reference` is what the envelope claims to be about: its digest, and the URI if anybody
+    /// answered for it.
+    pub fn refusal(reference: Reference, nonce: Option<Vec<u8>>, error: &Error) -> Self {
+        let (code, record) = (0, Record::default());
+        Self {
+            reference,
+            nonce,
+            records: Vec::new(),
+            result: Conclusion::Failure { code, record, reason: error.reason() },
+            capability: None,
+        }
+    }
+
     /// Whether the whole procedure succeeded.
     pub fn succeeded(&self) -> bool {
         match self.result {

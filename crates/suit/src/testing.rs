@@ -61,6 +61,11 @@ impl Shell {
     /// Runs a procedure to its end.
     pub(crate) fn run(&mut self, processor: &mut Processor<'_>, procedure: Procedure) -> Ending {
         processor.run(procedure).unwrap();
+        self.finish(processor)
+    }
+
+    /// Runs what was started to its end.
+    pub(crate) fn finish(&mut self, processor: &mut Processor<'_>) -> Ending {
         loop {
             let outcome = match processor.step() {
                 Request::Done(ending) => return ending.clone(),

@@ -1,6 +1,7 @@
 //! SUIT_Text_Map (suit-manifest section 8.4.4): words for people, never input to a decision.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use crate::cbor::{Kind, Reader, Writer, each_entry};
 use crate::component::ComponentId;
@@ -114,6 +115,35 @@ fn read_texts<'b>(reader: &mut Reader<'b>) -> Result<BTreeMap<i64, &'b str>, Err
     Ok(texts)
 }
 
+//= suit 13.107 (M): Rendered text is escaped. U 3.3, 8
+/// Shows text of a manifest to people: control characters and those that turn the direction of
+/// reading are written as escapes, and quotes and angle brackets cannot end what surrounds them.
+#[derive(Clone, Copy, Debug)]
+pub struct Escaped<'a>(pub &'a str);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for character in self.0.chars() {
+            match character {
+                '\n' | ' ' => write!(f, "{character}")?,
+                '"' | '\'' | '<' | '>' | '&' | '\\' => {
+                    write!(f, "{}", character.escape_unicode())?;
+                }
+                // Marks and overrides of direction, joiners and the byte order mark.
+                '\u{200b}'..='\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2066}'..='\u{2069}'
+                | '\u{feff}' => write!(f, "{}", character.escape_unicode())?,
+                character if character.is_control() => {
+                    write!(f, "{}", character.escape_unicode())?;
+                }
+                character => write!(f, "{character}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Keys of texts about the manifest.
 pub mod manifest_key {
     /// suit-text-manifest-description
@@ -136,4 +166,38 @@ pub mod component_key {
     pub const DESCRIPTION: i64 = 5;
     /// suit-text-component-version
     pub const VERSION: i64 = 6;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    //= suit 13.107 (M): Rendered text is escaped. U 3.3, 8
+    #[test]
+    fn shown_text_has_no_markup_no_control_and_no_turned_direction() {
+        let hostile = "<b>\u{202e}\u{7}\u{1b}[2J\"'&\\ ok ä\n";
+
+        let shown = Escaped(hostile).to_string();
+
+        assert_eq!(
+            shown,
+            "\\u{3c}b\\u{3e}\\u{202e}\\u{7}\\u{1b}[2J\\u{22}\\u{27}\\u{26}\\u{5c} ok ä\n"
+        );
+    }
+
+    //= suit 13.16 (M): Component ids in text must be in common. M 8.4.4
+    #[test]
+    fn text_about_a_component_that_common_does_not_have_is_malformed() {
+        let [known, unknown] = ["a", "b"].map(|name| ComponentId::new([name]).unwrap());
+        let words = BTreeMap::from([(component_key::DESCRIPTION, "words")]);
+        let components = BTreeMap::from([(unknown.clone(), words)]);
+        let language = Language { manifest: BTreeMap::new(), components };
+        let encoded = Text::encode(&BTreeMap::from([("en", language)]));
+
+        assert_eq!(
+            Text::decode(&encoded, &[known]),
+            Err(Malformed::TextComponent(unknown.clone()).into())
+        );
+        assert!(Text::decode(&encoded, &[unknown]).is_ok());
+    }
 }

@@ -48,6 +48,11 @@ impl SequenceWriter {
         self
     }
 
+    #[cfg(test)]
+    pub(crate) fn append(&mut self, other: Self) {
+        self.commands.extend(other.commands);
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.commands.is_empty()
     }

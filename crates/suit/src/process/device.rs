@@ -4,15 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-use cose::Accept;
+use cose::encrypt::ContentAlgorithm;
+use cose::{Accept, Algorithm};
 
 use super::references::References;
 use crate::authentication::{Anchors, TrustAnchors};
 use crate::authority::{Authority, OwnerPrefix};
 use crate::command::{Condition, Directive, label};
 use crate::component::ComponentId;
-use crate::parameter::Uuid;
-use crate::report::CapableComponent;
+use crate::digest::DigestAlgorithm;
+use crate::parameter::{Parameter, Uuid};
+use crate::report::{Capability, CapableComponent};
 
 /// Identity and abilities of a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,6 +67,27 @@ impl Device {
             self.commands.remove(&label);
         });
         self
+    }
+
+    //= suit 13.98 (M): Capability report lists all extensions implemented. R 6
+    /// What this device can do, for the report: its components, commands and parameters, and
+    /// every algorithm that is computed here.
+    pub fn capability(&self) -> Capability {
+        let digests = DigestAlgorithm::COMPUTED.into_iter().map(DigestAlgorithm::id);
+        let signatures = [Algorithm::Esp256, Algorithm::Ed25519, Algorithm::Esp384];
+        let ciphers = ContentAlgorithm::ALL.into_iter().map(ContentAlgorithm::id);
+        Capability {
+            components: self.components.clone().unwrap_or_default(),
+            commands: self.commands.iter().copied().collect(),
+            parameters: Parameter::KEYS.to_vec(),
+            algorithms: digests
+                .chain(signatures.into_iter().map(Algorithm::id))
+                .chain([HMAC_256])
+                .chain(ciphers)
+                .chain(KEY_WRAPS)
+                .collect(),
+            others: BTreeMap::new(),
+        }
     }
 
     pub(super) fn has_component(&self, component: &ComponentId) -> bool {
@@ -189,3 +212,7 @@ pub fn every_command() -> BTreeSet<i64> {
     ];
     conditions.chain(directives).chain(others).collect()
 }
+
+const HMAC_256: i64 = 5;
+/// AES Key Wrap, and ECDH-ES with it, for keys of 128, 192 and 256 bits.
+const KEY_WRAPS: [i64; 6] = [-3, -4, -5, -29, -30, -31];

@@ -63,7 +63,7 @@ impl Processor<'_> {
         replace: bool,
     ) -> Result<(), Stop> {
         for (key, range) in entries {
-            let at = Located { program: scene.program, range: range.clone() };
+            let at = Located::In { program: scene.program, range: range.clone() };
             match Parameter::decode(*key, self.bytes(&at))? {
                 Parameter::SoftFailure(soft) => self.set_soft_failure(soft)?,
                 Parameter::StrictOrder(strict) => {
