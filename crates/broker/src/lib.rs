@@ -11,6 +11,7 @@ pub mod agent;
 pub mod capture;
 pub mod config;
 mod frames;
+pub mod launch;
 pub mod loads;
 pub mod moc;
 pub mod refusal;

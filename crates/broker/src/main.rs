@@ -1,12 +1,18 @@
 //! The TEEP Broker's program.
 
-use std::{path::PathBuf, process::ExitCode, sync::Arc};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use broker::{
     agent::Agent,
     capture::Capture,
     config::Config,
+    launch,
     loads::{Loads, Patience},
     moc::MocClient,
     session::Sessions,
@@ -44,13 +50,24 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
+    /// Becomes a UA's program; the Broker starts UAs this way
+    #[command(hide = true)]
+    Launch {
+        /// Process that the program must not outlive
+        #[arg(long, value_name = "ID")]
+        parent: u32,
+        /// The program and its arguments
+        #[arg(last = true, required = true)]
+        line: Vec<OsString>,
+    },
 }
 
 fn main() -> ExitCode {
     fmt().with_writer(std::io::stderr).with_max_level(LevelFilter::INFO).with_ansi(false).init();
     let done = match Arguments::parse().command {
         Command::Run { config } => Config::read(&config).and_then(run),
-        Command::Check { config } => Config::read(&config).map(drop),
+        Command::Check { config } => Config::read(&config).and_then(|config| check(&config)),
+        Command::Launch { parent, line } => become_program(parent, &line),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -61,13 +78,26 @@ fn main() -> ExitCode {
     }
 }
 
+/// Looks at what `run` would need, too.
+fn check(config: &Config) -> Result<()> {
+    TamClient::new(config.roots()?.as_deref())?;
+    config.token().map(drop)
+}
+
+fn become_program(parent: u32, line: &[OsString]) -> Result<()> {
+    let (program, arguments) = line.split_first().context("no program to become")?;
+    let error = launch::launch(parent, Path::new(program), arguments);
+    Err(error).with_context(|| format!("starting {}", program.display()))
+}
+
 #[tokio::main]
 async fn run(config: Config) -> Result<()> {
     let (token, roots) = (config.token()?, config.roots()?);
     let agent = Agent::at(&config.agent_socket);
     let loads = Loads::new(agent.clone(), Patience::default());
     let identity = Identity { vendor: config.vendor_id, classes: config.class_ids.clone() };
-    let host = Host::new(&config.state_dir, identity, Care::default(), loads.clone());
+    let care = Care { launcher: launch::launcher(), ..Care::default() };
+    let host = Host::new(&config.state_dir, identity, care, loads.clone());
     let sessions = Arc::new(Sessions {
         tam: TamClient::new(roots.as_deref())?,
         moc: MocClient::new(&config, &token, roots.as_deref())?,
