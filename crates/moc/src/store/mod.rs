@@ -122,7 +122,7 @@ impl From<sqlx::Error> for NotCommitted {
 impl Store {
     /// Opens the store in `dir`, creates it when it is not there, and migrates it forward.
     pub async fn open(dir: &Path) -> Result<Self, StoreFailed> {
-        create_dir(dir)?;
+        create_private_dir(dir)?;
         let lock = lock(&dir.join("moc.lock"))?;
         sqlx::any::install_default_drivers();
         let url = sqlite_url(&dir.join("moc.db"));
@@ -169,6 +169,13 @@ async fn connect_writer(url: &str) -> Result<AnyConnection, StoreFailed> {
     let mut connection = AnyConnection::connect(url).await?;
     connection.execute(WRITER_SETTINGS).await?;
     Ok(connection)
+}
+
+/// What devices and tenants told is nobody else's business.
+fn create_private_dir(dir: &Path) -> Result<(), StoreFailed> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
+    made.map_err(|source| StoreFailed::File { path: dir.to_owned(), source })
 }
 
 fn create_dir(dir: &Path) -> Result<(), StoreFailed> {

@@ -54,12 +54,16 @@ impl Believed {
         };
         let component = record.component_index;
         let (section, offset) = (record.section, record.offset);
+        let place = format!(
+            "command {code} failed in section {section} at byte {offset}, component {component}"
+        );
         Err(Failure {
             check: format!("suit.{reason}"),
             expected: "the manifest is processed to its end".into(),
-            seen: format!(
-                "command {code} failed in section {section} at byte {offset}, component {component}"
-            ),
+            seen: match cause_in(&record.properties) {
+                Some(cause) => format!("{cause} ({place})"),
+                None => place,
+            },
             owner: owner(*reason),
             remedy: "compare the manifest with the device; the Agent's log has the details".into(),
         })
@@ -82,6 +86,15 @@ impl Believed {
             None => Err(unreceipted("its signature is not by the Agent's receipt key")),
         }
     }
+}
+
+/// The Agent's own words for what went wrong.
+fn cause_in(properties: &Properties) -> Option<String> {
+    let found = properties.find(CAUSE)?;
+    if let Parameter::Custom(_, CustomValue::Text(cause)) = found {
+        return Some(cause.to_owned());
+    }
+    None
 }
 
 fn receipt_in(properties: &Properties) -> Option<Vec<u8>> {
@@ -131,3 +144,5 @@ fn unreceipted(seen: &str) -> Failure {
 
 /// The SUIT parameter in which a report carries a receipt.
 const RECEIPT: i64 = -75810;
+/// The SUIT parameter in which a report says in words why it failed.
+const CAUSE: i64 = -75811;

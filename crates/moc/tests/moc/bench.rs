@@ -125,12 +125,14 @@ pub(crate) fn config(dir: &Path, limits: &str) -> Config {
     let now = jiff::Timestamp::from_millisecond(START_MS.try_into().unwrap()).unwrap();
     let anchor = Vendor::open(&dir.join("vendor"), now).unwrap().anchor();
     let anchor: String = anchor.iter().map(|byte| format!("{byte:02x}")).collect();
+    let burst = if limits.contains("teep_burst_max") { "" } else { "teep_burst_max = 100000\n" };
+    let poll = if limits.contains("poll_ms_max") { "" } else { "poll_ms_max = 0\n" };
     let text = format!(
         "listen = '127.0.0.1:0'\npublic_url = 'http://moc.example'\ndata_dir = 'moc'\n\
          [appraisal]\nemulated_anchors = ['{anchor}']\ncollateral = 'vendor/collateral'\n\
          [appraisal.policy]\nid = 'bench'\nemulated_allowed = true\n\
          [[appraisal.reference_values]]\ncorim = 'agent.corim'\nsigner = 'reference.pub'\n\
-         [limits]\npoll_ms_max = 0\nteep_burst_max = 100000\n{limits}"
+         [limits]\n{burst}{poll}{limits}"
     );
     Config::from_toml(&text, dir).unwrap()
 }

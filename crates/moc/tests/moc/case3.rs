@@ -280,7 +280,7 @@ fn name(name: &str) -> Name {
     Name::new(name).unwrap()
 }
 
-fn compatibility() -> Compatibility {
+pub(crate) fn compatibility() -> Compatibility {
     let uuid = |filler| {
         let mut bytes = [filler; 16];
         (bytes[6], bytes[8]) = (0x40, 0x80);

@@ -218,7 +218,7 @@ impl Sim {
                     waiting.extend(self.agent.unlinked(self.now, handle, Ok(())).unwrap());
                 }
                 Effect::Persist(_) | Effect::Passport(_) | Effect::Failed { .. } => {}
-                other => panic!("{other:?}"),
+                Effect::Contact { .. } | Effect::AppraiseTam { .. } => panic!("not asked for"),
             }
         }
         self.sent.extend(answer.clone());
@@ -330,9 +330,9 @@ impl Sim {
 }
 
 fn contact(effects: &[Effect<'_>]) -> Option<Handle> {
-    effects.iter().find_map(|effect| match effect {
-        Effect::Contact { handle, .. } => Some(*handle),
-        _ => None,
+    effects.iter().find_map(|effect| {
+        let Effect::Contact { handle, .. } = effect else { return None };
+        Some(*handle)
     })
 }
 
