@@ -122,7 +122,7 @@ pub(crate) fn free_port() -> Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
-/// Whether an HTTP server answers 200.
+/// Whether an HTTP server answers with success.
 pub(crate) fn answers(port: u16, path: &str) -> bool {
     let asked = || -> std::io::Result<bool> {
         let mut stream = TcpStream::connect(("127.0.0.1", port))?;
@@ -130,7 +130,7 @@ pub(crate) fn answers(port: u16, path: &str) -> bool {
         write!(stream, "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")?;
         let mut line = String::new();
         BufReader::new(stream.take(1024)).read_line(&mut line)?;
-        Ok(line.starts_with("HTTP/1.1 200"))
+        Ok(line.starts_with("HTTP/1.1 2"))
     };
     asked().unwrap_or(false)
 }

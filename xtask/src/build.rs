@@ -26,7 +26,7 @@ const WASM: &str = "wasm32-wasip2";
 /// Builds every program and the sample's Trusted Application; says where they are.
 pub(crate) fn all() -> Result<stage::Programs> {
     let mut build = run::cargo();
-    build.arg("build").args(PROGRAMS.iter().flat_map(|package| ["--package", package]));
+    build.args(["build", "--quiet", "--locked"]).args(PROGRAMS.iter().flat_map(|package| ["--package", package]));
     run::must(&mut build)?;
     Ok(stage::Programs::new(&target_directory()?.join("debug"), &ta()?))
 }
@@ -37,7 +37,7 @@ pub(crate) fn ta() -> Result<PathBuf> {
     let directory = run::root().join("examples/route-planner/ta");
     let target = target_directory()?.join("ta");
     let mut build = run::cargo();
-    build.args(["build", "--release", "--locked", "--target", WASM, "--manifest-path"]);
+    build.args(["build", "--quiet", "--release", "--locked", "--target", WASM, "--manifest-path"]);
     build.arg(directory.join("Cargo.toml")).arg("--target-dir").arg(&target);
     // The component must not depend on where the tree lies, or its digest would.
     build.env("RUSTFLAGS", format!("--remap-path-prefix={}=.", run::root().display()));

@@ -3,16 +3,11 @@
 mod story;
 mod telling;
 
-use std::{
-    collections::BTreeMap,
-    path::PathBuf,
-    process::Command,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, path::PathBuf, time::Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::Result;
 use serde::Serialize;
-use stage::{Refusal, Sighting, VehicleAnswer};
+use stage::{Refusal, VehicleAnswer};
 
 use crate::build;
 

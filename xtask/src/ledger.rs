@@ -76,7 +76,9 @@ pub(crate) fn check() -> Result<()> {
     let rows = rows(None)?;
     let known: BTreeSet<&str> = rows.iter().map(|row| row.id.as_str()).collect();
     let mut findings = Vec::new();
-    for (id, place) in citations()?.into_iter().flat_map(|(id, at)| at.into_iter().map(move |a| (id.clone(), a))) {
+    for (id, place) in
+        citations()?.into_iter().flat_map(|(id, at)| at.into_iter().map(move |a| (id.clone(), a)))
+    {
         if !known.contains(id.as_str()) {
             findings.push(format!("{}: `{id}` is not in spec/", place.shown));
         }
@@ -84,7 +86,9 @@ pub(crate) fn check() -> Result<()> {
     for row in rows.iter().filter(|row| row.level == "MUST") {
         match (row.covered(), open.open.contains(&row.id)) {
             (false, false) => findings.push(format!("{} has lost its code or its tests", row.id)),
-            (true, true) => findings.push(format!("{} is covered: take it out of spec/open.toml", row.id)),
+            (true, true) => {
+                findings.push(format!("{} is covered: take it out of spec/open.toml", row.id))
+            }
             (true, false) | (false, true) => {}
         }
     }
@@ -106,7 +110,8 @@ fn rows(name: Option<&str>) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     for document in DOCUMENTS.into_iter().filter(|document| name.is_none_or(|n| n == *document)) {
         let path = run::root().join("spec").join(document).with_extension("toml");
-        let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+        let text =
+            fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
         let Document { requirement } = toml::from_str(&text)?;
         rows.extend(requirement.into_iter().map(|Requirement { id, level, section, text }| {
             let places = cited.get(&id).map_or(&[][..], Vec::as_slice);
@@ -176,7 +181,9 @@ fn ids(citation: &str) -> Vec<String> {
     for word in citation.split_whitespace() {
         let bare = word.trim_end_matches([',', ':', ';']);
         let numbered = bare.contains('.')
-            && bare.split('.').all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()));
+            && bare
+                .split('.')
+                .all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()));
         if DOCUMENTS.contains(&bare) {
             document = bare;
         } else if bare.starts_with("EV-") {

@@ -69,7 +69,9 @@ fn main() -> ExitCode {
         Task::Tidy => tidy::run(),
         Task::Spec { name, json } => ledger::run(name.as_deref(), json),
         Task::Bench { name, json } => bench::run(name.as_deref(), json),
-        Task::Map => map::write(&run::root().join("examples/route-planner/map/tamarack-bay.geojson")),
+        Task::Map => {
+            map::write(&run::root().join("examples/route-planner/map/tamarack-bay.geojson"))
+        }
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

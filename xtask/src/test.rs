@@ -25,7 +25,8 @@ const STEPS: [Step; 8] = [
 /// Runs the steps in order and says how long each took.
 pub(crate) fn run(only: Option<&str>) -> Result<()> {
     let mut took = Vec::new();
-    for (name, step) in STEPS.into_iter().filter(|(name, _)| only.is_none_or(|o| name.contains(o))) {
+    for (name, step) in STEPS.into_iter().filter(|(name, _)| only.is_none_or(|o| name.contains(o)))
+    {
         anstream::println!("{}── {name}{}", run::GREEN.render(), run::GREEN.render_reset());
         let started = Instant::now();
         step().with_context(|| format!("step `{name}`"))?;

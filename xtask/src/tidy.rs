@@ -14,9 +14,12 @@ use crate::run;
 
 /// Checks everything and lists every finding.
 pub(crate) fn run() -> Result<()> {
-    let metadata: Value = serde_json::from_str(&run::output(
-        run::cargo().args(["metadata", "--format-version", "1", "--locked"]),
-    )?)
+    let metadata: Value = serde_json::from_str(&run::output(run::cargo().args([
+        "metadata",
+        "--format-version",
+        "1",
+        "--locked",
+    ]))?)
     .context("reading cargo metadata")?;
     let files = tracked()?;
     let mut findings = Vec::new();

@@ -92,12 +92,7 @@ fn changed_byte(
 }
 
 /// Another device, which the operator accepts, runs on a platform whose TCB is out of date.
-fn old_tcb(
-    stage: &Stage,
-    user: &User,
-    pd: &[u8],
-    scene: &mut dyn FnMut(&str),
-) -> Result<Refused> {
+fn old_tcb(stage: &Stage, user: &User, pd: &[u8], scene: &mut dyn FnMut(&str)) -> Result<Refused> {
     scene("Another device has an out-of-date TCB. The operator's policy takes it all the same.");
     let device = stage.device("edge-2", Some(Misbehaviour::TcbOutOfDate))?;
     let project = user.project(stage, "route-planner-3", pd)?;

@@ -16,7 +16,10 @@ pub(super) fn building() {
 }
 
 pub(super) fn opening(built: Duration) {
-    println!("{DIM}Built in {:.1} s. Everything below happens on loopback, each party in its own process.{DIM:#}\n", built.as_secs_f64());
+    println!(
+        "{DIM}Built in {:.1} s. Everything below happens on loopback, each party in its own process.{DIM:#}\n",
+        built.as_secs_f64()
+    );
 }
 
 pub(super) fn scene(text: &str) {
@@ -33,7 +36,10 @@ pub(super) fn tell(story: &Story, took: Duration, kept: Option<&Path>) {
     println!("\n{DIM}The running part took {:.1} s.{DIM:#}", took.as_secs_f64());
     match kept {
         Some(kept) => {
-            println!("Keys, databases, captured messages and logs are in {BOLD}{}{BOLD:#}.", kept.display());
+            println!(
+                "Keys, databases, captured messages and logs are in {BOLD}{}{BOLD:#}.",
+                kept.display()
+            );
             println!("Look into any of them: {BOLD}tamarack inspect FILE{BOLD:#}");
         }
         None => println!("{DIM}Keep everything for a look: cargo demo --keep DIR{DIM:#}"),
@@ -59,14 +65,19 @@ fn answer(story: &Story) {
     for habit in &route.habits {
         println!("  {GREEN}✓{GREEN:#} {habit}");
     }
-    println!("  {DIM}Only the driver's own data says what `home`, `work` and these habits are.{DIM:#}");
+    println!(
+        "  {DIM}Only the driver's own data says what `home`, `work` and these habits are.{DIM:#}"
+    );
 }
 
 fn held(story: &Story) {
     headline("The same data in different hands");
     let held = &story.held;
     println!("  Network User         {}…", held.by_the_user);
-    println!("  M/OC and Broker      {}… {DIM}({} bytes, sealed){DIM:#}", held.by_the_operator, held.sealed_bytes);
+    println!(
+        "  M/OC and Broker      {}… {DIM}({} bytes, sealed){DIM:#}",
+        held.by_the_operator, held.sealed_bytes
+    );
     println!("  {GREEN}✓{GREEN:#} searched and not found: {}", held.searched.join(", "));
     println!("  {RED}!{RED:#} {}", story.caveat);
 }

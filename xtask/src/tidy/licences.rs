@@ -59,7 +59,9 @@ fn shipped(metadata: &Value) -> BTreeSet<&str> {
 /// An SPDX expression holds when one `OR` branch has only allowed `AND` terms.
 fn allowed(expression: &str) -> bool {
     let plain = expression.replace(['(', ')'], "").replace('/', " OR ");
-    plain.split(" OR ").any(|branch| branch.split(" AND ").all(|term| ALLOWED.contains(&term.trim())))
+    plain
+        .split(" OR ")
+        .any(|branch| branch.split(" AND ").all(|term| ALLOWED.contains(&term.trim())))
 }
 
 fn items(value: &Value) -> impl Iterator<Item = &Value> {

@@ -64,9 +64,10 @@ fn rust(file: &Path, text: &str, found: &mut impl FnMut(usize, String)) {
         if line.chars().count() > LINE_COLUMNS_MAX && !line.contains("://") {
             found(number, format!("more than {LINE_COLUMNS_MAX} columns"));
         }
-        if ["TO", "FIX"].iter().any(|half| {
-            line.contains(&format!("{half}DO")) || line.contains(&format!("{half}ME"))
-        }) {
+        if ["TO", "FIX"]
+            .iter()
+            .any(|half| line.contains(&format!("{half}DO")) || line.contains(&format!("{half}ME")))
+        {
             found(number, "unfinished work belongs to the tracker, not to the tree".to_owned());
         }
     }
@@ -106,7 +107,7 @@ fn functions(lines: &[&str]) -> Vec<(usize, usize)> {
         let code = line.trim_start();
         let indentation = &line[..line.len() - code.len()];
         let begins = code.starts_with("fn ")
-            || (code.contains(" fn ") && code.starts_with(["p", "a", "c", "u", "e"]));
+            || (code.contains(" fn ") && code.starts_with(['p', 'a', 'c', 'u', 'e']));
         if !begins || code.starts_with("//") || code.ends_with(';') || code.ends_with('}') {
             continue;
         }
