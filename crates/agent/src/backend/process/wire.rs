@@ -82,70 +82,90 @@ pub(super) enum Reply {
     Faulted(FaultCode),
 }
 
-macro_rules! codes {
-    ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $code:literal, $text:literal;)* }) => {
-        $(#[$meta])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
-        pub enum $name {
-            $($(#[$doc])* #[error($text)] $variant,)*
-        }
-
-        impl $name {
-            const fn code(self) -> u64 {
-                match self { $(Self::$variant => $code,)* }
-            }
-
-            const fn from_code(code: u64) -> Option<Self> {
-                match code { $($code => Some(Self::$variant),)* _ => None }
-            }
-        }
-    };
+/// Why a worker did not do what was asked; it goes on.
+///
+/// The order is that of the wire, and of how far an opening came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
+pub enum Refusal {
+    /// No exchange is open that it could be for.
+    #[error("no exchange with this application is open")]
+    NoReceiver,
+    /// The container is not what the channel defines.
+    #[error("the container is malformed")]
+    Malformed,
+    /// Signed by somebody else, or for other evidence than names an open receiver.
+    #[error("the owner did not sign the release for evidence of an open exchange")]
+    NotOwner,
+    /// The content does not open with the key of the receiver.
+    #[error("the container does not open here")]
+    NotOpened,
+    /// The content is larger than what is taken.
+    #[error("the content is too large")]
+    TooLarge,
+    /// The caller is not one of those whom the owner named.
+    #[error("the owner did not name this caller")]
+    NotCaller,
+    /// The request was served before.
+    #[error("the request is a replay")]
+    Replay,
+    /// No Personalization Data was released yet.
+    #[error("the application awaits a release")]
+    AwaitingRelease,
+    /// The application itself refused; why stays in the TEE.
+    #[error("the application refused")]
+    Application,
+    /// The request does not fit the state of the worker.
+    #[error("the request does not fit the state of the worker")]
+    Misuse,
 }
 
-codes! {
-    /// Why a worker did not do what was asked; it goes on.
-    Refusal {
-        /// No exchange is open that it could be for.
-        NoReceiver = 0, "no exchange with this application is open";
-        /// The container is not what the channel defines.
-        Malformed = 1, "the container is malformed";
-        /// Signed by somebody else, or for other evidence than names an open receiver.
-        NotOwner = 2, "the owner did not sign the release for evidence of an open exchange";
-        /// The content does not open with the key of the receiver.
-        NotOpened = 3, "the container does not open here";
-        /// The content is larger than what is taken.
-        TooLarge = 4, "the content is too large";
-        /// The caller is not one of those whom the owner named.
-        NotCaller = 5, "the owner did not name this caller";
-        /// The request was served before.
-        Replay = 6, "the request is a replay";
-        /// No Personalization Data was released yet.
-        AwaitingRelease = 7, "the application awaits a release";
-        /// The application itself refused; why stays in the TEE.
-        Application = 8, "the application refused";
-        /// The request does not fit the state of the worker.
-        Misuse = 9, "the request does not fit the state of the worker";
-    }
+impl Refusal {
+    const ALL: [Self; 10] = [
+        Self::NoReceiver,
+        Self::Malformed,
+        Self::NotOwner,
+        Self::NotOpened,
+        Self::TooLarge,
+        Self::NotCaller,
+        Self::Replay,
+        Self::AwaitingRelease,
+        Self::Application,
+        Self::Misuse,
+    ];
 }
 
-codes! {
-    /// Why a worker has ended.
-    FaultCode {
-        /// The bytes are not a component that the engine can compile.
-        NotAComponent = 0, "the module is not a usable component";
-        /// The component imports something.
-        Imports = 1, "the component imports something";
-        /// The component lacks the exports of a Trusted Application.
-        Exports = 2, "the component lacks the exports of a Trusted Application";
-        /// The component could not be started within its limits.
-        NotStarted = 3, "the component could not be started within its limits";
-        /// A call took too long.
-        Deadline = 4, "a call took longer than allowed";
-        /// The component trapped.
-        Trapped = 5, "the component trapped";
-        /// The worker itself could not make a key or read a frame.
-        Worker = 6, "the worker failed";
-    }
+/// Why a worker has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FaultCode {
+    /// The bytes are not a component that the engine can compile.
+    #[error("the module is not a usable component")]
+    NotAComponent,
+    /// The component imports something.
+    #[error("the component imports something")]
+    Imports,
+    /// The component lacks the exports of a Trusted Application.
+    #[error("the component lacks the exports of a Trusted Application")]
+    Exports,
+    /// The component could not be started within its limits.
+    #[error("the component could not be started within its limits")]
+    NotStarted,
+    /// A call took too long.
+    #[error("a call took longer than allowed")]
+    Deadline,
+    /// The component trapped.
+    #[error("the component trapped")]
+    Trapped,
+}
+
+impl FaultCode {
+    const ALL: [Self; 6] = [
+        Self::NotAComponent,
+        Self::Imports,
+        Self::Exports,
+        Self::NotStarted,
+        Self::Deadline,
+        Self::Trapped,
+    ];
 }
 
 impl Message for Request {
@@ -213,8 +233,8 @@ impl Message for Reply {
                     .bytes(&digests.enc)?
                     .bytes(&digests.ciphertext)?,
                 Self::Answer(answer) => e.array(2)?.u8(5)?.bytes(answer)?,
-                Self::Refused(refusal) => e.array(2)?.u8(6)?.u64(refusal.code())?,
-                Self::Faulted(fault) => e.array(2)?.u8(7)?.u64(fault.code())?,
+                Self::Refused(refusal) => e.array(2)?.u8(6)?.u64(*refusal as u64)?,
+                Self::Faulted(fault) => e.array(2)?.u8(7)?.u64(*fault as u64)?,
             };
             Ok(())
         })
@@ -232,8 +252,8 @@ impl Message for Reply {
                 digests: Digests { enc: exact(d, "digest")?, ciphertext: exact(d, "digest")? },
             })),
             (5, 2) => Ok(Self::Answer(byte_string(d)?)),
-            (6, 2) => code(d, Refusal::from_code).map(Self::Refused),
-            (7, 2) => code(d, FaultCode::from_code).map(Self::Faulted),
+            (6, 2) => code(d, &Refusal::ALL).map(Self::Refused),
+            (7, 2) => code(d, &FaultCode::ALL).map(Self::Faulted),
             _ => Err(Malformed::Unknown { what: "reply of a worker", value: kind }),
         })
     }
@@ -283,9 +303,63 @@ fn names(d: &mut Decoder<'_>) -> Result<Vec<String>, Malformed> {
     (0..length).map(|_| Ok(d.str().map_err(|_| Malformed::Cbor("text"))?.to_owned())).collect()
 }
 
-fn code<T>(d: &mut Decoder<'_>, from_code: fn(u64) -> Option<T>) -> Result<T, Malformed> {
+/// Reads a code: its place in the list of all.
+fn code<T: Copy>(d: &mut Decoder<'_>, all: &[T]) -> Result<T, Malformed> {
     let value = d.u64().map_err(|_| Malformed::Cbor("number"))?;
-    from_code(value).ok_or(Malformed::Unknown { what: "code of a worker", value })
+    let found = usize::try_from(value).ok().and_then(|at| all.get(at)).copied();
+    found.ok_or(Malformed::Unknown { what: "code of a worker", value })
 }
 
 const NAMES_MAX: u64 = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_message_is_read_as_it_was_written() {
+        let load = Load {
+            owner: [1; 32],
+            manifest_digest: [2; 32],
+            memory_bytes_max: 3,
+            call_ms_max: 4,
+            module: vec![5],
+        };
+        for request in [
+            Request::Load(load),
+            Request::NewReceiver,
+            Request::Bind { receiver: [1; 32], eat_digest: [2; 32] },
+            Request::Open { release: vec![1] },
+            Request::Call { request: vec![2] },
+        ] {
+            assert_eq!(Request::decode(&request.encode()), Ok(request));
+        }
+        let digests = Digests { enc: [2; 32], ciphertext: [3; 32] };
+        let receipt = Receipt { deployment: "edge-7".to_owned(), eat_digest: [1; 32], digests };
+        let replies = [
+            Reply::Ready { enforced: vec!["seccomp".to_owned()] },
+            Reply::Bound,
+            Reply::Opened(receipt),
+            Reply::Answer(vec![1]),
+        ];
+        let refusals = Refusal::ALL.map(Reply::Refused);
+        let faults = FaultCode::ALL.map(Reply::Faulted);
+        for reply in replies.into_iter().chain(refusals).chain(faults) {
+            assert_eq!(Reply::decode(&reply.encode()), Ok(reply));
+        }
+    }
+
+    #[test]
+    fn a_worker_that_was_taken_over_cannot_confuse_the_agent() {
+        let mut long = Reply::Bound.encode();
+        long.push(0);
+
+        assert_eq!(Reply::decode(&long), Err(Malformed::Trailing));
+        assert_eq!(Reply::decode(b""), Err(Malformed::Cbor("array")));
+        assert_eq!(Reply::decode(&[0x82, 2, 0x41, 0]), Err(Malformed::Cbor("COSE_Key")));
+        assert!(matches!(Reply::decode(&[0x82, 6, 0x18, 99]), Err(Malformed::Unknown { .. })));
+        assert!(matches!(Reply::decode(&[0x82, 9, 0]), Err(Malformed::Unknown { .. })));
+        let names = Reply::Ready { enforced: vec![String::new(); 17] }.encode();
+        assert!(matches!(Reply::decode(&names), Err(Malformed::Arity { .. })));
+    }
+}
