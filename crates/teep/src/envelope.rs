@@ -23,7 +23,7 @@ use crate::token::Token;
 pub struct Dialect {
     /// Its code points.
     pub numbering: Numbering,
-    /// The suites that this side verifies.
+    /// The suites that this side verifies, the preferred one first.
     pub suites: Vec<Suite>,
     /// Whether ES256 and EdDSA stand for ESP256 and Ed25519.
     pub legacy_algorithms: bool,
@@ -184,8 +184,9 @@ impl<'b> Sealed<'b> {
         }
     }
 
-    /// Verifies the first signature whose suite this side has and whose key it trusts, and reads
-    /// the message.
+    /// Verifies one signature, whose suite this side has and whose key it trusts, and reads the
+    /// message. Of several such the one counts whose suite this side likes best: it is also the
+    /// suite to answer in, and the key to expect later messages from.
     //= teep 14.4 (M): the signature is verified over the payload bytes as received
     //= teep 14.50 (M): of a COSE_Sign one supported signature is picked, the others are ignored
     pub fn open(&self, dialect: &Dialect, keys: &dyn Keys) -> Result<Opened<'b>, Rejected> {
@@ -196,17 +197,18 @@ impl<'b> Sealed<'b> {
         if signatures > limits::SIGNATURES {
             return Err(Malformed::TooMany("signatures").into());
         }
-        let mut refusal = Rejected::AlgorithmUnprotected;
-        for index in 0..signatures {
-            let Some(hint) = self.hint(index) else { continue };
-            let suite = Suite::from_algorithm(hint.algorithm);
-            let Some(suite) = suite.filter(|suite| dialect.suites.contains(suite)) else {
-                refusal = refusal.or(Rejected::NoSuite);
-                continue;
-            };
-            match keys.key(&hint) {
-                Ok(peer) => return self.verify(index, dialect, suite, hint.algorithm, peer),
-                Err(no_key) => refusal = Rejected::Key(no_key),
+        let hints = || (0..signatures).filter_map(|index| Some((index, self.hint(index)?)));
+        if hints().next().is_none() {
+            return Err(Rejected::AlgorithmUnprotected);
+        }
+        let mut refusal = Rejected::NoSuite;
+        for suite in &dialect.suites {
+            let of_suite = |hint: &Hint<'_>| Suite::from_algorithm(hint.algorithm) == Some(*suite);
+            for (index, hint) in hints().filter(|(_, hint)| of_suite(hint)) {
+                match keys.key(&hint) {
+                    Ok(peer) => return self.verify(index, dialect, *suite, hint.algorithm, peer),
+                    Err(no_key) => refusal = Rejected::Key(no_key),
+                }
             }
         }
         Err(refusal)
@@ -241,10 +243,7 @@ impl<'b> Sealed<'b> {
         let signer = Signer { key, thumbprint, standing, valid_until, suite, algorithm };
         let numbering = dialect.numbering;
         match Message::decode(payload, numbering) {
-            Ok(message) => {
-                let opening = matches!(self.form, Form::Sign(_));
-                Ok(Opened { message, numbering, opening, signer })
-            }
+            Ok(message) => Ok(Opened { message, numbering, signer }),
             Err(cause) => {
                 let token = message::recover_token(payload, numbering);
                 Err(Rejected::Message { cause, token, signer: Box::new(signer) })
@@ -276,7 +275,6 @@ pub fn open<'b>(
 pub struct Opened<'b> {
     message: Message<'b>,
     numbering: Numbering,
-    opening: bool,
     signer: Signer,
 }
 
@@ -329,11 +327,6 @@ impl<'b> Opened<'b> {
     /// The code points it was read by.
     pub const fn numbering(&self) -> Numbering {
         self.numbering
-    }
-
-    /// Whether the message came as COSE_Sign, as it does before a suite is chosen.
-    pub const fn is_opening(&self) -> bool {
-        self.opening
     }
 
     /// The message and who signed it.
@@ -390,11 +383,6 @@ impl Rejected {
             Self::Key(NoKey::Unknown | NoKey::BadCertificate) => ErrCode::BadCertificate,
             Self::Key(NoKey::Expired) => ErrCode::CertificateExpired,
         }
-    }
-
-    /// Keeps the refusal that tells the peer most.
-    fn or(self, other: Self) -> Self {
-        if self == Self::AlgorithmUnprotected { other } else { self }
     }
 }
 

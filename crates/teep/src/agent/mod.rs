@@ -148,13 +148,17 @@ pub enum Cause {
 impl Agent {
     /// An Agent that remembers nothing.
     //= teep 14.49 (M): an Agent has at least one suite
-    pub fn new(config: Config) -> Result<Self, Misuse> {
+    pub fn new(mut config: Config) -> Result<Self, Misuse> {
         if config.suites.is_empty() {
             return Err(Misuse::Config("suites is empty"));
         }
         if config.tams.len() > limits::TAMS {
             return Err(Misuse::Config("tams has too many entries"));
         }
+        let preferred = &config.suites;
+        config.dialect.suites.sort_by_key(|suite| {
+            preferred.iter().position(|ours| ours == suite).unwrap_or(preferred.len())
+        });
         Ok(Self {
             config,
             memory: Memory::new(),
@@ -344,7 +348,7 @@ impl Agent {
             numbering,
             protection: Protection::Sign1(suite),
         };
-        Some((Tam { key, suite, numbering }, outgoing))
+        Some((Tam { key, key_suite: suite, suite, numbering }, outgoing))
     }
 
     fn configured_tams(&self) -> BTreeSet<TamUri> {

@@ -33,11 +33,10 @@ impl Question {
         request: &QueryRequest<'_>,
         signer: &Signer,
         numbering: Numbering,
-        opening: bool,
     ) -> Result<Self, Box<Error<'static>>> {
         let refuse = |code, msg| Box::new(Error::new(code, request.token, msg));
         versions(request)?;
-        let suite = suite(config, request, signer, opening)?;
+        let suite = suite(config, request, signer)?;
         if request.data_item_requested.unknown() != 0 {
             return Err(unknown_items(request));
         }
@@ -54,7 +53,7 @@ impl Question {
             challenge: request.challenge.clone(),
             items: request.data_item_requested,
             renewal: request.renewal,
-            tam: Tam { key: signer.thumbprint, suite, numbering },
+            tam: Tam { key: signer.thumbprint, key_suite: signer.suite, suite, numbering },
             valid_until: signer.valid_until,
         })
     }
@@ -100,15 +99,13 @@ fn versions(request: &QueryRequest<'_>) -> Result<(), Box<Error<'static>>> {
     Err(Box::new(Error { versions: vec![VERSION], ..error }))
 }
 
-/// The suite for the rest of the session: of an opening the one that this Agent prefers, else the
-/// one in which the TAM remembers it.
+/// The suite for the rest of the session: that of the signature, if this Agent signs in it too.
 //= teep 14.49 (M): no common suite gives Error 5 with the own list
 //= teep 15.105: a signature by an algorithm outside the signed list is refused
 fn suite(
     config: &Config,
     request: &QueryRequest<'_>,
     signer: &Signer,
-    opening: bool,
 ) -> Result<Suite, Box<Error<'static>>> {
     let offered = &request.supported_teep_cipher_suites;
     let common = Suite::common(&config.suites, offered);
@@ -119,8 +116,7 @@ fn suite(
         let msg = "signature algorithm is not in supported-teep-cipher-suites";
         return Err(Box::new(Error::new(ErrCode::PermanentError, request.token, msg)));
     }
-    let remembered = !opening && common.contains(&signer.suite);
-    Ok(if remembered { signer.suite } else { preferred })
+    Ok(if common.contains(&signer.suite) { signer.suite } else { preferred })
 }
 
 pub(super) fn no_common_suite(config: &Config, token: Option<Token>) -> Error<'static> {

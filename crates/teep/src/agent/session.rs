@@ -28,7 +28,11 @@ pub(super) struct Session {
 /// Who a session is with, and how it speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Tam {
+    /// The key that signed the QueryRequest.
     pub(super) key: Thumbprint,
+    /// The suite of that signature.
+    pub(super) key_suite: Suite,
+    /// The suite of the session. Where it is another one, the TAM goes on with another key.
     pub(super) suite: Suite,
     pub(super) numbering: Numbering,
 }
@@ -106,13 +110,12 @@ impl Agent {
     //= teep 15.107: a message in the wrong direction is refused
     fn process<'b>(&mut self, fresh: Fresh, handle: Handle, opened: Opened<'b>) -> Vec<Effect<'b>> {
         let numbering = opened.numbering();
-        let opening = opened.is_opening();
         let (message, signer) = opened.into_parts();
         let suite = self.reply_suite(signer.suite);
-        let sender = Tam { key: signer.thumbprint, suite, numbering };
+        let sender = Tam { key: signer.thumbprint, key_suite: signer.suite, suite, numbering };
         match message {
             Message::QueryRequest(request) => {
-                match Question::new(&self.config, &request, &signer, numbering, opening) {
+                match Question::new(&self.config, &request, &signer, numbering) {
                     Ok(question) => self.asked(fresh, handle, question, request),
                     Err(error) => vec![send(sender, Message::Error(*error))],
                 }
@@ -165,7 +168,7 @@ impl Agent {
             }
             (rejected, _) => Error::new(rejected.err_code(), token, reason(rejected)),
         };
-        vec![send(Tam { key, suite, numbering }, Message::Error(error))]
+        vec![send(Tam { key, key_suite: suite, suite, numbering }, Message::Error(error))]
     }
 
     /// The code points in which a sender can read an Error.

@@ -36,7 +36,7 @@ impl Agent {
         };
         let mut effects = Vec::new();
         if let Some(token) = &token {
-            self.memory.spend(tam.key, token);
+            self.memory.spend(signer.thumbprint, token);
             effects.push(self.persist());
         }
         effects.extend(update.attestation_payload.map(Effect::Passport));
@@ -67,13 +67,13 @@ impl Agent {
         let Some(State::Answered { tam }) = state else {
             return Err("Update without QueryRequest");
         };
-        if tam.key != signer.thumbprint {
-            return Err("Update of another TAM");
-        }
         if tam.suite != signer.suite {
             return Err("Update in another cipher suite");
         }
-        if token.is_some_and(|token| self.memory.is_spent(tam.key, &token)) {
+        if tam.suite == tam.key_suite && tam.key != signer.thumbprint {
+            return Err("Update of another TAM");
+        }
+        if token.is_some_and(|token| self.memory.is_spent(signer.thumbprint, &token)) {
             return Err("Update was carried out before");
         }
         Ok(*tam)

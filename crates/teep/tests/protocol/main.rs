@@ -5,6 +5,7 @@
     reason = "lets a test fail, or tell that it did nothing"
 )]
 
+mod agent;
 mod support;
 mod tam;
 mod vectors;
