@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use crate::value::Hex;
+use crate::value::{Hex, Octets};
 
 /// A key in which trust begins.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -21,6 +21,25 @@ pub struct Anchor {
     pub standing: Standing,
     /// SHA-256 of the SubjectPublicKeyInfo.
     pub spki_sha256: Hex<32>,
+    /// The one device that it vouches for; without, every device that its key vouches for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device: Option<Device>,
+}
+
+/// What evidence names its device by.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", rename_all_fields = "snake_case")]
+pub enum Device {
+    /// The instance id of a CCA platform or PSA device (33 octets), or the id that an OP-TEE
+    /// device was given when it was enrolled.
+    Instance(Octets),
+    /// A PSA device whose token names its key: implementation id, and key id in the COSE header.
+    Key {
+        /// The implementation id.
+        implementation_id: Hex<32>,
+        /// The key id.
+        key_id: Octets,
+    },
 }
 
 /// Whose evidence an anchor may vouch for.
@@ -69,6 +88,30 @@ pub struct Listed {
     pub spki_sha256: Hex<32>,
 }
 
+/// The key of one device as configuration lists it.
+///
+/// ```toml
+/// vendor = "arm"
+/// name = "roadside unit 17"
+/// spki_sha256 = "…"
+/// device = { instance = "01…" }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ListedDevice {
+    /// Whose evidence it may vouch for.
+    pub vendor: Vendor,
+    /// What people call it.
+    pub name: String,
+    /// SHA-256 of the key's SubjectPublicKeyInfo, in hexadecimal.
+    pub spki_sha256: Hex<32>,
+    /// What the device's evidence names it by.
+    pub device: Device,
+    /// Whether the device is a software emulator. Default: `false`.
+    #[serde(default)]
+    pub emulated: bool,
+}
+
 /// The anchors of one Verifier.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Anchors(Vec<Anchor>);
@@ -94,13 +137,33 @@ impl Anchors {
     /// emulated key can be declared real.
     #[must_use]
     pub fn with_emulator(self, listed: Listed) -> Self {
-        self.with(listed, Standing::Emulator)
+        self.with(listed, Standing::Emulator, None)
     }
 
     /// Adds the key of a real device that was recorded at enrolment.
     #[must_use]
     pub fn with_enrolled(self, listed: Listed) -> Self {
-        self.with(listed, Standing::Enrolled)
+        self.with(listed, Standing::Enrolled, None)
+    }
+
+    /// Adds the key of one device: evidence that names this device counts under no other key.
+    #[must_use]
+    pub fn with_device(self, listed: ListedDevice) -> Self {
+        let standing = if listed.emulated { Standing::Emulator } else { Standing::Enrolled };
+        let ListedDevice { vendor, name, spki_sha256, device, .. } = listed;
+        self.with(Listed { vendor, name, spki_sha256 }, standing, Some(device))
+    }
+
+    /// The anchors that may vouch for evidence which names itself by one of `names`: those that
+    /// list the device, or else those of this vendor that list none.
+    pub fn for_device<'a>(&'a self, vendor: Vendor, names: &[Device]) -> Vec<&'a Anchor> {
+        let of_vendor = || self.0.iter().filter(|anchor| anchor.vendor == vendor);
+        let names = |anchor: &&Anchor| anchor.device.as_ref().is_some_and(|it| names.contains(it));
+        let named = of_vendor().filter(names).collect::<Vec<_>>();
+        if named.is_empty() {
+            return of_vendor().filter(|anchor| anchor.device.is_none()).collect();
+        }
+        named
     }
 
     /// The anchor with that key which may vouch for that vendor's evidence.
@@ -114,13 +177,18 @@ impl Anchors {
         self.0.iter()
     }
 
-    fn with(mut self, listed: Listed, standing: Standing) -> Self {
-        if !self.0.iter().any(|anchor| anchor.spki_sha256 == listed.spki_sha256) {
+    fn with(mut self, listed: Listed, standing: Standing, device: Option<Device>) -> Self {
+        let listed_before = self.0.iter().any(|anchor| {
+            let another_device = anchor.standing == standing && anchor.device != device;
+            anchor.spki_sha256 == listed.spki_sha256 && !another_device
+        });
+        if !listed_before {
             self.0.push(Anchor {
                 vendor: listed.vendor,
                 name: listed.name.into(),
                 standing,
                 spki_sha256: listed.spki_sha256,
+                device,
             });
         }
         self
@@ -130,7 +198,7 @@ impl Anchors {
 fn built_in(vendor: Vendor, name: &'static str, key: &str) -> Anchor {
     let mut spki_sha256 = Hex([0; 32]);
     hex::decode_to_slice(key, &mut spki_sha256.0).expect("the table holds 32 octets each");
-    Anchor { vendor, name: name.into(), standing: Standing::Vendor, spki_sha256 }
+    Anchor { vendor, name: name.into(), standing: Standing::Vendor, spki_sha256, device: None }
 }
 
 const ROOTS: &[(Vendor, &str, &str)] = &[
@@ -181,5 +249,43 @@ mod tests {
         let standing = |key| anchors.find(Vendor::Intel, key).map(|anchor| anchor.standing);
         assert_eq!(standing(&intel.0), Some(Standing::Vendor));
         assert_eq!(standing(&[7; 32]), Some(Standing::Emulator));
+    }
+
+    #[test]
+    fn a_device_that_is_listed_counts_under_its_own_key_only() {
+        let device = |id: u8| Device::Instance(Octets::new(&[id; 33]));
+        let anchors = Anchors::vendors()
+            .with_enrolled(Listed { vendor: Vendor::Arm, ..listed(1) })
+            .with_device(ListedDevice {
+                vendor: Vendor::Arm,
+                name: "unit 17".into(),
+                spki_sha256: Hex([2; 32]),
+                device: device(17),
+                emulated: false,
+            });
+        let keys_for = |vendor, id| -> Vec<u8> {
+            let found = anchors.for_device(vendor, &[device(id)]);
+            found.iter().map(|anchor| anchor.spki_sha256.0[0]).collect()
+        };
+
+        assert_eq!(keys_for(Vendor::Arm, 17), [2]);
+        assert_eq!(keys_for(Vendor::Arm, 18), [1]);
+        assert!(keys_for(Vendor::OpTee, 17).is_empty());
+    }
+
+    #[test]
+    fn a_device_is_listed_by_instance_or_by_key() {
+        let by_instance = "vendor = 'arm'\nname = 'a'\nspki_sha256 = 'KEY'\n\
+                           device = { instance = '01ff' }";
+        let by_key = "vendor = 'op-tee'\nname = 'a'\nspki_sha256 = 'KEY'\nemulated = true\n\
+                      device = { key = { implementation_id = 'KEY', key_id = '07' } }";
+        let read = |text: &str| {
+            toml::from_str::<ListedDevice>(&text.replace("KEY", &"ab".repeat(32))).expect("listed")
+        };
+
+        assert_eq!(read(by_instance).device, Device::Instance(Octets::new(&[1, 0xff])));
+        let key_id = Octets::new(&[7]);
+        let implementation_id = Hex([0xab; 32]);
+        assert_eq!(read(by_key).device, Device::Key { implementation_id, key_id });
     }
 }

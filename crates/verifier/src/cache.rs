@@ -8,6 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use cose::Sha256;
 
+use crate::anchor::Device;
 use crate::{Anchors, Collateral, Endorsements, Kind};
 
 /// Endorsements that were prepared before, by the digest of collateral and anchors.
@@ -32,6 +33,15 @@ impl EndorsementCache {
             key.update(&[vendor, standing]);
             key.update(&anchor.spki_sha256.0);
             key.update(&cose::sha256(anchor.name.as_bytes()));
+            let (implementation, device): (&[u8], &[u8]) = match &anchor.device {
+                None => (&[], &[]),
+                Some(Device::Instance(id)) => (&[1], id.as_slice()),
+                Some(Device::Key { implementation_id, key_id }) => {
+                    (&implementation_id.0, key_id.as_slice())
+                }
+            };
+            key.update(&cose::sha256(implementation));
+            key.update(&cose::sha256(device));
         }
         let key = key.finish();
         if let Some(prepared) = self.0.find(&key) {

@@ -54,6 +54,8 @@ pub enum PublicKey<'b> {
     P256(&'b [u8]),
     /// Uncompressed point on P-384.
     P384(&'b [u8]),
+    /// Uncompressed point on P-521.
+    P521(&'b [u8]),
     /// DER RSAPublicKey of 2048 to 8192 bits.
     Rsa(&'b [u8]),
 }
@@ -91,7 +93,8 @@ impl<'b> PublicKey<'b> {
             EC_PUBLIC_KEY => match algorithm.read(der::OBJECT_IDENTIFIER, "a named curve")? {
                 PRIME256V1 if key.len() == 65 => Ok(Self::P256(key)),
                 SECP384R1 if key.len() == 97 => Ok(Self::P384(key)),
-                _ => Err(Malformed("an uncompressed P-256 or P-384 key")),
+                SECP521R1 if key.len() == 133 => Ok(Self::P521(key)),
+                _ => Err(Malformed("an uncompressed P-256, P-384 or P-521 key")),
             },
             RSA_ENCRYPTION => Ok(Self::Rsa(key)),
             _ => Err(Malformed("an EC or RSA key")),
@@ -112,9 +115,9 @@ impl<'b> PublicKey<'b> {
             (Self::Rsa(_), Algorithm::Pkcs1Sha384) => &signature::RSA_PKCS1_2048_8192_SHA384,
             (Self::Rsa(_), Algorithm::PssSha256) => &signature::RSA_PSS_2048_8192_SHA256,
             (Self::Rsa(_), Algorithm::PssSha384) => &signature::RSA_PSS_2048_8192_SHA384,
-            (Self::P256(_) | Self::P384(_) | Self::Rsa(_), _) => return false,
+            (Self::P256(_) | Self::P384(_) | Self::P521(_) | Self::Rsa(_), _) => return false,
         };
-        let (Self::P256(key) | Self::P384(key) | Self::Rsa(key)) = *self;
+        let (Self::P256(key) | Self::P384(key) | Self::P521(key) | Self::Rsa(key)) = *self;
         verify(scheme, key, message, signature)
     }
 
@@ -124,6 +127,7 @@ impl<'b> PublicKey<'b> {
         match self {
             Self::P256(key) => verify(&signature::ECDSA_P256_SHA256_FIXED, key, message, signature),
             Self::P384(key) => verify(&signature::ECDSA_P384_SHA384_FIXED, key, message, signature),
+            Self::P521(key) => verify(&signature::ECDSA_P521_SHA512_FIXED, key, message, signature),
             Self::Rsa(_) => false,
         }
     }
@@ -204,6 +208,8 @@ const EC_PUBLIC_KEY: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01];
 const PRIME256V1: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
 /// 1.3.132.0.34.
 const SECP384R1: &[u8] = &[0x2b, 0x81, 0x04, 0x00, 0x22];
+/// 1.3.132.0.35.
+const SECP521R1: &[u8] = &[0x2b, 0x81, 0x04, 0x00, 0x23];
 /// 1.2.840.10045.4.3.2.
 const ECDSA_WITH_SHA256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02];
 /// 1.2.840.10045.4.3.3.
