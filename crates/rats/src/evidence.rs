@@ -1,0 +1,153 @@
+//! The Evidence that an Agent sends: an agent-layer EAT and the hardware's quote over it, in one
+//! CMW collection.
+
+use crate::binding::BoundQuote;
+use crate::cmw::{Cmw, Collection, Indicator, MediaType, Record};
+use crate::refusal::Malformed;
+
+/// Evidence, unappraised.
+///
+/// ```cddl
+/// evidence = {
+///   "eat": [ "application/eat+cwt", bstr, 4 ],
+///   ? "hw": [ tstr, bstr .cbor bound-quote, 4 ]        ; the media type names the family
+/// }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Evidence {
+    /// The EAT, a CWT signed by the evidence key.
+    pub eat: Vec<u8>,
+    /// The quote; none in a renewal over a quote that the asker has already.
+    pub hardware: Option<Hardware>,
+}
+
+/// The hardware layer of Evidence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hardware {
+    /// Which format the quote has, one of the constants of [`crate::evidence`] or another.
+    pub media_type: String,
+    /// The quote and the binding that it covers.
+    pub bound: BoundQuote,
+}
+
+impl Evidence {
+    /// Encodes the collection.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut collection =
+            Collection::new(EAT, record(EAT_MEDIA_TYPE, self.eat.clone()));
+        if let Some(hardware) = &self.hardware {
+            collection
+                .insert(HARDWARE, record(&hardware.media_type, hardware.bound.encode()))
+                .expect("the label is not the type of the collection");
+        }
+        Cmw::Collection(collection).encode()
+    }
+
+    /// Reads the collection. Other messages in it are ignored.
+    pub fn decode(encoded: &[u8]) -> Result<Self, Malformed> {
+        let Cmw::Collection(collection) = Cmw::decode(encoded)? else {
+            return Err(Malformed::Expected("a CMW collection"));
+        };
+        let eat = evidence(&collection, EAT)?.ok_or(Malformed::Missing(EAT.into()))?;
+        if !eat.media_type.is(EAT_MEDIA_TYPE, None) {
+            return Err(Malformed::ContentType);
+        }
+        let hardware = evidence(&collection, HARDWARE)?.map(Hardware::from_record).transpose()?;
+        Ok(Self { eat: eat.value.clone(), hardware })
+    }
+}
+
+impl Hardware {
+    fn from_record(record: &Record) -> Result<Self, Malformed> {
+        let MediaType::Name(media_type) = &record.media_type else {
+            return Err(Malformed::ContentType);
+        };
+        Ok(Self {
+            media_type: media_type.to_ascii_lowercase(),
+            bound: BoundQuote::decode(&record.value)?,
+        })
+    }
+}
+
+fn record(media_type: &str, value: Vec<u8>) -> Cmw {
+    Cmw::Record(Record::new(media_type, value, Indicator::EVIDENCE))
+}
+
+/// A record under this label that says it is Evidence, or says nothing.
+fn evidence<'c>(collection: &'c Collection, label: &str) -> Result<Option<&'c Record>, Malformed> {
+    let Some(message) = collection.entries().get(&label.into()) else { return Ok(None) };
+    let record = message.record().ok_or(Malformed::Expected("a CMW record"))?;
+    match record.indicator {
+        Some(indicator) if !indicator.contains(Indicator::EVIDENCE) => {
+            Err(Malformed::Value(label.into()))
+        }
+        _ => Ok(Some(record)),
+    }
+}
+
+/// Media type of an EAT that is a CWT (RFC 9782).
+pub const EAT_MEDIA_TYPE: &str = "application/eat+cwt";
+/// An SGX quote with its binding.
+pub const SGX_QUOTE: &str = "application/vnd.tamarack.sgx-quote+cbor";
+/// A TDX quote with its binding.
+pub const TDX_QUOTE: &str = "application/vnd.tamarack.tdx-quote+cbor";
+/// An SEV-SNP attestation report with its binding.
+pub const SEV_SNP_REPORT: &str = "application/vnd.tamarack.sev-snp-report+cbor";
+/// A CCA attestation token with its binding.
+pub const CCA_TOKEN: &str = "application/vnd.tamarack.cca-token+cbor";
+/// A PSA token with its binding.
+pub const PSA_TOKEN: &str = "application/vnd.tamarack.psa-token+cbor";
+/// Endorsements of the hardware maker, as the Verifier used them.
+pub const COLLATERAL: &str = "application/vnd.tamarack.collateral+cbor";
+/// The profile of the agent-layer EAT.
+pub const AGENT_PROFILE: &str = "tag:tamarack,2026:agent#1";
+
+const EAT: &str = "eat";
+const HARDWARE: &str = "hw";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn evidence() -> Evidence {
+        Evidence {
+            eat: vec![1, 2, 3],
+            hardware: Some(Hardware {
+                media_type: SGX_QUOTE.to_owned(),
+                bound: BoundQuote { quote: vec![4], binding: vec![5] },
+            }),
+        }
+    }
+
+    #[test]
+    fn evidence_survives_the_round_trip_with_and_without_a_quote() {
+        let renewal = Evidence { hardware: None, ..evidence() };
+
+        assert_eq!(Evidence::decode(&evidence().encode()), Ok(evidence()));
+        assert_eq!(Evidence::decode(&renewal.encode()), Ok(renewal));
+    }
+
+    #[test]
+    fn a_collection_without_an_eat_or_with_another_kind_of_message_is_refused() {
+        let wrap = |label: &str, record| Cmw::Collection(Collection::new(label, record)).encode();
+        let result = Record::new(EAT_MEDIA_TYPE, [1], Indicator::ATTESTATION_RESULTS);
+        let other_type = Record::new("application/cbor", [1], Indicator::EVIDENCE);
+
+        assert_eq!(
+            Evidence::decode(&wrap(HARDWARE, record(SGX_QUOTE, vec![]))),
+            Err(Malformed::Missing(EAT.into()))
+        );
+        assert_eq!(
+            Evidence::decode(&wrap(EAT, Cmw::Record(result))),
+            Err(Malformed::Value(EAT.into()))
+        );
+        assert_eq!(
+            Evidence::decode(&wrap(EAT, Cmw::Record(other_type))),
+            Err(Malformed::ContentType)
+        );
+        assert_eq!(
+            Evidence::decode(&record(EAT_MEDIA_TYPE, vec![]).encode()),
+            Err(Malformed::Expected("a CMW collection"))
+        );
+    }
+}
