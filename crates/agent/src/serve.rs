@@ -24,7 +24,7 @@ pub trait Answer: Send + Sync + 'static {
     fn tend(&self);
 }
 
-/// Serves connections until the listener fails.
+/// Serves connections for as long as the process lives.
 pub fn serve(listener: OwnedFd, agent: Arc<impl Answer>) -> io::Result<()> {
     let listener = UnixListener::from(listener);
     let tended = Arc::downgrade(&agent);
@@ -38,7 +38,15 @@ pub fn serve(listener: OwnedFd, agent: Arc<impl Answer>) -> io::Result<()> {
 
     let open = Arc::new(AtomicUsize::new(0));
     for connection in listener.incoming() {
-        let mut connection = connection?;
+        let mut connection = match connection {
+            Ok(connection) => connection,
+            Err(error) => {
+                // Too many open files, or a connection that is gone already: both pass.
+                warn!(%error, "a connection of the Broker was not taken");
+                std::thread::sleep(ACCEPT_AGAIN);
+                continue;
+            }
+        };
         let place = Place::take(&open);
         if place.number > CONNECTIONS_MAX {
             let busy = Reply::failed(FailureCode::Busy, "too many connections");
@@ -46,12 +54,15 @@ pub fn serve(listener: OwnedFd, agent: Arc<impl Answer>) -> io::Result<()> {
             continue;
         }
         let agent = Arc::clone(&agent);
-        std::thread::Builder::new().name("broker".to_owned()).spawn(move || {
+        let spawned = std::thread::Builder::new().name("broker".to_owned()).spawn(move || {
             let _place = place;
             if let Err(broken) = converse(&mut connection, agent.as_ref()) {
                 debug!(%broken, "a connection of the Broker ended");
             }
-        })?;
+        });
+        if let Err(error) = spawned {
+            warn!(%error, "a connection of the Broker is dropped");
+        }
     }
     Ok(())
 }
@@ -90,6 +101,9 @@ impl Drop for Place {
         self.open.fetch_sub(1, Ordering::SeqCst);
     }
 }
+
+/// The wait after a connection that could not be taken.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
 /// Connections of the Broker at one time.
 const CONNECTIONS_MAX: usize = 64;

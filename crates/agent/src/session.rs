@@ -186,7 +186,10 @@ impl Core {
         let component = named(component)?;
         let installed = self.applications.component(&component).is_some();
         let manifest = component.manifest()?;
+        let binary = self.store.manifest(&manifest);
+        let binary = binary.is_some_and(|has| has.contents.contains_key(&component));
         let present = match self.store.sequence_number(&manifest) {
+            Some(sequence_number) if binary => Present::Binary { sequence_number },
             Some(sequence_number) => Present::Manifest { sequence_number },
             None => Present::Nothing,
         };

@@ -221,6 +221,7 @@ impl Installation {
     fn context(&self, place: &Place<'_>) -> Context {
         let mut context = Context::new(device(place.settings));
         context.limits = Limits { payload_bytes: CONTENT_BYTES_MAX, ..Limits::DEFAULT };
+        //= teep 14.67 (M): an older sequence number is refused even in a validly signed Update
         context.installed.sequence_numbers = place.store.sequence_numbers().clone();
         for installed in place.store.installed() {
             for component in installed.contents.keys() {
@@ -233,6 +234,7 @@ impl Installation {
     }
 }
 
+//= teep 14.66 (M): the manifest's signer is checked independently of the TAM's signature
 /// Checks the signature, by a key that travels with it and that owns only its own components.
 fn authenticate(envelope: &[u8]) -> Result<Verified<'_>, Refused> {
     let anchors = Anchors::none().with_self_certified();

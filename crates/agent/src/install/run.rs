@@ -136,6 +136,7 @@ impl Run {
                     Err(damaged) => Outcome::Failed(obstacle(&damaged)),
                 }
             }
+            //= teep 14.69 (M): what is there already is installed after its digest matched
             Request::Digest { component, algorithm } => {
                 match staging.read(place.store, component) {
                     Ok(Some(content)) => match Digest::of(algorithm, &content) {

@@ -166,7 +166,6 @@ impl Store {
     }
 
     /// The highest sequence number that was ever installed for this manifest.
-    //= suit §11: the number stays as a tombstone after uninstall
     pub fn sequence_number(&self, manifest: &ComponentId) -> Option<u64> {
         self.index.sequence_numbers.get(manifest).copied()
     }

@@ -11,12 +11,14 @@ use teep::{ErrCode, Message};
 use crate::component;
 use crate::support::*;
 
+//= teep 14.55 (M): the challenge is copied into eat_nonce bit for bit
 #[test]
 fn evidence_names_the_running_application_with_keys_of_this_exchange() {
     let (tam, owner) = (Tam::new(), Owner::new());
     let device = Device::new(&tam);
     let first = attest(&device, &tam, &CHALLENGE);
     assert!(first.claims.submods.is_empty());
+    assert_eq!(first.claims.eat_nonce.as_ref().unwrap().as_bytes(), CHALLENGE);
     let ta = owner.ta(1, &component::echo());
 
     assert!(deploy(&device, &tam, &first, &[&ta.envelope]).is_success());
@@ -70,6 +72,7 @@ fn an_application_with_one_byte_changed_is_refused_with_both_digests() {
     assert_eq!(device.state(), "none");
 }
 
+//= teep 14.67 (M): an older sequence number is refused even in a validly signed Update
 #[test]
 fn a_lower_sequence_number_is_refused_and_the_newer_application_stays() {
     let (tam, owner) = (Tam::new(), Owner::new());
@@ -106,6 +109,7 @@ fn an_older_application_is_refused_after_removal_and_restart_too() {
     assert!(matches!(verdict.failure(), Conclusion::Failure { .. }));
 }
 
+//= teep 14.66 (M): the manifest's signer is checked independently of the TAM's signature
 #[test]
 fn an_owner_cannot_touch_the_component_of_another() {
     let (tam, owner, thief) = (Tam::new(), Owner::new(), Owner::new());
@@ -188,6 +192,25 @@ fn a_payload_is_fetched_in_ranges_and_its_digest_decides() {
     let now = attest(&device, &tam, &CHALLENGE);
     let entry = now.claims.submods.ta(ta.manifest_component.parts()).unwrap();
     assert_eq!(entry.manifest.sequence_number, 1);
+}
+
+//= teep 14.69 (M): what is there already is installed after its digest matched
+#[test]
+fn a_newer_manifest_of_the_same_application_needs_no_payload() {
+    let (tam, owner) = (Tam::new(), Owner::new());
+    let device = Device::new(&tam);
+    let to = attest(&device, &tam, &CHALLENGE);
+    let module = component::echo();
+    assert!(deploy(&device, &tam, &to, &[&owner.ta(1, &module).envelope]).is_success());
+    let newer = owner.ta_at("http://moc.example/blob", 2, &module);
+
+    // A Broker that is asked for anything fails the test.
+    assert!(deploy(&device, &tam, &to, &[&newer.envelope]).is_success());
+
+    let now = attest(&device, &tam, &CHALLENGE);
+    let entry = now.claims.submods.ta(newer.manifest_component.parts()).unwrap();
+    assert_eq!(entry.manifest.sequence_number, 2);
+    assert_eq!(device.restarted().state(), "awaiting release");
 }
 
 #[test]

@@ -36,6 +36,7 @@ fn a_release_reaches_the_application_alone_and_comes_back_as_a_receipt() {
     assert_eq!(party.call(&caller, 2, b"!").unwrap(), b"secret!");
 }
 
+//= teep 14.74 (M): personalization data is decrypted inside the TEE boundary only
 #[test]
 fn neither_data_nor_answers_are_on_the_disk_of_the_ree() {
     let party = Party::new(&component::echo());

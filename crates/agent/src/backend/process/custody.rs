@@ -90,6 +90,7 @@ impl Custody {
         Ok(())
     }
 
+    //= teep 14.74 (M): personalization data is decrypted inside the TEE boundary only
     /// Opens a release with the receiver that it was made for, and destroys that receiver.
     ///
     /// A release does not say which one that is, so all are tried; one that fails stays.
