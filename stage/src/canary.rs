@@ -104,24 +104,10 @@ fn base64(bytes: &[u8]) -> Vec<u8> {
 
 fn look(bytes: &[u8], needles: &Needles, place: &str, sightings: &mut Vec<Sighting>) {
     for (writing, needle) in needles {
-        if contains(bytes, needle) {
+        if memchr::memmem::find(bytes, needle).is_some() {
             sightings.push(Sighting { place: place.to_owned(), writing });
         }
     }
-}
-
-/// Looks for the rarest byte first, so that megabytes take milliseconds.
-fn contains(bytes: &[u8], needle: &[u8]) -> bool {
-    let Some((first, rest)) = needle.split_first() else { return false };
-    let mut at = 0;
-    while let Some(found) = bytes[at..].iter().position(|byte| byte == first) {
-        let after = at + found + 1;
-        if bytes[after..].starts_with(rest) {
-            return true;
-        }
-        at = after;
-    }
-    false
 }
 
 fn files(path: &Path) -> Vec<PathBuf> {

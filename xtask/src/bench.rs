@@ -67,7 +67,7 @@ pub(crate) fn run(name: Option<&str>, json: bool) -> Result<()> {
 
 /// The main job: median wall time of the running part over interleaved runs.
 fn main_job() -> Result<Vec<Row>> {
-    let programs = build::all()?;
+    let programs = build::all(build::Show::Failures)?;
     let mut totals = Vec::new();
     for _ in 0..RUNS {
         let started = Instant::now();

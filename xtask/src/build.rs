@@ -23,21 +23,30 @@ const PROGRAMS: [&str; 7] = [
 /// The target of Trusted Applications that are WebAssembly components.
 const WASM: &str = "wasm32-wasip2";
 
+/// Whether cargo shows its progress.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Show {
+    /// It does.
+    Progress,
+    /// It shows failures only.
+    Failures,
+}
+
 /// Builds every program and the sample's Trusted Application; says where they are.
-pub(crate) fn all() -> Result<stage::Programs> {
-    let mut build = run::cargo();
-    build.args(["build", "--quiet", "--locked"]).args(PROGRAMS.iter().flat_map(|package| ["--package", package]));
+pub(crate) fn all(show: Show) -> Result<stage::Programs> {
+    let mut build = cargo_build(show);
+    build.args(PROGRAMS.iter().flat_map(|package| ["--package", package]));
     run::must(&mut build)?;
-    Ok(stage::Programs::new(&target_directory()?.join("debug"), &ta()?))
+    Ok(stage::Programs::new(&target_directory()?.join("debug"), &ta(show)?))
 }
 
 /// Builds the sample's Trusted Application from its source.
-pub(crate) fn ta() -> Result<PathBuf> {
+fn ta(show: Show) -> Result<PathBuf> {
     wasm_target()?;
     let directory = run::root().join("examples/route-planner/ta");
     let target = target_directory()?.join("ta");
-    let mut build = run::cargo();
-    build.args(["build", "--quiet", "--release", "--locked", "--target", WASM, "--manifest-path"]);
+    let mut build = cargo_build(show);
+    build.args(["--release", "--target", WASM, "--manifest-path"]);
     build.arg(directory.join("Cargo.toml")).arg("--target-dir").arg(&target);
     // The component must not depend on where the tree lies, or its digest would.
     build.env("RUSTFLAGS", format!("--remap-path-prefix={}=.", run::root().display()));
@@ -62,6 +71,15 @@ pub(crate) fn wasm_target() -> Result<()> {
         bail!("the compiler lacks the target {WASM}; install it with `rustup target add {WASM}`");
     }
     Ok(())
+}
+
+fn cargo_build(show: Show) -> Command {
+    let mut build = run::cargo();
+    build.args(["build", "--locked"]);
+    if show == Show::Failures {
+        build.arg("--quiet");
+    }
+    build
 }
 
 fn target_directory() -> Result<PathBuf> {

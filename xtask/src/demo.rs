@@ -9,7 +9,7 @@ use anyhow::Result;
 use serde::Serialize;
 use stage::{Refusal, VehicleAnswer};
 
-use crate::build;
+use crate::build::{self, Show};
 
 pub(crate) use story::story;
 
@@ -77,7 +77,7 @@ pub(crate) fn run(json: bool, keep: Option<PathBuf>) -> Result<()> {
         telling::building();
     }
     let built = Instant::now();
-    let programs = build::all()?;
+    let programs = build::all(if json { Show::Failures } else { Show::Progress })?;
     let keep = keep.map(|path| std::env::current_dir().map(|here| here.join(path))).transpose()?;
     if json {
         let story = story(&programs, keep.as_deref(), &mut |_| {})?;

@@ -18,7 +18,7 @@ const STEPS: [Step; 8] = [
     ("ledger", ledger::check),
     ("lints", lints),
     ("sample", sample),
-    ("programs", || build::all().map(drop)),
+    ("programs", || build::all(build::Show::Progress).map(drop)),
     ("tests", tests),
 ];
 
