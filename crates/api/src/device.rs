@@ -31,6 +31,16 @@ pub struct DeviceAdded {
     pub enrolment_ticket: String,
 }
 
+/// 201 to `POST /v1/devices/{device}/enrolments` (operator, no body): the device leaves quarantine
+/// when its next appraisal is positive, and its Agent's keys are those of that appraisal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnrolmentOpened {
+    /// The device.
+    pub device: String,
+    /// Ticket of the enrolment. The next wake-up carries one as well.
+    pub enrolment_ticket: String,
+}
+
 /// Where a device stands with the M/OC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

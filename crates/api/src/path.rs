@@ -17,6 +17,8 @@ pub const DEVICES: &str = "/v1/devices";
 pub const DEVICE: &str = "/v1/devices/{device}";
 /// Long poll of a device.
 pub const WAKE: &str = "/v1/devices/{device}/wake";
+/// Enrolments of a device: it is to be appraised anew.
+pub const ENROLMENTS: &str = "/v1/devices/{device}/enrolments";
 /// Requests for a place.
 pub const REQUESTS: &str = "/v1/requests";
 /// One blob.
@@ -42,6 +44,11 @@ pub fn tam_ticket(ticket: &str) -> String {
 /// [`DEVICE`] filled in.
 pub fn device(device: &str) -> String {
     format!("/v1/devices/{device}")
+}
+
+/// [`ENROLMENTS`] filled in.
+pub fn enrolments(device: &str) -> String {
+    format!("/v1/devices/{device}/enrolments")
 }
 
 /// [`WAKE`] filled in.
@@ -102,6 +109,7 @@ mod tests {
 
         assert_eq!(tam_ticket("t"), fill(TAM_TICKET));
         assert_eq!(device("e"), fill(DEVICE));
+        assert_eq!(enrolments("e"), fill(ENROLMENTS));
         assert_eq!(wake("e"), fill(WAKE));
         assert_eq!(blob("s"), fill(BLOB));
         assert_eq!(deployment("d"), fill(DEPLOYMENT));

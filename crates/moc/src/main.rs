@@ -38,7 +38,8 @@ struct Arguments {
 enum Command {
     /// Make keys and store, and print the operator's token and the public keys, once.
     Init(File),
-    /// Serve until SIGTERM; SIGHUP reads policy, endorsements and reference values again.
+    /// Serve until SIGTERM. Policy, endorsements and reference values are read again when a file
+    /// changes, and on SIGHUP.
     Serve(File),
     /// Look at the configuration.
     Config {
@@ -118,7 +119,7 @@ async fn run(config: Config) -> anyhow::Result<()> {
     let address = listener.local_addr().context("asking for the own address")?;
     tracing::info!(%address, tam_uri = %config.tam_uri(), "serving");
 
-    let sweeper = tokio::spawn(sweep(moc.clone()));
+    let sweeper = tokio::spawn(sweep(moc.clone(), config.clone()));
     let reloader = tokio::spawn(reload(moc.clone(), config.clone()));
     let end = end(moc.clone())?;
     let connections_max = config.limits.connections_max;
@@ -142,10 +143,16 @@ fn end(moc: Arc<Moc>) -> anyhow::Result<impl Future<Output = ()>> {
     })
 }
 
-async fn sweep(moc: Arc<Moc>) {
+async fn sweep(moc: Arc<Moc>, config: Config) {
     let mut ticks = tokio::time::interval(SWEEP_EVERY);
     loop {
         ticks.tick().await;
+        let now_ms = moc.clock().now_ms();
+        match moc.verification().refresh(&config.appraisal, now_ms) {
+            Ok(true) => tracing::info!("policy, endorsements or reference values have changed"),
+            Ok(false) => {}
+            Err(error) => tracing::error!(%error, "the old policy and endorsements stay"),
+        }
         if let Err(error) = moc.sweep().await {
             tracing::error!(%error, "sweeping");
         }

@@ -5,7 +5,7 @@ use api::{DeviceState, PackageName, Wake, WakeReason};
 use crate::{
     deployment::{Task, Turn},
     hub::Topic,
-    store::{Change, DeploymentRow, Errand, Purpose, ResultState, TicketRow},
+    store::{Change, DeploymentRow, DeviceRow, Errand, Purpose, ResultState, TicketRow},
 };
 
 use super::{Moc, Refusal, hash, operator::enrolment, secret};
@@ -29,7 +29,7 @@ impl Moc {
         let now_ms = self.clock.now_ms();
         let row = self.store.device(device).await?.ok_or(Refusal::NotFound("device"))?;
         let tickets = self.store.tickets(device, now_ms).await?;
-        for (errand, load) in self.errands(device, row.state).await? {
+        for (errand, load) in self.errands(&row).await? {
             if tickets.iter().any(|ticket| is_under_way(ticket, &errand, now_ms)) {
                 continue;
             }
@@ -56,14 +56,17 @@ impl Moc {
     /// Everything that this device has to do, the oldest deployment first.
     async fn errands(
         &self,
-        device: &str,
-        state: DeviceState,
+        device: &DeviceRow,
     ) -> Result<Vec<(Errand, Option<Vec<String>>)>, Refusal> {
-        if state == DeviceState::Enrolled {
-            return Ok(vec![(enrolment(device), None)]);
+        match device.state {
+            DeviceState::Enrolled => {
+                return Ok(vec![(enrolment(&device.device, device.version), None)]);
+            }
+            DeviceState::Quarantined => return Ok(Vec::new()),
+            DeviceState::Attested => {}
         }
         let mut errands = Vec::new();
-        for row in self.store.open_deployments(device).await? {
+        for row in self.store.open_deployments(&device.device).await? {
             let Turn::Device(task) = row.machine.turn() else { continue };
             match task {
                 Task::Install { package, loaded_by_ua } => {

@@ -27,7 +27,7 @@ use crate::{
     config::{Config, Limits},
     deployment::{Failure, Machine, Turn},
     hub::{Hub, Topic, Waiting},
-    store::{Change, DeploymentRow, NotCommitted, Role, Store, StoreFailed, TokenRow},
+    store::{Change, DeploymentRow, NotCommitted, ResultState, Role, Store, StoreFailed, TokenRow},
     tam::{TamFailed, TamShell},
     verification::{Unusable, Verification},
 };
@@ -109,18 +109,42 @@ impl Moc {
         self.hub.close();
     }
 
-    /// Fails the deployments whose device had its turn for too long, and forgets what has expired.
+    /// Fails the deployments whose device had its turn for too long or is quarantined, and forgets
+    /// what has expired.
     pub async fn sweep(&self) -> Result<(), Refusal> {
         let now_ms = self.clock.now_ms();
+        for row in self.store.stranded().await? {
+            let failure = Failure::quarantined(&row.device);
+            self.fail_unless_changed(row, failure).await?;
+        }
         for row in self.store.overdue(now_ms).await? {
             let expected = row.machine.next_event().map_or_else(String::new, |e| e.to_string());
-            let failure = Failure::overdue(expected, self.limits.device_turn_ms_max);
-            match self.fail(row, failure).await {
-                Ok(()) | Err(Refusal::Conflict(_)) => {}
-                Err(other) => return Err(other),
+            let mut failure = Failure::overdue(expected, self.limits.device_turn_ms_max);
+            if let Some(said) = self.said(&row).await? {
+                failure.seen = said;
             }
+            self.fail_unless_changed(row, failure).await?;
         }
         Ok(self.store.commit(vec![Change::Expire { now_ms }]).await?)
+    }
+
+    /// What the device said instead of an answer to a pending attestation.
+    async fn said(&self, row: &DeploymentRow) -> Result<Option<String>, Refusal> {
+        let results = self.store.results(&row.deployment).await?;
+        let pending = results.into_iter().find(|result| result.state == ResultState::Pending);
+        Ok(pending.and_then(|result| result.problem?.detail))
+    }
+
+    /// The next sweep sees again what has changed meanwhile.
+    async fn fail_unless_changed(
+        &self,
+        row: DeploymentRow,
+        failure: Failure,
+    ) -> Result<(), Refusal> {
+        match self.fail(row, failure).await {
+            Err(Refusal::Conflict(_)) => Ok(()),
+            outcome => outcome,
+        }
     }
 
     async fn fail(&self, mut row: DeploymentRow, failure: Failure) -> Result<(), Refusal> {

@@ -1,13 +1,16 @@
 //! What the operator does: tenants and devices.
 
-use api::{DeviceAdded, DeviceState, DeviceView, PostDevice, PostTenant, TenantAdded};
+use api::{
+    DeviceAdded, DeviceState, DeviceView, EnrolmentOpened, PostDevice, PostTenant, TenantAdded,
+};
 
 use crate::{
     deployment::exists_on,
+    hub::Topic,
     store::{Change, DeviceRow, Errand, NewDecision, Purpose, Role, TicketRow},
 };
 
-use super::{Moc, Refusal, hash, identifier, new_token, secret};
+use super::{Moc, Refusal, hash, identifier, new_token, secret, settle};
 
 impl Moc {
     /// Adds a tenant; its token is told this once.
@@ -44,14 +47,7 @@ impl Moc {
         let now_ms = self.clock.now_ms();
         let device = &asked.device;
         let (token, token_row) = new_token(Role::Device, "", device, now_ms);
-        let ticket = secret("");
-        let ticket_row = TicketRow {
-            ticket: hash(&ticket),
-            errand: enrolment(device),
-            woken_ms: None,
-            created_ms: now_ms,
-            expires_ms: now_ms.saturating_add(self.limits.exchange_ms_max),
-        };
+        let (ticket, ticket_row) = self.enrolment_ticket(device, 0, now_ms);
         let decision = NewDecision {
             tenant: String::new(),
             at_ms: now_ms,
@@ -73,6 +69,47 @@ impl Moc {
         Ok(DeviceAdded { device: device.clone(), token, enrolment_ticket: ticket })
     }
 
+    /// Asks for a new appraisal of a device that is known, whatever the last one said.
+    pub async fn enrol_again(&self, device: &str) -> Result<EnrolmentOpened, Refusal> {
+        settle!(self.enrol_again_once(device).await)
+    }
+
+    async fn enrol_again_once(&self, device: &str) -> Result<EnrolmentOpened, Refusal> {
+        let mut row = self.store.device(device).await?.ok_or(Refusal::NotFound("device"))?;
+        row.state = DeviceState::Enrolled;
+        let now_ms = self.clock.now_ms();
+        let (ticket, ticket_row) = self.enrolment_ticket(device, row.version + 1, now_ms);
+        let decision = NewDecision {
+            tenant: String::new(),
+            at_ms: now_ms,
+            subject: format!("device/{device}"),
+            decision: "enrolment opened".into(),
+            reason: "by the operator".into(),
+        };
+        self.store
+            .commit(vec![
+                Change::SaveDevice(row),
+                Change::AddTicket(ticket_row),
+                Change::AddDecision(decision),
+            ])
+            .await?;
+        tracing::info!(%device, "enrolment opened");
+        self.hub.changed(&Topic::Device(device.to_owned()));
+        Ok(EnrolmentOpened { device: device.to_owned(), enrolment_ticket: ticket })
+    }
+
+    fn enrolment_ticket(&self, device: &str, version: u64, now_ms: u64) -> (String, TicketRow) {
+        let ticket = secret("");
+        let row = TicketRow {
+            ticket: hash(&ticket),
+            errand: enrolment(device, version),
+            woken_ms: None,
+            created_ms: now_ms,
+            expires_ms: now_ms.saturating_add(self.limits.exchange_ms_max),
+        };
+        (ticket, row)
+    }
+
     /// Every device.
     pub async fn devices(&self) -> Result<Vec<DeviceView>, Refusal> {
         Ok(self.store.devices().await?.into_iter().map(view).collect())
@@ -85,15 +122,15 @@ impl Moc {
     }
 }
 
-/// The errand of a device's first appraisal.
-pub(super) fn enrolment(device: &str) -> Errand {
+/// The errand of a device's appraisal as long as it is of this version.
+pub(super) fn enrolment(device: &str, version: u64) -> Errand {
     Errand {
         tenant: String::new(),
         device: device.to_owned(),
         deployment: String::new(),
         attestation: String::new(),
         purpose: Purpose::Enrol,
-        step: String::new(),
+        step: version.to_string(),
     }
 }
 

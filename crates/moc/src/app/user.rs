@@ -201,7 +201,11 @@ impl Moc {
             .ok_or(Refusal::NotFound("attestation"))?;
         Ok(match (result.state, result.cmw, result.problem) {
             (ResultState::Positive, Some(cmw), _) => Shown::Result(cmw),
-            (ResultState::Pending, ..) => Shown::Pending(format!("waiting for {}", result.device)),
+            (ResultState::Pending, _, said) => {
+                let said = said.and_then(|problem| problem.detail);
+                let said = said.map(|said| format!("; {said}")).unwrap_or_default();
+                Shown::Pending(format!("waiting for {}{said}", result.device))
+            }
             (_, _, Some(problem)) => Shown::Refused(problem),
             (ResultState::Positive | ResultState::Refused, ..) => {
                 return Err(StoreFailed::Corrupt("results.state").into());

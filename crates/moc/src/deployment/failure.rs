@@ -30,6 +30,19 @@ impl Failure {
         }
     }
 
+    /// The device may not be used any more.
+    pub fn quarantined(device: &str) -> Self {
+        Self {
+            check: "device.state".into(),
+            expected: format!("{device} attested"),
+            seen: format!("{device} quarantined"),
+            owner: Owner::Operator,
+            remedy: "see the device's verdict, mend it and enrol it again; meanwhile request a \
+                     new deployment"
+                .into(),
+        }
+    }
+
     /// The device did not finish its turn in time.
     pub fn overdue(expected: impl Into<String>, after_ms: u64) -> Self {
         Self {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use api::{DeviceAdded, DeviceView, PostDevice, PostTenant, TenantAdded};
+use api::{DeviceAdded, DeviceView, EnrolmentOpened, PostDevice, PostTenant, TenantAdded};
 use axum::{
     Json as Answer, Router,
     extract::{Path, State},
@@ -22,6 +22,7 @@ pub(super) fn routes() -> Router<Arc<Moc>> {
         .route(api::path::TENANTS, post(add_tenant))
         .route(api::path::DEVICES, post(add_device).get(devices))
         .route(api::path::DEVICE, get(device))
+        .route(api::path::ENROLMENTS, post(enrol_again))
 }
 
 async fn add_tenant(
@@ -40,6 +41,15 @@ async fn add_device(
 ) -> Result<(StatusCode, Answer<DeviceAdded>), Refused> {
     let added = moc.add_device(&device).await?;
     Ok((StatusCode::CREATED, Answer(added)))
+}
+
+async fn enrol_again(
+    _operator: Operator,
+    State(moc): State<Arc<Moc>>,
+    Path(device): Path<String>,
+) -> Result<(StatusCode, Answer<EnrolmentOpened>), Refused> {
+    let opened = moc.enrol_again(&device).await?;
+    Ok((StatusCode::CREATED, Answer(opened)))
 }
 
 async fn devices(

@@ -9,12 +9,11 @@ use api::{
 use axum::{
     Json as Answer, Router,
     body::Body,
-    extract::{Path, Query, State},
+    extract::{Path, RawQuery, State},
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
     routing::{get, post, put},
 };
-use serde::Deserialize;
 
 use crate::{
     app::{Moc, Refusal, Shown},
@@ -57,18 +56,13 @@ async fn put_blob(
     Ok((status, Answer(stored)))
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Wait {
-    wait: Option<u64>,
-}
-
 async fn deployment(
     tenant: Tenant,
     State(moc): State<Arc<Moc>>,
     Path(deployment): Path<String>,
-    Query(Wait { wait }): Query<Wait>,
+    RawQuery(query): RawQuery,
 ) -> Result<Answer<Deployment>, Refused> {
+    let wait = wait(query.as_deref())?;
     Ok(Answer(moc.deployment(tenant.id(), &deployment, wait).await?))
 }
 
@@ -120,6 +114,13 @@ async fn receipts(
     Path(deployment): Path<String>,
 ) -> Result<Answer<Receipts>, Refused> {
     Ok(Answer(moc.receipts(tenant.id(), &deployment).await?))
+}
+
+/// Nothing, or `wait=` and a number.
+fn wait(query: Option<&str>) -> Result<Option<u64>, Refusal> {
+    let Some(query) = query else { return Ok(None) };
+    let number = query.strip_prefix("wait=").and_then(|number| number.parse().ok());
+    number.map(Some).ok_or_else(|| Refusal::malformed("query", "wait=<number>", query))
 }
 
 /// Takes a blob in as it comes; nothing of it is held in memory.

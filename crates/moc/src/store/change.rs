@@ -1,5 +1,6 @@
 //! Every way in which the rows may change.
 
+use api::Problem;
 use sqlx::AnyConnection;
 
 use super::{
@@ -62,6 +63,13 @@ pub enum Change {
     },
     /// A Network User asks for an Attestation Result.
     AddResult(ResultRow),
+    /// What a device said instead of an answer; it decides nothing.
+    HintResult {
+        /// Which Attestation Result is pending.
+        attestation: String,
+        /// What it said.
+        problem: Problem,
+    },
     /// An Attestation Result as it was decided; only one that is pending can be decided.
     DecideResult(ResultRow),
     /// A step of a deployment.
@@ -90,6 +98,9 @@ impl Change {
             Self::Expire { now_ms } => exchanges::expire(on, *now_ms).await,
             Self::Use { value, until_ms } => exchanges::consume(on, value, *until_ms).await,
             Self::AddResult(result) => results::add(on, result).await,
+            Self::HintResult { attestation, problem } => {
+                results::hint(on, attestation, problem).await
+            }
             Self::DecideResult(result) => results::decide(on, result).await,
             Self::AddEvent(event) => deployments::add_event(on, event).await,
             Self::AddReceipt(receipt) => deployments::add_receipt(on, receipt).await,

@@ -159,6 +159,20 @@ impl Store {
         .collect()
     }
 
+    /// The open deployments on devices that may not be used any more.
+    pub async fn stranded(&self) -> Result<Vec<DeploymentRow>, StoreFailed> {
+        sqlx::query(
+            "SELECT * FROM deployments WHERE open = 1 AND device IN \
+             (SELECT device FROM devices WHERE state = 'quarantined') \
+             ORDER BY created_ms, deployment",
+        )
+        .fetch_all(&self.reads)
+        .await?
+        .iter()
+        .map(read)
+        .collect()
+    }
+
     /// A package of a deployment.
     pub async fn package(
         &self,

@@ -107,6 +107,19 @@ pub(super) async fn decide(on: &mut AnyConnection, result: &ResultRow) -> Result
     updated(outcome, "attestation")
 }
 
+pub(super) async fn hint(
+    on: &mut AnyConnection,
+    attestation: &str,
+    problem: &Problem,
+) -> Result<(), NotCommitted> {
+    sqlx::query("UPDATE results SET problem = $1 WHERE attestation = $2 AND state = 'pending'")
+        .bind(to_json(problem, "results.problem")?)
+        .bind(attestation)
+        .execute(on)
+        .await?;
+    Ok(())
+}
+
 fn read(row: &AnyRow) -> Result<ResultRow, StoreFailed> {
     Ok(ResultRow {
         attestation: text(row, "attestation")?,

@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use api::PackageName;
+use api::{DeviceState, PackageName};
 use cose::{Accept, Key};
 use suit::{Anchors, Envelope, authority::OwnerPrefix};
 use teep::tam::{Decision, Inventory, Manifest, Work};
@@ -23,6 +23,10 @@ impl Run<'_> {
         inventory: Option<&Inventory<'_>>,
         envelope: &'e OnceLock<Vec<u8>>,
     ) -> Result<Decision<'e>, TamFailed> {
+        let usable = self.device.as_ref().is_some_and(|row| row.state == DeviceState::Attested);
+        if !usable {
+            return Ok(Decision::Nothing);
+        }
         match self.errand.purpose {
             Purpose::Enrol | Purpose::Attest => Ok(Decision::Nothing),
             Purpose::Deploy => self.deploy(false, envelope).await,

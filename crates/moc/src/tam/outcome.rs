@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use api::{Check, DeviceState, Event, Outcome, Owner, PackageName};
+use api::{Check, DeviceState, Event, Outcome, Owner, PackageName, Problem};
 use teep::{
     Challenge, ErrCode,
     appraisal::{NotAttested, Verdict},
@@ -211,14 +211,16 @@ impl Run<'_> {
         reports: &[Cow<'_, [u8]>],
     ) -> Result<(), TamFailed> {
         tracing::warn!(device = %self.errand.device, ?code, msg, "the Agent refused");
-        if self.is_strange() || code == ErrCode::TemporaryError {
+        if self.is_strange() {
             return Ok(());
         }
-        self.audit("refused by the Agent", &format!("{code:?}: {msg}"));
         let mut failure = refused(code, msg);
         match self.errand.purpose {
+            // The device is woken again.
+            Purpose::Deploy if code == ErrCode::TemporaryError => {}
             Purpose::Deploy => {
                 let Some((_, row)) = self.under_way().await? else { return Ok(()) };
+                self.audit("refused by the Agent", &format!("{code:?}: {msg}"));
                 let report_key = self.device.as_ref().and_then(|device| device.report_key.clone());
                 let report = report::find(reports, report_key.as_deref(), &row);
                 if let Some(explained) = report.ok().and_then(|report| report.succeeded().err()) {
@@ -226,13 +228,12 @@ impl Run<'_> {
                 }
                 self.fail(failure);
             }
+            // Nothing in the Error shows that it answers this challenge, so it decides nothing.
             Purpose::Attest => {
-                let Some(row) = self.load().await?.cloned() else { return Ok(()) };
-                if self.task() == Some(Task::Attest) {
-                    let refusals = self.moc.refuse_pending(&row, &failure).await?;
-                    refusals.into_iter().for_each(|change| self.change(change));
-                    self.fail(failure);
-                }
+                let detail = Some(format!("it said: {}", failure.seen));
+                let problem = Problem { detail, ..http::failure(&failure) };
+                let attestation = self.errand.attestation.clone();
+                self.change(Change::HintResult { attestation, problem });
             }
             Purpose::Enrol | Purpose::Unasked => {}
         }

@@ -112,6 +112,19 @@ impl Verification {
         Ok(())
     }
 
+    /// Reads everything again when a file has changed; tells whether it did.
+    pub fn refresh(&self, config: &config::Appraisal, now_ms: u64) -> Result<bool, Unusable> {
+        let stale = self.sources().are_stale(config);
+        if stale {
+            self.reload(config, now_ms)?;
+        }
+        Ok(stale)
+    }
+
+    fn sources(&self) -> Arc<Sources> {
+        self.sources.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// The Verifier's public key.
     pub fn key(&self) -> &Key {
         self.key.key()
@@ -119,8 +132,7 @@ impl Verification {
 
     /// Appraises Evidence.
     pub fn appraise(&self, question: &Question<'_>) -> Appraised {
-        let sources = self.sources.read().unwrap_or_else(PoisonError::into_inner).clone();
-        agent::appraise(question, &sources, &self.key)
+        agent::appraise(question, &self.sources(), &self.key)
     }
 }
 

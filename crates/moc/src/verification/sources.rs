@@ -3,6 +3,7 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    time::SystemTime,
 };
 
 use cose::Accept;
@@ -23,7 +24,11 @@ pub struct Sources {
     /// The endorsements as they are handed on.
     pub collateral: Collateral,
     endorsements: Vec<(Kind, Endorsements)>,
+    stamps: Vec<Stamp>,
 }
+
+/// When a file was last written, and how long it was.
+type Stamp = (PathBuf, Option<SystemTime>, u64);
 
 /// Something that the Verifier needs cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -64,6 +69,7 @@ pub enum Unusable {
 impl Sources {
     /// Reads everything.
     pub fn read(config: &Appraisal, now_ms: u64) -> Result<Self, Unusable> {
+        let stamps = stamps(config);
         let policy = policy(config.policy.as_ref())?;
         let mut anchors = Anchors::vendors();
         for emulator in &config.emulated_anchors {
@@ -82,13 +88,37 @@ impl Sources {
             .into_iter()
             .map(|kind| (kind, Endorsements::prepare(kind, &collateral, &anchors)))
             .collect();
-        Ok(Self { policy, anchors, reference, collateral, endorsements })
+        Ok(Self { policy, anchors, reference, collateral, endorsements, stamps })
+    }
+
+    /// Whether a file has changed since everything was read.
+    pub fn are_stale(&self, config: &Appraisal) -> bool {
+        stamps(config) != self.stamps
     }
 
     /// The endorsements for one kind of evidence.
     pub fn endorsements(&self, kind: Kind) -> Option<&Endorsements> {
         self.endorsements.iter().find(|(each, _)| *each == kind).map(|(_, prepared)| prepared)
     }
+}
+
+/// The files that the configuration names, as they are at the moment.
+fn stamps(config: &Appraisal) -> Vec<Stamp> {
+    let mut paths: Vec<PathBuf> = Vec::new();
+    if let Some(PolicySource::File(path)) = &config.policy {
+        paths.push(path.clone());
+    }
+    paths.extend(config.reference_values.iter().flat_map(|f| [f.corim.clone(), f.signer.clone()]));
+    if let Some(entries) = config.collateral.as_ref().and_then(|dir| fs::read_dir(dir).ok()) {
+        paths.extend(entries.flatten().map(|entry| entry.path()));
+    }
+    paths.sort();
+    let stamp = |path: PathBuf| {
+        let metadata = fs::metadata(&path).ok();
+        let written = metadata.as_ref().and_then(|metadata| metadata.modified().ok());
+        (path, written, metadata.map_or(0, |metadata| metadata.len()))
+    };
+    paths.into_iter().map(stamp).collect()
 }
 
 fn policy(source: Option<&PolicySource>) -> Result<Policy, Unusable> {

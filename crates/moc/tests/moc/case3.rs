@@ -1,8 +1,8 @@
 //! Case 3, figure 4, from the operator's first device to the receipt.
 
 use api::{
-    AttestationAccepted, Deployment, DeviceState, DeviceView, Need, PackageName, PackageStored,
-    Receipts, RequestPlaced, State, WakeReason,
+    AttestationAccepted, Deployment, DeviceState, DeviceView, EnrolmentOpened, Need, PackageName,
+    PackageStored, Receipts, RequestPlaced, State, WakeReason,
 };
 use cose::{Accept, Algorithm, Signer as _};
 use emulator::Misbehaviour;
@@ -210,6 +210,59 @@ async fn a_device_that_fails_its_appraisal_is_quarantined_and_gets_nothing() {
     let problem = user.post("/v1/requests", &request(true)).await.refused(409, "no-place");
     assert_eq!(problem.candidates[0].constraint, "state");
     assert_eq!(problem.candidates[0].seen, "quarantined");
+}
+
+#[tokio::test]
+async fn a_device_that_is_quarantined_later_ends_its_deployments_and_may_enrol_again() {
+    let bench = Bench::start().await;
+    let user = bench.tenant("acme").await;
+    let added = bench.device("edge").await;
+    let mut device = Sim::new(&bench, &added);
+    device.work().await;
+    let owner = Owner::new();
+    let id = placed(&user, false).await.deployment;
+    let waiting = placed(&user, false).await.deployment;
+    user.upload(&id, PackageName::Ta, owner.ta(1)).await;
+    device.work().await;
+    attest(&user, &id).await;
+
+    device.misbehave(&bench, Misbehaviour::Debug);
+    device.work().await;
+    bench.moc.sweep().await.unwrap();
+
+    let failure = view(&user, &id).await.failure.unwrap();
+    assert_eq!(failure.check.as_deref(), Some("instance.debug"));
+    let failure = view(&user, &waiting).await.failure.unwrap();
+    assert_eq!(failure.check.as_deref(), Some("device.state"));
+    assert_eq!(device.wake().await, None);
+
+    device.misbehave(&bench, Misbehaviour::None);
+    let path = api::path::enrolments("edge");
+    let opened: EnrolmentOpened = bench.operator.post(&path, &json!({})).await.expect(201);
+    assert_eq!(opened.device, "edge");
+    assert_eq!(device.work().await.reason, WakeReason::Enrol);
+    let shown: DeviceView = bench.operator.get("/v1/devices/edge").await.expect(200);
+    assert_eq!(shown.state, DeviceState::Attested);
+    placed(&user, false).await;
+}
+
+#[tokio::test]
+async fn endorsements_that_change_on_disk_are_read_again() {
+    let bench = Bench::start().await;
+    let added = bench.device("edge").await;
+    let config = crate::bench::config(bench.dir.path(), "");
+    let verification = bench.moc.verification();
+    assert!(!verification.refresh(&config.appraisal, bench.clock.now_ms()).unwrap());
+
+    let mut device = Sim::with(&bench, &added, Misbehaviour::Revoked, Algorithm::Esp256);
+    assert!(verification.refresh(&config.appraisal, bench.clock.now_ms()).unwrap());
+    device.work().await;
+
+    let shown: DeviceView = bench.operator.get("/v1/devices/edge").await.expect(200);
+    assert_eq!(shown.state, DeviceState::Quarantined);
+    let checks = shown.verdict.unwrap().checks;
+    let failed = checks.iter().find(|check| check.owner.is_some()).unwrap();
+    assert_eq!(failed.check, "dcap.pck.revocation");
 }
 
 /// Checks the result as its Network User would.

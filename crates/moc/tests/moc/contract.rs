@@ -19,6 +19,7 @@ fn paths(deployment: &str, attestation: &str, blob: &str) -> Vec<(Method, String
         (Method::POST, api::path::DEVICES.into(), "operator"),
         (Method::GET, api::path::DEVICES.into(), "operator"),
         (Method::GET, api::path::device("edge"), "operator"),
+        (Method::POST, api::path::enrolments("edge"), "operator"),
         (Method::GET, api::path::wake("edge"), "device"),
         (Method::GET, api::path::blob(blob), "device"),
         (Method::PUT, api::path::blob(blob), "tenant"),
@@ -118,6 +119,8 @@ async fn what_does_not_exist_is_explained() {
     operator.get("/v2").await.refused(404, "not-found");
     operator.get("/v1/tenants").await.refused(405, "method");
     operator.get("/v1/devices/none").await.refused(404, "not-found");
+    let path = api::path::enrolments("none");
+    operator.post(&path, &json!({})).await.refused(404, "not-found");
     assert_eq!(operator.get("/healthz").await.status, 204);
     assert_eq!(operator.get("/readyz").await.status, 204);
 }
@@ -247,6 +250,8 @@ async fn a_long_poll_returns_when_something_changes() {
     let (watcher, path) = (user.clone(), api::path::deployment_after(&id, seq));
     let changed = tokio::spawn(async move { watcher.get(&path).await });
     user.upload(&id, PackageName::Ta, owner.ta(1)).await;
+    let wrong = format!("{}?wait=soon", api::path::deployment(&id));
+    user.get(&wrong).await.refused(400, "malformed");
 
     let changed: api::Deployment = changed.await.unwrap().expect(200);
     assert!(changed.seq > seq);

@@ -176,6 +176,33 @@ async fn two_devices_cannot_share_an_agent() {
 }
 
 #[tokio::test]
+async fn an_error_that_answers_no_token_is_a_hint_and_decides_nothing() {
+    let bench = Bench::start().await;
+    let user = bench.tenant("acme").await;
+    let mut device = enrolled(&bench, "edge").await;
+    let owner = Owner::new();
+    let id = placed(&user, false).await.deployment;
+    user.upload(&id, PackageName::Ta, owner.ta(1)).await;
+    device.work().await;
+    let attestation = attest(&user, &id).await;
+    let (path, handle) = (ticket_path(&device).await, device.policy_check());
+    let query = device.post(&path, Vec::new()).await.body;
+
+    let code = teep::ErrCode::TemporaryError;
+    let error = teep::message::Error::new(code, None, "no quote");
+    let hint = signed(Message::Error(error), &device);
+    assert_eq!(device.post(&path, hint.clone()).await.status, 204);
+
+    let shown = user.get(&api::path::attestation(&id, &attestation)).await;
+    let pending: api::AttestationPending = shown.expect(202);
+    assert_eq!(pending.progress, "waiting for edge; it said: Error TemporaryError: no quote");
+    let response = device.process(handle, &query).unwrap();
+    assert_eq!(device.post(&path, response).await.status, 204);
+    assert_eq!(device.post(&path, hint).await.status, 204);
+    assert_eq!(names(&view(&user, &id).await).last().unwrap(), "att:TEEP-Agent");
+}
+
+#[tokio::test]
 async fn evidence_that_does_not_name_the_ta_is_refused_with_an_explanation() {
     let bench = Bench::start().await;
     let user = bench.tenant("acme").await;
@@ -348,8 +375,12 @@ fn hex(byte: &u8) -> String {
 /// A Success that this device signs over somebody else's token.
 fn success_with(token: Token, device: &Sim) -> Vec<u8> {
     let success = Success { token: Some(token), ..Success::default() };
+    signed(Message::Success(success), device)
+}
+
+fn signed(message: Message<'_>, device: &Sim) -> Vec<u8> {
     let outgoing = Outgoing {
-        message: Message::Success(success),
+        message,
         numbering: Numbering::V26,
         protection: Protection::Sign1(Suite::Esp256),
     };

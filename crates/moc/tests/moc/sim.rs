@@ -122,6 +122,15 @@ impl Sim {
         }
     }
 
+    /// From here on the hardware has this fault, or none.
+    pub(crate) fn misbehave(&mut self, bench: &Bench, misbehaviour: Misbehaviour) {
+        let state = bench.dir.path().join(format!("device-{}", self.name));
+        let measurement = Measurement::of(PROGRAM, SETTINGS).unwrap();
+        self.machine =
+            Machine::start(&bench.vendor_dir(), &state, measurement, misbehaviour, bench.now())
+                .unwrap();
+    }
+
     /// Follows a restart of the M/OC.
     pub(crate) fn follow(&mut self, bench: &Bench) {
         self.broker = self.broker.clone().at(&bench.url);
