@@ -321,7 +321,12 @@ pub(crate) fn convert(error: &cose::Untrusted) -> Error {
         | cose::Untrusted::PayloadAttached
         | cose::Untrusted::PayloadDetached
         | cose::Untrusted::NoSignature(_) => Malformed::CoseHeader.into(),
-        _ => Untrusted::Signature.into(),
+        cose::Untrusted::Authentication
+        | cose::Untrusted::ContentKey
+        | cose::Untrusted::Iv
+        | cose::Untrusted::NotAuthenticated
+        | cose::Untrusted::Signature
+        | _ => Untrusted::Signature.into(),
     }
 }
 

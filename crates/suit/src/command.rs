@@ -56,10 +56,8 @@ impl<'b> Command<'b> {
     /// Reads a label and its argument out of a checked sequence.
     pub(crate) fn read(reader: &mut Reader<'b>) -> Result<Self, Error> {
         let label = reader.int()?;
-        Self::read_argument(label, reader).map_err(|error| match error {
-            Error::Malformed(Malformed::Expected(_)) => Malformed::Argument(label).into(),
-            other => other,
-        })
+        Self::read_argument(label, reader)
+            .map_err(|error| error.unless_expected(Malformed::Argument(label)))
     }
 
     fn read_argument(label: i64, reader: &mut Reader<'b>) -> Result<Self, Error> {

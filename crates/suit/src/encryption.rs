@@ -46,6 +46,12 @@ impl<'b> Info<'b> {
         self.algorithm.is_authenticated()
     }
 
+    //= suit 13.77 (M): Both wrapping methods decrypt the vectors `firmware-encryption-24` and the
+    //= TEEP personalization vectors. E 5
+    //= suit 13.79 (M): KDF context byte-exact, all three `other` strings; mixing them fails. E
+    //= 5.2.4, P 8.2
+    //= suit 13.80 (M): Salt header honoured. E 5.2.4
+    //= suit 13.89 (M): Ephemeral key not on curve / wrong curve refused.
     //= suit 13.78 (M): Wrong kid / foreign recipient: failure without oracle (same error as bad
     //= tag). E 5
     //= suit 13.81 (M): GCM and ChaCha tag failure: nothing of the plaintext becomes visible or
@@ -91,10 +97,9 @@ pub fn may_receive(receiver: &Key, signers: &[Thumbprint]) -> bool {
 }
 
 fn refused(error: &cose::Untrusted) -> Error {
-    match error {
-        cose::Untrusted::Algorithm { algorithm } => {
-            Unsupported::EncryptionAlgorithm(algorithm.id()).into()
-        }
-        _ => Malformed::CoseHeader.into(),
+    if let cose::Untrusted::Algorithm { algorithm } = error {
+        Unsupported::EncryptionAlgorithm(algorithm.id()).into()
+    } else {
+        Malformed::CoseHeader.into()
     }
 }

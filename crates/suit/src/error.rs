@@ -32,6 +32,13 @@ impl Error {
     }
 }
 
+impl Error {
+    /// Says more of an item of the wrong type; other errors stay.
+    pub(crate) fn unless_expected(self, better: Malformed) -> Self {
+        if matches!(self, Self::Malformed(Malformed::Expected(_))) { better.into() } else { self }
+    }
+}
+
 impl From<cose::cbor::Malformed> for Error {
     fn from(fault: cose::cbor::Malformed) -> Self {
         Self::Malformed(fault.into())

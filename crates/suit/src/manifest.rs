@@ -161,6 +161,7 @@ impl<'b> Parts<'b> {
             REFERENCE_URI => self.reference_uri = Some(reader.text()?),
             COMPONENT_ID => self.component_id = Some(ComponentId::read(reader)?),
             SET_VERSION => self.set_version = Some(read_version(reader)?),
+            //= suit 13.105 (M): Well-formed non-severed coswid does not cause failure. U 3.2
             COSWID => self.coswid = Some(Severable::read(key, reader, envelope)?),
             TEXT => self.text = Some(Severable::read(key, reader, envelope)?),
             other => {

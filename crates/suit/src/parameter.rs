@@ -112,10 +112,8 @@ impl<'b> Parameter<'b> {
 
     /// Reads a value of a checked map.
     pub(crate) fn read(key: i64, reader: &mut Reader<'b>) -> Result<Self, Error> {
-        Self::read_value(key, reader).map_err(|error| match error {
-            Error::Malformed(Malformed::Expected(_)) => Malformed::Parameter(key).into(),
-            other => other,
-        })
+        Self::read_value(key, reader)
+            .map_err(|error| error.unless_expected(Malformed::Parameter(key)))
     }
 
     fn read_value(key: i64, reader: &mut Reader<'b>) -> Result<Self, Error> {

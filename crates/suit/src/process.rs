@@ -43,7 +43,10 @@ use machine::Stop;
 use operation::Waiting;
 use program::Program;
 
+//= suit 13.54 (M): Two runs of the same manifest on equal devices give equal state. M 6.3
 /// Runs one verified manifest.
+///
+/// A run depends on the envelope, the [`Context`] and the answers, and on nothing else.
 #[derive(Clone, Debug)]
 pub struct Processor<'b> {
     context: Context,
@@ -81,7 +84,7 @@ enum State {
     /// The shell was asked for something.
     Waiting(Waiting),
     /// The procedure is over.
-    Ended(Ending),
+    Ended(Box<Ending>),
 }
 
 /// What one procedure remembers.

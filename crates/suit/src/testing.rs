@@ -67,10 +67,11 @@ impl Shell {
     /// Runs what was started to its end.
     pub(crate) fn finish(&mut self, processor: &mut Processor<'_>) -> Ending {
         loop {
-            let outcome = match processor.step() {
-                Request::Done(ending) => return ending.clone(),
-                request => self.serve(&request),
-            };
+            let request = processor.step();
+            if let Request::Done(ending) = request {
+                return ending.clone();
+            }
+            let outcome = self.serve(&request);
             processor.resume(outcome).unwrap();
         }
     }

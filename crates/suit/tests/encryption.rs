@@ -1,5 +1,7 @@
 //! Encrypted payloads: the draft's own, TEEP's, and ours.
 
+#![cfg(test)]
+
 use cose::encrypt::{ContentAlgorithm, ContentKey, Opener, Recipient};
 use cose::{Accept, Agreement, Curve};
 use keys::{AgreementKey, SystemEntropy};
@@ -47,10 +49,10 @@ fn the_personalization_data_of_the_teep_example_decrypts() {
     for (_, command) in install.unwrap().commands() {
         if let suit::command::Command::OverrideParameters(parameters) = command {
             for parameter in parameters.iter() {
-                match parameter {
-                    Parameter::EncryptionInfo(bytes) => info = Some(bytes),
-                    Parameter::Content(bytes) => content = Some(bytes),
-                    _ => {}
+                if let Parameter::EncryptionInfo(bytes) = parameter {
+                    info = Some(bytes);
+                } else if let Parameter::Content(bytes) = parameter {
+                    content = Some(bytes);
                 }
             }
         }
@@ -188,6 +190,50 @@ fn what_was_sealed_as_a_report_or_as_an_eat_does_not_open_as_a_payload() {
     }
 }
 
+//= suit 13.80 (M): Salt header honoured. E 5.2.4
+#[test]
+fn a_salt_in_the_recipients_header_is_part_of_the_key() {
+    let receiver = AgreementKey::generate(Curve::P256).unwrap();
+    let ephemeral = AgreementKey::generate(Curve::P256).unwrap();
+    let agreed = ephemeral.agree(receiver.key()).unwrap();
+    let protected = hex::decode("a101381c").unwrap();
+    // [-3, [nil, nil, nil], [nil, nil, nil], [128, protected, 'SUIT Payload Encryption']]
+    let mut context = hex::decode("842283f6f6f683f6f6f6831880").unwrap();
+    context.push(0x40 + protected.len() as u8);
+    context.extend(&protected);
+    context.push(0x57);
+    context.extend(b"SUIT Payload Encryption");
+    // HKDF with SHA-256: extract with the salt, expand by one block.
+    let extracted = cose::hmac_sha256(b"salt", agreed.expose());
+    context.push(1);
+    let wrapping = cose::hmac_sha256(&extracted, &context);
+    let wrapping = cose::Secret::new(wrapping[..16].to_vec());
+    let key = ContentKey::draw(ContentAlgorithm::A128Gcm, &mut SystemEntropy);
+    let sealed = seal(key, &[Recipient::KeyWrap { key: &wrapping, kid: None }], b"secret").unwrap();
+    let info = |salt: &[u8]| {
+        // The recipient with a wrapped key becomes one with key agreement and a salt.
+        let at = sealed.info.len() - 24;
+        let head = sealed.info.windows(3).rposition(|w| w == [0x81, 0x83, 0x40]).unwrap();
+        let mut info = sealed.info[..head + 2].to_vec();
+        info.push(0x40 + protected.len() as u8);
+        info.extend(&protected);
+        info.extend([0xa2, 0x20]);
+        info.extend(ephemeral.key().encode());
+        info.extend([0x33, 0x40 + salt.len() as u8]);
+        info.extend(salt);
+        info.extend([0x58, 24]);
+        info.extend(&sealed.info[at..]);
+        info
+    };
+    let opened = |info: &[u8]| {
+        let info = Info::decode(info).unwrap();
+        info.decrypt(&Opener::Agreement(&receiver), &sealed.ciphertext)
+    };
+
+    assert_eq!(opened(&info(b"salt")).unwrap().expose(), b"secret");
+    assert_eq!(opened(&info(b"pepper")).err(), Some(Untrusted::Payload.into()));
+}
+
 //= suit 13.82 (M): CTR with alg in protected header refused. E 6
 //= suit 13.92 (S): AES-CBC and unknown content algs: reason 3.
 #[test]
@@ -315,7 +361,7 @@ fn authenticate<'b>(bytes: &'b [u8], anchors: &Anchors) -> Result<suit::Verified
 
 /// A shell with both receiver keys of the draft.
 fn opening_shell() -> Shell {
-    Shell { decrypt: Some(|info, payload| open(info, payload)), ..Shell::new() }
+    Shell { decrypt: Some(open), ..Shell::new() }
 }
 
 /// Opens a payload with the keys of the drafts.

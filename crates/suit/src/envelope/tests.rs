@@ -173,8 +173,7 @@ fn each_kind_of_block_authenticates_and_another_kind_is_an_unsupported_structure
     let anchors = Anchors::none().with_key(public(&key)).with_secret(Secret::new(&secret));
     let verdict = |block: Vec<u8>| {
         let envelope = envelope_of(&manifest, &[block]);
-        let signer = authenticate_by(&envelope, &anchors).map(|verified| verified.signer().clone());
-        signer
+        authenticate_by(&envelope, &anchors).map(|verified| verified.signer().clone())
     };
 
     assert_eq!(verdict(sign), Ok(By::Key(key.key().thumbprint())));

@@ -51,6 +51,8 @@ impl<'b> Processor<'b> {
         self.start_section(at, scene.section, role).map(drop)
     }
 
+    //= suit 13.76 (M): unneeded-manifest-list of an unknown id: Error (P 7.2.2); of a still
+    //= referenced manifest: count lowered only.
     pub(super) fn unlink(&mut self, scene: Scene) -> Result<(), Stop> {
         let program = &self.programs[scene.program];
         let (component, identity) = (self.component(&scene).clone(), program.identity.clone());

@@ -44,6 +44,7 @@ impl Processor<'_> {
     //= suit 13.45 (M): fetch without uri fails; scheme not allowed fails. M 8.4.10.4
     //= suit 13.46 (M): fetch of `#x` reads the envelope text key; missing key fails, no network
     //= access for fragment-only references. M 7.5
+    //= suit 13.14 (M): Text key in envelope not referenced by any uri: ignored. M 7.5
     //= suit 13.67 (M): Integrated dependency: text key equals uri. D 8.1.1
     fn fetch(&mut self, scene: Scene) -> Result<(), Stop> {
         self.required(scene, key::URI)?;

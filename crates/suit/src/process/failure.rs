@@ -38,13 +38,13 @@ impl Failure {
     /// The reason that the report gives.
     pub fn reason(&self) -> Reason {
         let condition = |Name(label)| Condition::from_label(label).is_some();
-        match self.fault {
+        if let Fault::ParameterUnset(_) = self.fault
+            && !self.command.is_some_and(condition)
+        {
             // What a directive lacks is no condition that failed.
-            Fault::ParameterUnset(_) if !self.command.is_some_and(condition) => {
-                Reason::OperationFailed
-            }
-            _ => self.fault.reason(),
+            return Reason::OperationFailed;
         }
+        self.fault.reason()
     }
 }
 
@@ -93,9 +93,6 @@ pub enum Fault {
     /// An index that the manifest does not have.
     #[error("component index {0} does not exist")]
     Index(u64),
-    /// A selection that the number of components does not allow.
-    #[error("component index has a form that {0} components do not allow")]
-    Selection(usize),
     /// A sequence of a manifest with several components selects none at its start.
     #[error("the sequence does not begin with set-component-index")]
     NoSelection,
@@ -183,8 +180,7 @@ impl Fault {
                 Reason::ConditionFailed
             }
             Self::Index(_) => Reason::ComponentUnsupported,
-            Self::Selection(_)
-            | Self::NoSelection
+            Self::NoSelection
             | Self::Unknown
             | Self::Order
             | Self::Fuel

@@ -15,7 +15,10 @@ use crate::section::{Procedure, Section};
 
 /// Why a sequence cannot go on.
 #[derive(Debug)]
-pub(super) struct Stop {
+pub(super) struct Stop(Box<Cause>);
+
+#[derive(Debug)]
+struct Cause {
     scene: Option<Scene>,
     fault: Fault,
     /// What was measured.
@@ -27,22 +30,25 @@ pub(super) struct Stop {
 impl Stop {
     /// A failure that ends the procedure.
     pub(super) fn hard(fault: Fault) -> Self {
-        Self { scene: None, fault, measured: Properties::new(), condition: false }
+        let measured = Properties::new();
+        Self(Box::new(Cause { scene: None, fault, measured, condition: false }))
     }
 
     /// A condition that does not hold.
     pub(super) fn soft(fault: Fault, measured: Properties) -> Self {
-        Self { scene: None, fault, measured, condition: true }
+        Self(Box::new(Cause { scene: None, fault, measured, condition: true }))
     }
 
     /// The same as the failure of a directive.
-    pub(super) fn into_hard(self) -> Self {
-        Self { condition: false, ..self }
+    pub(super) fn into_hard(mut self) -> Self {
+        self.0.condition = false;
+        self
     }
 
     /// The same with the place where it happened.
-    pub(super) fn at(self, scene: Scene) -> Self {
-        Self { scene: Some(self.scene.unwrap_or(scene)), ..self }
+    pub(super) fn at(mut self, scene: Scene) -> Self {
+        self.0.scene.get_or_insert(scene);
+        self
     }
 }
 
@@ -187,16 +193,14 @@ impl Processor<'_> {
             return Err(Stop::hard(Fault::NoSelection).at(scene));
         }
         let (remaining, base) = (running.selection.clone(), running.base);
-        match instruction {
-            Instruction::TryEach(alternatives, or_succeed) => {
-                let trying = Trying { scene, base, alternatives, or_succeed, next: 0, remaining };
-                self.run.frames.push(Frame::TryEach(trying));
-            }
-            Instruction::RunSequence(sequence) => {
-                let repeating = Repeating { scene, base, sequence, remaining };
-                self.run.frames.push(Frame::RunSequence(repeating));
-            }
-            instruction => running.active = Some(Active { instruction, offset, remaining }),
+        if let Instruction::TryEach(alternatives, or_succeed) = instruction {
+            let trying = Trying { scene, base, alternatives, or_succeed, next: 0, remaining };
+            self.run.frames.push(Frame::TryEach(trying));
+        } else if let Instruction::RunSequence(sequence) = instruction {
+            let repeating = Repeating { scene, base, sequence, remaining };
+            self.run.frames.push(Frame::RunSequence(repeating));
+        } else {
+            running.active = Some(Active { instruction, offset, remaining });
         }
         Ok(())
     }
@@ -323,7 +327,7 @@ impl Processor<'_> {
     //= suit 13.41 (M): Directive failure aborts even with soft-failure. M 6.4
     //= suit 13.42 (M): run-sequence stops at a failed condition; default soft-failure false. M
     //= 8.4.10.8
-    pub(super) fn stop(&mut self, stop: Stop) {
+    pub(super) fn stop(&mut self, Stop(stop): Stop) {
         if let Some(scene) = &stop.scene {
             let (record, properties) =
                 (scene.policy.on_failure(), scene.policy.properties_on_failure());
@@ -334,7 +338,7 @@ impl Processor<'_> {
             Some(Frame::TryEach(_) | Frame::RunSequence(_)) | None => false,
         };
         if !(soft && stop.condition) {
-            self.fail(stop);
+            self.fail(*stop);
             return;
         }
         let ended = self.run.frames.pop();
@@ -379,7 +383,7 @@ impl Processor<'_> {
         }
     }
 
-    fn fail(&mut self, stop: Stop) {
+    fn fail(&mut self, stop: Cause) {
         let record = match &stop.scene {
             Some(scene) => self.record(scene, stop.measured.clone()),
             None => Record::default(),
@@ -397,7 +401,7 @@ impl Processor<'_> {
         //= suit 13.60 (M): Cache dropped after fetch/copy to the dependency, abort, end. D 5.6.4
         self.run.integrity.clear();
         let report = self.report(Conclusion::Failure { code, record, reason });
-        self.state = State::Ended(Ending { report, failure: Some(failure) });
+        self.state = State::Ended(Box::new(Ending { report, failure: Some(failure) }));
     }
 
     fn succeed(&mut self) {
@@ -406,7 +410,7 @@ impl Processor<'_> {
         }
         self.run.integrity.clear();
         let report = self.report(Conclusion::Success);
-        self.state = State::Ended(Ending { report, failure: None });
+        self.state = State::Ended(Box::new(Ending { report, failure: None }));
     }
 
     /// Notes what an update has installed: numbers and references.

@@ -179,14 +179,14 @@ impl<'b> Processor<'b> {
                     Fault::Mismatch { expected: Value::Word("a yes"), seen: Value::Word("a no") };
                 Err(Stop::soft(fault, Properties::new()))
             }
-            Outcome::Envelope(bytes) => match asked {
-                Asked::Load(purpose) => self.loaded(scene, purpose, bytes),
-                _ => Ok(()),
-            },
-            Outcome::Version(installed) => match asked {
-                Asked::Version(wanted) => self.version_told(scene, &wanted, installed),
-                _ => Ok(()),
-            },
+            Outcome::Envelope(bytes) => {
+                let Asked::Load(purpose) = asked else { return Ok(()) };
+                self.loaded(scene, purpose, bytes)
+            }
+            Outcome::Version(installed) => {
+                let Asked::Version(wanted) = asked else { return Ok(()) };
+                self.version_told(scene, &wanted, installed)
+            }
         }
     }
 
@@ -228,6 +228,8 @@ impl<'b> Processor<'b> {
         size: u64,
     ) -> Result<(), Stop> {
         match asked {
+            //= suit 13.53 (M): Interrupted update can be re-applied with the same end state (kill at
+            //= every step). M 6.3.1
             Asked::Present(expected) => {
                 if digest == *expected && self.size(scene.slot).is_none_or(|wanted| wanted == size)
                 {
@@ -249,7 +251,19 @@ impl<'b> Processor<'b> {
                 self.held(&scene, measured);
                 Ok(())
             }
-            _ => Ok(()),
+            Asked::Fetch
+            | Asked::Write(_)
+            | Asked::Copy(_)
+            | Asked::Swap(_)
+            | Asked::CheckContent
+            | Asked::Load(_)
+            | Asked::Delegate { .. }
+            | Asked::Invoke
+            | Asked::Remove
+            | Asked::Authorize(_)
+            | Asked::Version(_)
+            | Asked::Wait
+            | Asked::Custom(_) => Ok(()),
         }
     }
 
@@ -280,7 +294,17 @@ impl<'b> Processor<'b> {
                 let fault = Fault::Mismatch { expected, seen: Value::Nothing };
                 Err(Stop::soft(fault, Properties::new()))
             }
-            _ => Ok(()),
+            Asked::Fetch
+            | Asked::Write(_)
+            | Asked::Copy(_)
+            | Asked::Swap(_)
+            | Asked::CheckContent
+            | Asked::Delegate { .. }
+            | Asked::Invoke
+            | Asked::Remove
+            | Asked::Authorize(_)
+            | Asked::Wait
+            | Asked::Custom(_) => Ok(()),
         }
     }
 
@@ -337,13 +361,15 @@ impl Asked {
         }
     }
 
+    /// The hash that is asked for.
     fn algorithm(&self) -> Option<DigestAlgorithm> {
-        match self {
-            Self::Present(digest)
-            | Self::Ciphertext { expected: digest, .. }
-            | Self::Digest { expected: digest, .. } => Some(digest.algorithm()),
-            _ => None,
+        if let Self::Present(digest)
+        | Self::Ciphertext { expected: digest, .. }
+        | Self::Digest { expected: digest, .. } = self
+        {
+            return Some(digest.algorithm());
         }
+        None
     }
 
     fn is_condition(&self) -> bool {
@@ -359,6 +385,7 @@ impl Asked {
 }
 
 //= suit 13.32 (M): image-match compares digest and fails without parameter 3. M 8.4.9.2
+//= suit 13.87 (M): Plaintext digest and size in validate/install matched after decryption. E 7.1
 //= suit 13.33 (R): image-match also compares image-size when set.
 /// Compares what was measured with what is wanted, and gives it back as properties.
 pub(super) fn compare_image(

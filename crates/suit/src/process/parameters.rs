@@ -10,6 +10,9 @@ use crate::report::Properties;
 
 impl Processor<'_> {
     //= suit 13.43 (M): override replaces, set-parameters does not. M 8.4.10.3, D 5.6.1
+    //= suit 13.65 (M): Dependent cannot override values the dependency sets with
+    //= override-parameters; can replace those set with set-parameters. D 5.6.1
+    //= suit 13.85 (M): Both override and set carry encryption-info. E 4
     //= suit 13.44 (M): Parameters belong to one component; strict-order and soft-failure are
     //= global. M 8.4.8
     pub(super) fn set_parameters(
@@ -64,15 +67,13 @@ impl Processor<'_> {
     ) -> Result<(), Stop> {
         for (key, range) in entries {
             let at = Located::In { program: scene.program, range: range.clone() };
-            match Parameter::decode(*key, self.bytes(&at))? {
-                Parameter::SoftFailure(soft) => self.set_soft_failure(soft)?,
-                Parameter::StrictOrder(strict) => {
-                    self.run.free_order = (!strict).then(FreeOrder::default);
-                }
-                _ if replace || !self.slots[slot].parameters.contains_key(key) => {
-                    self.slots[slot].parameters.insert(*key, at);
-                }
-                _ => {}
+            let parameter = Parameter::decode(*key, self.bytes(&at))?;
+            if let Parameter::SoftFailure(soft) = parameter {
+                self.set_soft_failure(soft)?;
+            } else if let Parameter::StrictOrder(strict) = parameter {
+                self.run.free_order = (!strict).then(FreeOrder::default);
+            } else if replace || !self.slots[slot].parameters.contains_key(key) {
+                self.slots[slot].parameters.insert(*key, at);
             }
         }
         Ok(())
@@ -99,10 +100,10 @@ impl Processor<'_> {
     }
 
     pub(super) fn digest(&self, slot: usize) -> Option<Digest> {
-        match self.parameter(slot, key::IMAGE_DIGEST)? {
-            Parameter::ImageDigest(digest) => Some(digest),
-            _ => None,
-        }
+        let Parameter::ImageDigest(digest) = self.parameter(slot, key::IMAGE_DIGEST)? else {
+            return None;
+        };
+        Some(digest)
     }
 
     pub(super) fn size(&self, slot: usize) -> Option<u64> {
@@ -110,31 +111,31 @@ impl Processor<'_> {
     }
 
     pub(super) fn uri(&self, slot: usize) -> Option<&str> {
-        match self.parameter(slot, key::URI)? {
-            Parameter::Uri(uri) => Some(uri),
-            _ => None,
-        }
+        let Parameter::Uri(uri) = self.parameter(slot, key::URI)? else { return None };
+        Some(uri)
     }
 
     pub(super) fn number(&self, slot: usize, key: i64) -> Option<u64> {
-        match self.parameter(slot, key)? {
-            Parameter::UseBefore(value)
-            | Parameter::ComponentSlot(value)
-            | Parameter::ImageSize(value)
-            | Parameter::SourceComponent(value)
-            | Parameter::MinimumBattery(value) => Some(value),
-            _ => None,
-        }
+        let (Parameter::UseBefore(value)
+        | Parameter::ComponentSlot(value)
+        | Parameter::ImageSize(value)
+        | Parameter::SourceComponent(value)
+        | Parameter::MinimumBattery(value)) = self.parameter(slot, key)?
+        else {
+            return None;
+        };
+        Some(value)
     }
 
     pub(super) fn byte_parameter(&self, slot: usize, key: i64) -> Option<&[u8]> {
-        match self.parameter(slot, key)? {
-            Parameter::Content(value)
-            | Parameter::EncryptionInfo(value)
-            | Parameter::InvokeArgs(value)
-            | Parameter::FetchArguments(value)
-            | Parameter::WaitInfo(value) => Some(value),
-            _ => None,
-        }
+        let (Parameter::Content(value)
+        | Parameter::EncryptionInfo(value)
+        | Parameter::InvokeArgs(value)
+        | Parameter::FetchArguments(value)
+        | Parameter::WaitInfo(value)) = self.parameter(slot, key)?
+        else {
+            return None;
+        };
+        Some(value)
     }
 }

@@ -12,6 +12,12 @@ use super::failure::Ending;
 ///
 /// Payloads never pass through the processor: the shell moves them between network and store
 /// as streams, into a place where they replace the old content only when they are complete.
+/// Where `encryption` is given, the store receives what it decrypts to, or nothing.
+//= suit 13.55 (M): A Fetch/Copy/Write failure leaves the old component usable (R: write to a
+//= temporary place and rename).
+//= suit 13.86 (M): Encryption-info set and plaintext payload delivered: failure, never "pass
+//= through".
+//= suit 13.91 (M): Plaintext lives only inside the TEE store; staging holds ciphertext.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Request<'a> {
     /// Store what `uri` names in the component. Answer `Done` or `Failed`.
@@ -61,7 +67,8 @@ pub enum Request<'a> {
         /// The hash.
         algorithm: DigestAlgorithm,
     },
-    /// Compare the component with these bytes in constant time. Answer `Holds` or `Failed`.
+    //= suit 13.34 (M): check-content constant time and length-aware. M 8.4.9.3
+    /// Compare the component with these bytes, all of them and in constant time. Answer `Holds` or `Failed`.
     CheckContent {
         /// The component.
         component: &'a ComponentId,

@@ -42,7 +42,7 @@ proptest! {
             let mut shell = Shell::new();
             let ending = shell.run(&mut processor, Procedure::Update);
             let content = shell.store.into_values().next();
-            prop_assert!(ending.failure.is_some() || content.as_deref() == Some(&CONTENT[..]));
+            prop_assert!(ending.failure.is_some() || content.as_deref() == Some(CONTENT));
         }
     }
 
