@@ -108,11 +108,12 @@ impl Anchors {
 impl TrustAnchors for Anchors {
     fn keys(&self, hint: &Hint<'_>) -> Vec<Key> {
         let embedded = hint.key.filter(|_| self.self_certified).into_iter();
-        let named = |key: &Key| match hint.kid {
+        // A kid of 32 bytes is a thumbprint; one of another kind says nothing here.
+        let named = |key: &&Key| match hint.kid {
             Some(kid) if kid.len() == 32 => kid == key.thumbprint().0,
             _ => true,
         };
-        embedded.chain(self.keys.iter().filter(|key| named(key))).cloned().collect()
+        embedded.chain(self.keys.iter().filter(named)).cloned().collect()
     }
 
     fn secrets(&self, _: &Hint<'_>) -> Vec<Secret> {
@@ -150,6 +151,9 @@ impl<'b> Wrapper<'b> {
         let length = reader.array()?;
         if length == 0 {
             return Err(Malformed::Absent("SUIT_Digest").into());
+        }
+        if length > 1 + BLOCKS_MAX {
+            return Err(Unsupported::Blocks(length - 1).into());
         }
         let signed = reader.bytes()?;
         let digest = Digest::decode(signed)?;
@@ -367,6 +371,8 @@ pub(crate) fn write_wrapper(w: &mut Writer, digest: &Digest, blocks: &[Vec<u8>])
     });
 }
 
+/// More would only make a device verify for long.
+const BLOCKS_MAX: u64 = 8;
 const TAG_MAC0: u64 = 17;
 const TAG_SIGN1: u64 = 18;
 const TAG_MAC: u64 = 97;

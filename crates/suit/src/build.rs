@@ -62,7 +62,8 @@ impl Compatibility {
     }
 }
 
-/// The name of a component: 1 to 64 letters, digits, `-`, `_` and `.`, not beginning with `.`.
+/// The name of a component: 1 to 64 letters, digits, `-`, `_` and `.`, not beginning with `.`
+/// and not ending with `.suit`, which is how manifests are called.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Name(String);
 
@@ -72,7 +73,8 @@ impl Name {
         let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         let fits = (1..=NAME_BYTES_MAX).contains(&name.len())
             && name.chars().all(allowed)
-            && !name.starts_with('.');
+            && !name.starts_with('.')
+            && !name.ends_with(".suit");
         if fits { Ok(Self(name.to_owned())) } else { Err(Unbuildable::Name(name.to_owned())) }
     }
 
@@ -170,7 +172,7 @@ pub struct Description<'a> {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unbuildable {
     /// Not a name of a component.
-    #[error("`{0}` is not 1 to 64 letters, digits, `-`, `_` and `.`")]
+    #[error("`{0}` is not 1 to 64 letters, digits, `-`, `_` and `.`, or ends with `.suit`")]
     Name(String),
     /// Not an absolute URI.
     #[error("`{0}` is not an absolute URI")]

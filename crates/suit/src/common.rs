@@ -16,6 +16,7 @@ use crate::sequence::{Place, Sequence};
 ///   ? suit-shared-sequence => bstr .cbor SUIT_Shared_Sequence
 /// }
 /// ```
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Common<'b> {
     /// The dependencies by component index.

@@ -86,7 +86,8 @@ impl ComponentId {
     /// A file name for the component: lower-case hexadecimal parts, joined by `-`.
     ///
     /// Different identifiers have different names, and no identifier can be a path: the name
-    /// holds only `0-9`, `a-f`, `-` and `_` (an empty part).
+    /// holds only `0-9`, `a-f`, `-`, `_` (an empty part) and `x`. An identifier that is too long
+    /// for a file name is named by `x` and its SHA-256 digest.
     pub fn file_name(&self) -> String {
         let parts: Vec<String> = self
             .0
@@ -96,7 +97,14 @@ impl ComponentId {
                 bytes => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
             })
             .collect();
-        parts.join("-")
+        let name = parts.join("-");
+        if name.len() <= FILE_NAME_BYTES_MAX {
+            return name;
+        }
+        let digest = cose::sha256(&self.encode());
+        std::iter::once("x".to_owned())
+            .chain(digest.iter().map(|byte| format!("{byte:02x}")))
+            .collect()
     }
 
     /// Decodes an encoded identifier that stands alone.
@@ -156,6 +164,7 @@ fn printable(c: char) -> bool {
 /// The first part of an identifier outside the TEE.
 pub(crate) const REE: &[u8] = b"REE";
 const MANIFEST_SUFFIX: &[u8] = b".suit";
+const FILE_NAME_BYTES_MAX: usize = 200;
 const PARTS_MAX: usize = 16;
 const PART_BYTES_MAX: usize = 255;
 
@@ -198,15 +207,16 @@ mod tests {
     //= slash, NUL, symlink race). U 8
     #[test]
     fn the_file_name_of_no_identifier_leaves_its_directory() {
-        let hostile: [&[&[u8]]; 6] =
-            [&[b".."], &[b""], &[b"/etc/passwd"], &[b"a\0b"], &[b"a-b"], &[b"a", b"b"]];
+        let long: &[u8] = &[b'/'; 255];
+        let hostile: [&[&[u8]]; 7] =
+            [&[b".."], &[b""], &[b"/etc/passwd"], &[b"a\0b"], &[b"a-b"], &[b"a", b"b"], &[long]];
 
         let names: Vec<String> =
             hostile.iter().map(|parts| ComponentId::new(*parts).unwrap().file_name()).collect();
 
         for name in &names {
-            assert!(!name.is_empty());
-            assert!(name.chars().all(|c| matches!(c, '0'..='9' | 'a'..='f' | '-' | '_')));
+            assert!((1..=200).contains(&name.len()));
+            assert!(name.chars().all(|c| matches!(c, '0'..='9' | 'a'..='f' | '-' | '_' | 'x')));
         }
         assert_ne!(names[4], names[5]);
     }

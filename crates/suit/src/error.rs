@@ -144,6 +144,9 @@ pub enum Unsupported {
     /// A signature or MAC algorithm that the caller does not accept.
     #[error("authentication algorithm {0}")]
     Algorithm(i64),
+    /// More authentication blocks than anybody needs.
+    #[error("{0} authentication blocks")]
+    Blocks(u64),
     /// A kind of COSE object that cannot authenticate here.
     #[error("authentication by COSE tag {0}")]
     AuthenticationKind(u64),
@@ -186,7 +189,7 @@ impl Unsupported {
             Self::DigestAlgorithm(_) | Self::Algorithm(_) | Self::EncryptionAlgorithm(_) => {
                 Reason::Algorithm
             }
-            Self::AuthenticationKind(_) => Reason::CosePart,
+            Self::AuthenticationKind(_) | Self::Blocks(_) => Reason::CosePart,
             Self::Components { .. } | Self::Component(_) => Reason::ComponentUnsupported,
             Self::Nesting(_) | Self::Command(_) | Self::Dependencies => Reason::CommandUnsupported,
             Self::Parameter(_) => Reason::ParameterUnsupported,

@@ -25,6 +25,7 @@ use crate::text::Text;
 /// ```
 ///
 /// Only authentication makes one: see [`crate::Envelope::authenticate`].
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Manifest<'b> {
     /// suit-manifest-sequence-number: what rollback is judged by.
@@ -117,7 +118,7 @@ impl<'b> Manifest<'b> {
         self.sections.get(&section)
     }
 
-    /// What the rollback state of this manifest is kept under: the component of the manifest.
+    /// What state about this manifest is kept under: its own place, else its first component.
     pub fn identity(&self) -> &ComponentId {
         self.component_id.as_ref().unwrap_or_else(|| {
             self.common.indices().into_values().next().expect("common has a component")

@@ -289,6 +289,30 @@ fn a_replaced_or_foreign_severable_member_is_refused() {
     assert_eq!(authenticate(&replace(&inline)).err(), Some(Untrusted::Unbound(20).into()));
 }
 
+#[test]
+fn a_wrapper_with_too_many_blocks_is_not_verified_block_by_block() {
+    let key = new_key();
+    let manifest = sample_manifest();
+    let block = sign_digest(&digest(&manifest), &key).unwrap();
+    let anchors = Anchors::none().with_key(public(&key));
+
+    let envelope = envelope_of(&manifest, &vec![block; 9]);
+
+    assert_eq!(authenticate_by(&envelope, &anchors).err(), Some(Unsupported::Blocks(9).into()));
+}
+
+#[test]
+fn an_integrated_payload_may_be_cut_off_too() {
+    let mut draft = installing(writing(b"content"));
+    draft.payloads.insert("#x".to_owned(), b"payload".to_vec());
+    let full = Bench::new().sign(draft);
+
+    let cut = Envelope::decode(&full).unwrap().without_payload("#x").encode();
+
+    assert!(Envelope::decode(&cut).unwrap().payloads().is_empty());
+    assert!(authenticate(&cut).is_ok());
+}
+
 //= suit 13.14 (M): Text key in envelope not referenced by any uri: ignored. M 7.5
 #[test]
 fn a_payload_that_nobody_asks_for_is_ignored() {

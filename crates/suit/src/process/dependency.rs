@@ -120,8 +120,9 @@ impl<'b> Processor<'b> {
         expected: Option<Digest>,
     ) -> Result<usize, Stop> {
         let scope = self.programs[scene.program].dependencies.get(&scene.index).cloned().flatten();
-        let program = self.authenticate_dependency(&bytes, scope.as_ref(), expected)?;
+        let mut program = self.authenticate_dependency(&bytes, scope.as_ref(), expected)?;
         check_authority(&program, &self.context)?;
+        self.restrict_identity(&mut program);
         check_setup(&program, &self.context)?;
         self.check_chain(&program)?;
         let known = self.programs.iter().position(|each| {
@@ -148,6 +149,17 @@ impl<'b> Processor<'b> {
             return Err(Untrusted::DependencyDigest.into());
         }
         Ok(Program::new(&verified, scope)?.into_owned())
+    }
+
+    //= suit 13.69 (M): manifest-component-id outside author's ACL refused; ignored inside
+    //= dependencies. D 5.2.1, 10
+    /// Keeps state about a dependency under a component of its own signer: a dependency could
+    /// else name the place of a stranger's manifest, and raise the stranger's sequence number.
+    fn restrict_identity(&self, program: &mut Program<'_>) {
+        if !self.context.authority.permits(&program.signer, &program.identity) {
+            let first = program.components.values().next().cloned();
+            program.identity = first.unwrap_or_else(|| program.identity.clone());
+        }
     }
 
     //= suit 13.66 (M): Cyclic dependencies and depth over limit refused (R: 4).

@@ -168,6 +168,13 @@ impl Processor<'_> {
         }
     }
 
+    /// Pays for a command, or for a command on one component.
+    fn burn(&mut self, scene: Scene) -> Result<(), Stop> {
+        let left = self.run.fuel.checked_sub(1);
+        self.run.fuel = left.ok_or_else(|| Stop::hard(Fault::Fuel).at(scene))?;
+        Ok(())
+    }
+
     fn next_command(&mut self) -> Result<(), Stop> {
         let Some(Frame::Sequence(running)) = self.run.frames.last_mut() else { return Ok(()) };
         let at = running.program;
@@ -184,8 +191,8 @@ impl Processor<'_> {
             slot: self.bindings[at].values().next().copied().unwrap_or_default(),
             policy: instruction.policy(),
         };
-        self.run.fuel = self.run.fuel.checked_sub(1).ok_or(Stop::hard(Fault::Fuel).at(scene))?;
         if let Instruction::Select(selection) = &instruction {
+            self.burn(scene)?;
             return self.select(selection, scene);
         }
         //= suit 13.26 (M): Several components and a sequence not starting with 12: abort. M 6.2
@@ -242,6 +249,7 @@ impl Processor<'_> {
             slot,
             policy: instruction.policy(),
         };
+        self.burn(scene)?;
         self.execute(scene, &instruction).map_err(|stop| stop.at(scene))
     }
 
@@ -308,6 +316,7 @@ impl Processor<'_> {
         index: u64,
         role: Role,
     ) -> Result<(), Stop> {
+        self.burn(scene)?;
         let Scene { program, section, shared, .. } = scene;
         let place = Place { program, section, shared, base };
         let selection = VecDeque::from([index]);

@@ -79,7 +79,7 @@ impl<'b> Program<'b> {
             signer: verified.signer().clone(),
             sequence_number: manifest.sequence_number,
             reference_uri: manifest.reference_uri.unwrap_or_default().to_owned(),
-            identity: manifest.identity().clone(),
+            identity: scoped(manifest.identity())?,
             components,
             dependencies,
             shared,

@@ -32,14 +32,12 @@ impl Properties {
     /// The property with this key.
     pub fn find(&self, key: i64) -> Option<Parameter<'_>> {
         let value = self.values.get(&key)?;
-        Some(Parameter::decode(key, value).expect("checked when it was read or made"))
+        Parameter::decode(key, value).ok()
     }
 
     /// Every property.
     pub fn iter(&self) -> impl Iterator<Item = Parameter<'_>> {
-        self.values.iter().map(|(key, value)| {
-            Parameter::decode(*key, value).expect("checked when it was read or made")
-        })
+        self.values.iter().filter_map(|(key, value)| Parameter::decode(*key, value).ok())
     }
 
     /// Whether there is no property.

@@ -435,10 +435,12 @@ fn a_run_is_bounded_by_its_fuel() {
     let mut bench = Bench::new();
     bench.context.limits.commands = 3;
     let commands = writing(b"1").then(writing(b"2"));
+    let wide = sequence()
+        .selection(&Selection::Several(vec![0; 1000]))
+        .override_parameters(&[Parameter::Content(b"1")]);
 
-    let ending = bench.install(1, commands);
-
-    assert_eq!(ending.failure.unwrap().fault, Fault::Fuel);
+    assert_eq!(bench.install(1, commands).failure.unwrap().fault, Fault::Fuel);
+    assert_eq!(bench.install(1, wide).failure.unwrap().fault, Fault::Fuel);
 }
 
 //= suit 13.83 (M): CTR without digest of plaintext or ciphertext refused (except in-manifest

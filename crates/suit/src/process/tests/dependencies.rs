@@ -363,6 +363,36 @@ fn a_dependency_of_another_signer_keeps_to_the_components_of_that_signer() {
     assert_eq!(run(stolen.clone()), refused(Untrusted::Component(stolen)));
 }
 
+//= suit 13.69 (M): manifest-component-id outside author's ACL refused; ignored inside
+//= dependencies. D 5.2.1, 10
+#[test]
+fn a_dependency_that_claims_a_strangers_place_does_not_touch_the_strangers_state() {
+    let (owner, other) = (new_key(), new_key());
+    let place = |key: &keys::SigningKey, name: &str| {
+        ComponentId::in_tee(key.key().thumbprint(), name).unwrap()
+    };
+    let victim = place(&owner, "victim.suit");
+    let mut part = draft(0);
+    part.sequence_number = u64::MAX;
+    part.components = vec![place(&other, "part")];
+    part.component_id = Some(victim.clone());
+    part.sections.insert(Section::Install, writing(b"part"));
+    let part = part.sign(&other).unwrap().envelope;
+    let mut root = dependent(&part, processing());
+    root.components = vec![place(&owner, "own")];
+    root.dependencies.insert(1, Dependency { prefix: Some(place(&owner, "part.suit")) });
+    root.component_id = Some(place(&owner, "root.suit"));
+    let envelope = root.sign(&owner).unwrap().envelope;
+    let context = crate::testing::owner_context();
+    let mut processor = Processor::new(&opened(&envelope), context).unwrap();
+
+    assert_eq!(Shell::new().run(&mut processor, Procedure::Update).failure, None);
+
+    let numbers = &processor.installed().sequence_numbers;
+    assert_eq!(numbers.get(&victim), None);
+    assert_eq!(numbers.get(&place(&other, "part")), Some(&u64::MAX));
+}
+
 //= suit 13.70 (M): Shared dependency: count 2, first unlink keeps it, second removes it; a
 //= second unlink by the same manifest does not count. D 5.6.5
 //= suit 13.73 (M): Uninstall order: dependent's uninstall first, then dependency. D 6
