@@ -158,7 +158,9 @@ mod tests {
 
     #[test]
     fn members_that_are_not_known_yet_are_ignored() {
-        let text = r#"{"deployment":"d","state":"paused","case":3,"instance":"process","with_ua":true,"device":"e","hardware":"SGX","emulated":true,"seq":4,"needs":["lease"],"events":[],"colour":"red"}"#;
+        let text = r#"{"deployment":"d","state":"paused","case":3,"instance":"process",
+            "with_ua":true,"device":"e","hardware":"SGX","emulated":true,"seq":4,
+            "needs":["lease"],"events":[],"colour":"red"}"#;
 
         let deployment: Deployment = serde_json::from_str(text).unwrap();
 

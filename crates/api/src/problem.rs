@@ -130,7 +130,11 @@ mod tests {
 
     #[test]
     fn a_problem_keeps_its_members_and_leaves_absent_ones_out() {
-        let text = r#"{"type":"tag:tamarack,2026:problem/refused","title":"refused","status":403,"check":"tcb","expected":"UpToDate","seen":"OutOfDate","owner":"operator","remedy":"update the platform"}"#;
+        let text = concat!(
+            r#"{"type":"tag:tamarack,2026:problem/refused","title":"refused","status":403,"#,
+            r#""check":"tcb","expected":"UpToDate","seen":"OutOfDate","owner":"operator","#,
+            r#""remedy":"update the platform"}"#
+        );
 
         let problem: Problem = serde_json::from_str(text).unwrap();
 

@@ -145,8 +145,8 @@ pub enum Unusable {
     },
     /// The address is not loopback.
     #[error(
-        "listen = \"{0}\" is not a loopback address, and plain HTTP would carry tokens and packages \
-         in the clear: listen on 127.0.0.1 or [::1] and put a TLS proxy in front"
+        "listen = \"{0}\" is not a loopback address, and plain HTTP would carry tokens and \
+         packages in the clear: listen on 127.0.0.1 or [::1] and put a TLS proxy in front"
     )]
     NotLoopback(SocketAddr),
     /// The URL is not one.
