@@ -6,6 +6,8 @@
 )]
 
 mod agent;
+mod pair;
 mod support;
 mod tam;
 mod vectors;
+mod whole;
