@@ -12,8 +12,8 @@ use keys::SigningKey;
 use suit::authority::AnyComponent;
 use suit::process::{Ending, Obstacle};
 use suit::{
-    Anchors, ComponentId, Context, Device, Digest, Envelope, Outcome, Procedure, Processor,
-    Request, Uuid, Verified,
+    Anchors, ComponentId, Context, Device, Digest, DigestAlgorithm, Envelope, Outcome, Procedure,
+    Processor, Request, Uuid, Verified,
 };
 
 /// Store, network and processes of a device.
@@ -102,17 +102,7 @@ impl Shell {
                 }
             }
             Request::Swap { component, source } => self.swap(component, source),
-            Request::Digest { component, algorithm } => match self.store.get(*component) {
-                Some(content) => {
-                    let pretended = self.pretended.iter().find(|(own, _)| own == content);
-                    let real = || Digest::of(*algorithm, content).unwrap();
-                    Outcome::Measured {
-                        digest: pretended.map_or_else(real, |(_, digest)| *digest),
-                        size: content.len() as u64,
-                    }
-                }
-                None => Outcome::Absent,
-            },
+            Request::Digest { component, algorithm } => self.measure(component, *algorithm),
             Request::CheckContent { component, content } => {
                 let own = self.store.get(*component);
                 Outcome::Holds(own.is_some_and(|own| cose::equal(own, content)))
@@ -167,6 +157,16 @@ impl Shell {
         };
         self.store.insert(target.clone(), content);
         Outcome::Done
+    }
+
+    fn measure(&self, component: &ComponentId, algorithm: DigestAlgorithm) -> Outcome {
+        let Some(content) = self.store.get(component) else { return Outcome::Absent };
+        let pretended = self.pretended.iter().find(|(own, _)| own == content);
+        let real = || Digest::of(algorithm, content).unwrap();
+        Outcome::Measured {
+            digest: pretended.map_or_else(real, |(_, digest)| *digest),
+            size: content.len() as u64,
+        }
     }
 
     fn swap(&mut self, one: &ComponentId, other: &ComponentId) -> Outcome {

@@ -228,8 +228,8 @@ impl<'b> Processor<'b> {
         size: u64,
     ) -> Result<(), Stop> {
         match asked {
-            //= suit 13.53 (M): Interrupted update can be re-applied with the same end state (kill at
-            //= every step). M 6.3.1
+            //= suit 13.53 (M): Interrupted update can be re-applied with the same end state (kill
+            //= at every step). M 6.3.1
             Asked::Present(expected) => {
                 if digest == *expected && self.size(scene.slot).is_none_or(|wanted| wanted == size)
                 {

@@ -68,7 +68,8 @@ pub enum Request<'a> {
         algorithm: DigestAlgorithm,
     },
     //= suit 13.34 (M): check-content constant time and length-aware. M 8.4.9.3
-    /// Compare the component with these bytes, all of them and in constant time. Answer `Holds` or `Failed`.
+    /// Compare the component with these bytes, all of them and in constant time. Answer `Holds`
+    /// or `Failed`.
     CheckContent {
         /// The component.
         component: &'a ComponentId,
