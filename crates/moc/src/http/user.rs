@@ -129,13 +129,22 @@ async fn receive_blob(moc: &Moc, name: &str, body: Body) -> Result<(bool, BlobSt
         .parse()
         .map_err(|_| Refusal::malformed("digest", "64 lower-case hexadecimal digits", name))?;
     let blobs = moc.store().blobs();
-    if let Some(bytes) = blobs.len(digest).await? {
-        return Ok((false, BlobStored { sha256: digest.to_string(), bytes }));
-    }
     let limits = moc.limits();
     let wait = Duration::from_millis(limits.body_ms_max);
-    let mut upload = blobs.upload(digest).await?;
     let mut parts = Parted(body);
+    if let Some(bytes) = blobs.len(digest).await? {
+        // Read to its end all the same: a client that is still sending would see its connection
+        // break, and lose the next request on it.
+        let mut left = limits.blob_bytes_max;
+        while let Some(part) =
+            tokio::time::timeout(wait, parts.next()).await.map_err(|_| Refusal::TooSlow)??
+        {
+            let refusal = Refusal::TooLarge { max: limits.blob_bytes_max };
+            left = left.checked_sub(part.len() as u64).ok_or(refusal)?;
+        }
+        return Ok((false, BlobStored { sha256: digest.to_string(), bytes }));
+    }
+    let mut upload = blobs.upload(digest).await?;
     while let Some(part) =
         tokio::time::timeout(wait, parts.next()).await.map_err(|_| Refusal::TooSlow)??
     {

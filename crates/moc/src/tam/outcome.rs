@@ -193,7 +193,7 @@ impl Run<'_> {
         let device = self.device.as_ref();
         let report_key = device.and_then(|device| device.report_key.as_deref());
         let report = report::find(reports, report_key, row)?;
-        report.succeeded()?;
+        report.succeeded(None)?;
         match row.package {
             PackageName::Ua | PackageName::Ta => Ok(report.bytes),
             PackageName::Pd => {
@@ -223,9 +223,10 @@ impl Run<'_> {
                 self.audit("refused by the Agent", &format!("{code:?}: {msg}"));
                 let report_key = self.device.as_ref().and_then(|device| device.report_key.clone());
                 let report = report::find(reports, report_key.as_deref(), &row);
-                if let Some(explained) = report.ok().and_then(|report| report.succeeded().err()) {
-                    failure = explained;
-                }
+                let envelope = self.envelope(&row).await;
+                let explained =
+                    report.ok().and_then(|report| report.succeeded(envelope.as_deref()).err());
+                failure = explained.unwrap_or(failure);
                 self.fail(failure);
             }
             // Nothing in the Error shows that it answers this challenge, so it decides nothing.
@@ -238,6 +239,12 @@ impl Run<'_> {
             Purpose::Enrol | Purpose::Unasked => {}
         }
         Ok(())
+    }
+
+    /// The envelope of a package, for explaining; an unreadable one explains less.
+    async fn envelope(&self, row: &PackageRow) -> Option<Vec<u8>> {
+        let digest = row.sha256.parse().ok()?;
+        self.moc.store().blobs().get(digest).await.ok().flatten()
     }
 
     /// The package that this exchange is about, while it is the device's turn to install it.

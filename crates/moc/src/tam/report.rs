@@ -5,9 +5,10 @@ use std::borrow::Cow;
 use api::Owner;
 use cose::{Accept, Key, Sign1, Tagging};
 use suit::{
-    Parameter,
-    parameter::CustomValue,
-    report::{Conclusion, Entry, Properties, Report, unprotect},
+    Digest, Envelope, Parameter, Section,
+    command::{Command, Condition, Name, Selection},
+    parameter::{CustomValue, key},
+    report::{Conclusion, Entry, Properties, Record, Report, unprotect},
 };
 
 use crate::{deployment::Failure, store::PackageRow};
@@ -47,16 +48,19 @@ pub(super) fn find(
 }
 
 impl Believed {
-    /// Whether the whole procedure succeeded; else where and why it did not.
-    pub(super) fn succeeded(&self) -> Result<(), Failure> {
+    /// Whether the whole procedure succeeded; else where and why it did not. With the package's
+    /// envelope, a payload that was changed on its way is explained by its digests.
+    pub(super) fn succeeded(&self, envelope: Option<&[u8]>) -> Result<(), Failure> {
         let Conclusion::Failure { code, record, reason } = &self.report.result else {
             return Ok(());
         };
-        let component = record.component_index;
-        let (section, offset) = (record.section, record.offset);
-        let place = format!(
-            "command {code} failed in section {section} at byte {offset}, component {component}"
-        );
+        if let Some(changed) = changed_payload(*code, record, envelope) {
+            return Err(changed);
+        }
+        let section = Section::from_key(record.section)
+            .map_or_else(|| record.section.to_string(), |section| section.to_string());
+        let (command, offset) = (Name(*code), record.offset);
+        let place = format!("{command} in {section} at byte {offset}");
         Err(Failure {
             check: format!("suit.{reason}"),
             expected: "the manifest is processed to its end".into(),
@@ -86,6 +90,53 @@ impl Believed {
             None => Err(unreceipted("its signature is not by the Agent's receipt key")),
         }
     }
+}
+
+/// The image-match of a payload that is not what its owner signed.
+fn changed_payload(code: i64, record: &Record, envelope: Option<&[u8]>) -> Option<Failure> {
+    if code != Condition::ImageMatch.label() {
+        return None;
+    }
+    let Parameter::ImageDigest(seen) = record.properties.find(key::IMAGE_DIGEST)? else {
+        return None;
+    };
+    let expected = signed_digest(envelope?, record.component_index)?;
+    Some(Failure {
+        check: format!("suit.{}", Name(code)),
+        expected: format!("{expected}, as the owner signed it"),
+        seen: seen.to_string(),
+        owner: Owner::Operator,
+        remedy: "the payload was changed between its owner and the TEE: deliver the bytes that the \
+                 owner handed over, and find out who changed them"
+            .into(),
+    })
+}
+
+/// The digest that a manifest states for a component, before its sections change anything. The
+/// manifest's signature was checked when the package was taken in.
+fn signed_digest(envelope: &[u8], component: u64) -> Option<Digest> {
+    let envelope = Envelope::decode(envelope).ok()?;
+    let manifest = envelope.unverified_manifest().ok()?;
+    let (mut selected, mut stated) = (Selection::One(0), None);
+    for (_, command) in manifest.common.shared.as_ref()?.commands() {
+        match command {
+            Command::SetComponentIndex(selection) => selected = selection,
+            Command::OverrideParameters(parameters) => {
+                let here = match &selected {
+                    Selection::One(index) => *index == component,
+                    Selection::All => true,
+                    Selection::Several(indices) => indices.contains(&component),
+                };
+                let digest = parameters.iter().find_map(|parameter| match parameter {
+                    Parameter::ImageDigest(digest) => Some(digest),
+                    _ => None,
+                });
+                stated = digest.filter(|_| here).or(stated);
+            }
+            _ => {}
+        }
+    }
+    stated
 }
 
 /// The Agent's own words for what went wrong.
