@@ -67,9 +67,9 @@ fn entry(d: &mut Decoder<'_>, depth: u8, claimed: &mut Claimed) -> Result<(), Ma
         d.skip()?;
         return look(wire::raw(d)?, depth, claimed);
     }
-    let label = d.i64();
+    let label = wire::label(d)?;
     let value = wire::raw(d)?;
-    if let Ok(label) = label {
+    if let Some(label) = label {
         claim(label, value, claimed);
     }
     Ok(())
@@ -92,9 +92,9 @@ fn claim(label: i64, value: &[u8], claimed: &mut Claimed) {
         }
         CNF if claimed.key.is_none() => {
             let _ = wire::map(&mut d, "cnf", limits::OPTIONS, |d| {
-                let label = d.i64();
+                let label = wire::label(d)?;
                 let value = wire::raw(d)?;
-                if label.is_ok_and(|label| label == CNF_COSE_KEY) {
+                if label == Some(CNF_COSE_KEY) {
                     claimed.key = Key::decode(value).ok();
                 }
                 Ok(())

@@ -55,9 +55,9 @@ fn nonce(report: &[u8]) -> Option<Option<Vec<u8>>> {
     cose::cbor::check(report, crate::limits::ATTACHMENT).ok()?;
     let mut nonce = None;
     wire::map(&mut Decoder::new(report), "SUIT_Report", REPORT_MEMBERS, |d| {
-        let label = d.i64();
+        let label = wire::label(d)?;
         let value = wire::raw(d)?;
-        if label.is_ok_and(|label| label == SUIT_REPORT_NONCE) {
+        if label == Some(SUIT_REPORT_NONCE) {
             nonce = Some(wire::bytes(&mut Decoder::new(value), "suit-report-nonce")?.into_owned());
         }
         Ok(())

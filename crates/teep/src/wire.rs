@@ -150,6 +150,11 @@ pub(crate) fn raw<'b>(d: &mut Decoder<'b>) -> Result<&'b [u8], Malformed> {
     d.input().get(start..d.position()).ok_or(Malformed::Expected("a CBOR item"))
 }
 
+/// A map key, if it is an integer; another key is passed over.
+pub(crate) fn label(d: &mut Decoder<'_>) -> Result<Option<i64>, Malformed> {
+    Ok(Decoder::new(raw(d)?).i64().ok())
+}
+
 /// A byte string that holds one well-formed CBOR item (`bstr .cbor`).
 pub(crate) fn wrapped<'b>(
     d: &mut Decoder<'b>,

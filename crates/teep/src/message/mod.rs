@@ -199,7 +199,7 @@ pub fn recover_token(payload: &[u8], numbering: Numbering) -> Option<Token> {
         d.array()?;
         d.skip()?;
         wire::map(d, "options", limits::OPTIONS, |d| {
-            let here = d.u64().ok() == Some(Label::Token.number(numbering));
+            let here = wire::label(d)? == i64::try_from(Label::Token.number(numbering)).ok();
             let value = wire::raw(d)?;
             if here && token.is_none() {
                 token = Token::decode(&mut Decoder::new(value)).ok();

@@ -1,12 +1,16 @@
 //! The crate as its users see it: the documents' bytes, whole sessions, and a hostile Broker.
 #![expect(
-    clippy::unwrap_used,
     clippy::print_stdout,
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
     reason = "lets a test fail, or tell that it did nothing"
 )]
 
 mod agent;
+mod hostile;
+mod message;
 mod pair;
+mod properties;
 mod support;
 mod tam;
 mod vectors;

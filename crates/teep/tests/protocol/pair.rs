@@ -358,8 +358,7 @@ pub(crate) fn session(
 ) -> Vec<Vec<u8>> {
     let handle = agent.session();
     let mut wire = vec![tam.connect(purpose)];
-    loop {
-        let Some(reply) = agent.receive(handle, wire.last().unwrap()).unwrap() else { break };
+    while let Some(reply) = agent.receive(handle, wire.last().unwrap()).unwrap() {
         wire.push(reply);
         match tam.receive(wire.last().unwrap()) {
             Ok(bytes) => wire.push(bytes),

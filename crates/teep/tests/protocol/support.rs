@@ -78,7 +78,7 @@ impl Signers for MessageKeys {
 pub(crate) const NOW: Timestamp = Timestamp(1_800_000_000);
 
 /// A stream of randomness that a test can repeat.
-pub(crate) struct Draws(u8);
+pub(crate) struct Draws(u64);
 
 impl Draws {
     pub(crate) const fn new() -> Self {
@@ -87,7 +87,7 @@ impl Draws {
 
     pub(crate) fn draw(&mut self) -> Fresh {
         self.0 += 1;
-        Fresh::from_bytes([self.0; 32])
+        Fresh::from_bytes(cose::sha256(&self.0.to_be_bytes()))
     }
 }
 

@@ -195,7 +195,7 @@ fn a_lenient_agent_gives_evidence_without_nonce_and_takes_a_token_for_one() {
 #[test]
 fn unknown_data_items_are_named() {
     let mut scene = Scene::new();
-    let items = DataItems(u64::MAX & !1);
+    let items = DataItems(!1);
 
     let error = refused(&mut scene, QueryRequest { data_item_requested: items, ..manage() });
 
