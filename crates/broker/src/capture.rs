@@ -53,3 +53,32 @@ fn highest(directory: &Path) -> u64 {
     let number = |name: std::ffi::OsString| name.to_str()?.split('-').next()?.parse().ok();
     names.filter_map(number).max().unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_later_run_keeps_the_messages_of_an_earlier_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let kept = directory.path().join("captured");
+
+        Capture::new(Some(kept.clone())).keep(Direction::FromTam, b"one");
+        Capture::new(Some(kept.clone())).keep(Direction::ToTam, b"two");
+
+        assert_eq!(fs::read(kept.join("001-tam-to-agent.teep.cbor")).unwrap(), b"one");
+        assert_eq!(fs::read(kept.join("002-agent-to-tam.teep.cbor")).unwrap(), b"two");
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_written_costs_the_capture_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("file");
+        fs::write(&file, b"in the way").unwrap();
+
+        Capture::new(Some(file.clone())).keep(Direction::ToTam, b"one");
+        Capture::new(None).keep(Direction::ToTam, b"one");
+
+        assert_eq!(fs::read(file).unwrap(), b"in the way");
+    }
+}

@@ -14,8 +14,8 @@ use std::{
 };
 
 use landlock::{
-    ABI, Access as _, AccessFs, BitFlags, Compatible as _, CompatLevel, PathBeneath, PathFd,
-    RulesetAttr as _, Ruleset, RulesetCreatedAttr as _, RulesetError, RulesetStatus, Scope,
+    ABI, Access as _, AccessFs, BitFlags, CompatLevel, Compatible as _, PathBeneath, PathFd,
+    Ruleset, RulesetAttr as _, RulesetCreatedAttr as _, RulesetError, RulesetStatus, Scope,
 };
 use rustix::process::{
     Pid, Resource, Rlimit, Signal, getppid, set_parent_process_death_signal, setrlimit,
@@ -59,10 +59,8 @@ fn fence(program: &Path, room: &Path) -> Result<RulesetStatus, RulesetError> {
     let all = AccessFs::from_all(LANDLOCK);
     let read = AccessFs::from_read(LANDLOCK);
     let device = AccessFs::ReadFile | AccessFs::WriteFile;
-    let mut rules: Vec<(&Path, BitFlags<AccessFs>)> = vec![
-        (room, all),
-        (program, AccessFs::ReadFile | AccessFs::Execute),
-    ];
+    let mut rules: Vec<(&Path, BitFlags<AccessFs>)> =
+        vec![(room, all), (program, AccessFs::ReadFile | AccessFs::Execute)];
     rules.extend(SYSTEM.map(|path| (Path::new(path), read)));
     rules.extend(DEVICES.map(|path| (Path::new(path), device)));
     let mut ruleset = Ruleset::default()
@@ -73,7 +71,8 @@ fn fence(program: &Path, room: &Path) -> Result<RulesetStatus, RulesetError> {
     for (path, access) in rules {
         // What this system does not have needs no rule.
         if let Ok(parent) = PathFd::new(path) {
-            let access = if path.is_dir() { access } else { access & AccessFs::from_file(LANDLOCK) };
+            let access =
+                if path.is_dir() { access } else { access & AccessFs::from_file(LANDLOCK) };
             ruleset = ruleset.add_rule(PathBeneath::new(parent, access))?;
         }
     }
@@ -105,5 +104,4 @@ const SYSTEM: [&str; 19] = [
     "/usr",
 ];
 
-const DEVICES: [&str; 5] =
-    ["/dev/full", "/dev/null", "/dev/random", "/dev/urandom", "/dev/zero"];
+const DEVICES: [&str; 5] = ["/dev/full", "/dev/null", "/dev/random", "/dev/urandom", "/dev/zero"];

@@ -21,7 +21,7 @@ use crate::{
 
 /// Answers a UA until its end of the socket closes or says what cannot be a frame.
 pub(super) async fn serve(mut stream: UnixStream, loads: Loads) {
-    if let Err(broken) = (Conversation::new(loads)).run(&mut stream).await {
+    if let Err(broken) = Conversation::new(loads).run(&mut stream).await {
         debug!(%broken, "a UA's socket is closed");
     }
 }
@@ -128,3 +128,24 @@ fn too_fast() -> Reply {
 const ALLOWANCE_MAX: u32 = 8;
 const ALLOWANCE_EVERY: Duration = Duration::from_secs(2);
 const REQUESTED_MAX: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_ua_may_ask_for_comes_back_with_time() {
+        let start = Instant::now();
+        let mut allowance = Allowance::new(start);
+
+        assert!((0..ALLOWANCE_MAX).all(|_| allowance.take(start)));
+        assert!(!allowance.take(start));
+        assert!(!allowance.take(start + ALLOWANCE_EVERY / 2));
+        assert!(allowance.take(start + ALLOWANCE_EVERY));
+        assert!(!allowance.take(start + ALLOWANCE_EVERY));
+
+        let late = start + 1000 * ALLOWANCE_EVERY;
+        assert!((0..ALLOWANCE_MAX).all(|_| allowance.take(late)));
+        assert!(!allowance.take(late));
+    }
+}

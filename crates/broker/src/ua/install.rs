@@ -159,10 +159,11 @@ impl Run<'_> {
     ) -> Result<Report, UaFailed> {
         processor.run(procedure).expect("the procedure before this one has ended");
         loop {
-            let answer = match processor.step() {
-                Request::Done(ending) => return self.ended(ending.clone()),
-                wanted => self.answer(wanted).await,
-            };
+            let wanted = processor.step();
+            if let Request::Done(ending) = wanted {
+                return self.ended(ending.clone());
+            }
+            let answer = self.answer(wanted).await;
             processor.resume(answer).expect("each request has the answers that are given");
         }
     }
@@ -285,13 +286,13 @@ fn explained(failure: Failure) -> UaFailed {
         (Some(command), None) => command.to_string(),
         (None, _) => "the manifest".to_owned(),
     };
-    match failure.fault {
-        Fault::Mismatch { expected, seen } => {
-            UaFailed::check(check, expected.to_string(), seen.to_string())
-        }
-        Fault::Refused(error) => refused(error),
-        fault => UaFailed::check(check, "success", fault.to_string()),
+    if let Fault::Mismatch { expected, seen } = &failure.fault {
+        return UaFailed::check(check, expected.to_string(), seen.to_string());
     }
+    if let Fault::Refused(error) = failure.fault {
+        return refused(error);
+    }
+    UaFailed::check(check, "success", failure.fault.to_string())
 }
 
 fn undigested() -> UaFailed {
