@@ -223,6 +223,7 @@ pub(super) async fn add(on: &mut AnyConnection, row: &ExchangeRow) -> Result<(),
     .await;
     inserted(outcome, "exchange")?;
     //= teep 14.31 (S): outstanding requests per device are bounded, the oldest is dropped
+    //= teep 15.115: the table of tokens has a cap and a time limit
     sqlx::query(
         "DELETE FROM exchanges WHERE device = $1 AND correlation NOT IN \
          (SELECT correlation FROM exchanges WHERE device = $2 \

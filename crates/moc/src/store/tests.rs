@@ -220,6 +220,7 @@ async fn an_exchange_is_answered_once() {
 }
 
 //= teep 14.31 (S): outstanding requests per device are bounded, the oldest is dropped
+//= teep 15.115: the table of tokens has a cap and a time limit
 #[tokio::test]
 async fn the_oldest_exchange_of_a_device_makes_room() {
     let dir = tempfile::tempdir().unwrap();

@@ -23,6 +23,7 @@ impl Run<'_> {
         inventory: Option<&Inventory<'_>>,
         envelope: &'e OnceLock<Vec<u8>>,
     ) -> Result<Decision<'e>, TamFailed> {
+        //= teep 14.46 (M): an Agent that is not enrolled, or is blocked, gets no Update
         let usable = self.device.as_ref().is_some_and(|row| row.state == DeviceState::Attested);
         if !usable {
             return Ok(Decision::Nothing);

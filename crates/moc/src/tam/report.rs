@@ -106,9 +106,10 @@ fn changed_payload(code: i64, record: &Record, envelope: Option<&[u8]>) -> Optio
         expected: format!("{expected}, as the owner signed it"),
         seen: seen.to_string(),
         owner: Owner::Operator,
-        remedy: "the payload was changed between its owner and the TEE: deliver the bytes that the \
+        remedy:
+            "the payload was changed between its owner and the TEE: deliver the bytes that the \
                  owner handed over, and find out who changed them"
-            .into(),
+                .into(),
     })
 }
 

@@ -45,6 +45,7 @@ fn ear(question: &Question<'_>, hardware: &verifier::Appraisal, facts: &Facts) -
         build: concat!("tamarack-moc ", env!("CARGO_PKG_VERSION")).to_owned(),
     };
     let mut ear = Ear::new(verifier, iat, "agent", agent(question, hardware, facts));
+    //= rats 11.35 (S): the lifetime of a result is short
     ear.exp = Some(iat.after(LIFETIME_S));
     ear.nonce = question.user_nonce.and_then(|nonce| Nonce::new(nonce).ok());
     for entry in &facts.applications {
@@ -53,7 +54,7 @@ fn ear(question: &Question<'_>, hardware: &verifier::Appraisal, facts: &Facts) -
     ear
 }
 
-//= rats 11.7 (M): the result is bound to the Agent's key by cnf
+//= rats 11.36 (S): neither ueid nor location goes to the Network User
 fn agent(question: &Question<'_>, hardware: &verifier::Appraisal, facts: &Facts) -> Appraisal {
     let mut appraisal = Appraisal::new(hardware.trust().clone());
     appraisal.profile = Some(AGENT_PROFILE.to_owned());

@@ -287,7 +287,11 @@ fn check_result(bench: &Bench, device: &Sim, signed: &[u8]) {
     };
     let result = ear::Ear::verify(&collection.record("ear").unwrap().value, &expect).unwrap();
     let result = result.into_inner();
+    //= rats 11.35 (S): the lifetime of a result is short
+    assert_eq!(result.exp.unwrap().since(result.iat), 600);
     let agent = &result.appraisals()["agent"];
+    //= rats 11.36 (S): neither ueid nor location goes to the Network User
+    assert_eq!(agent.teep, None);
     assert_eq!(agent.confirmed(), Some(device.keys.teep.key().thumbprint()));
     assert_eq!(agent.policies, ["bench"]);
     assert_eq!(result.appraisals().len(), 2);

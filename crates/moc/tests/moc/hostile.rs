@@ -202,6 +202,7 @@ async fn an_error_that_answers_no_token_is_a_hint_and_decides_nothing() {
     assert_eq!(names(&view(&user, &id).await).last().unwrap(), "att:TEEP-Agent");
 }
 
+//= rats 11.34 (M): release of PD to a TA requires the TA's own entry
 #[tokio::test]
 async fn evidence_that_does_not_name_the_ta_is_refused_with_an_explanation() {
     let bench = Bench::start().await;

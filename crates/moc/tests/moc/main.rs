@@ -6,6 +6,8 @@ mod audience;
 mod bench;
 mod case3;
 mod contract;
+mod disorder;
 mod hostile;
+mod silence;
 mod sim;
 mod teep_http;

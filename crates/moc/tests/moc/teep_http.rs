@@ -106,6 +106,7 @@ async fn a_failure_inside_is_told_without_details() {
 }
 
 //= teep 14.96 (R): a body limit, timeouts and a rate limit for each client
+//= teep 15.111: an oversized message over HTTP is bounded
 #[tokio::test]
 async fn bodies_are_bounded_in_size_and_time_and_requests_in_number() {
     let bench = Bench::start_with("teep_bytes_max = 4096\nbody_ms_max = 1000\n").await;
