@@ -41,6 +41,7 @@ impl<'b> AttestationPayload<'b> {
     }
 }
 
+//= teep 14.48 (S): logs hold codes and ids alone
 impl fmt::Debug for AttestationPayload<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let format = self.format.as_deref().unwrap_or("no format");

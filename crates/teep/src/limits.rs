@@ -6,9 +6,12 @@
 use cose::cbor::Limits;
 
 /// Longest TEEP message, COSE wrapper included.
+//= teep 14.75 (S): size and number of manifests are limited
+//= teep 15.111: an oversized message, manifest-list or list is refused
 pub const MESSAGE_BYTES: usize = 16 << 20;
 
 /// What one message may hold as CBOR.
+//= teep 15.109: nesting bombs are refused at a fixed depth
 pub const MESSAGE: Limits = Limits { depth: 16, bytes: MESSAGE_BYTES, items: 65_536 };
 
 /// What a SUIT_Report or other small attachment may hold as CBOR.

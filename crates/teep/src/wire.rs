@@ -26,6 +26,8 @@ pub(crate) fn encode(write: impl FnOnce(&mut Writer) -> Written) -> Vec<u8> {
 }
 
 /// Runs `read` over one well-formed item that is all of `bytes`.
+//= teep 15.110: a length beyond the input is refused without allocation
+//= teep 15.112: what is not well-formed is an error, never a panic
 pub(crate) fn whole<'b, T>(
     bytes: &'b [u8],
     limits: cose::cbor::Limits,
@@ -129,6 +131,7 @@ pub(crate) fn text<'b>(d: &mut Decoder<'b>, what: &'static str) -> Result<Cow<'b
 }
 
 /// An unsigned integer of up to 64 bits.
+//= teep 15.113: integers at their limits do not wrap
 pub(crate) fn uint(d: &mut Decoder<'_>, what: &'static str) -> Result<u64, Malformed> {
     d.u64().map_err(|_| Malformed::Expected(what))
 }

@@ -18,6 +18,7 @@ use crate::token::Fresh;
 
 impl Agent {
     /// A QueryRequest that can be answered, once the TAM is attested where that is asked.
+    //= teep 15.101: a replayed QueryRequest is answered and changes nothing on the device
     //= teep 14.60 (M): without the TAM's attestation Error 7 is sent, with freshness and challenge
     pub(super) fn asked<'b>(
         &mut self,

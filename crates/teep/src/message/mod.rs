@@ -67,12 +67,14 @@ pub enum Kind {
 impl<'b> Message<'b> {
     /// Reads one message that is all of `payload`.
     //= teep 14.2 (M): CBOR that is not well-formed, or followed by bytes, is refused
+    //= teep 14.20 (M): all -26 example payloads decode, re-encode and round-trip
     //= teep 14.5 (M): each message is validated against its shape
     //= teep 14.16 (R): duplicate map keys are refused
     pub fn decode(payload: &'b [u8], numbering: Numbering) -> Result<Self, Malformed> {
         wire::whole(payload, limits::MESSAGE, |d| Self::read(d, numbering))
     }
 
+    //= teep 15.106: what was signed for another purpose is no TEEP array
     fn read(d: &mut Decoder<'b>, numbering: Numbering) -> Result<Self, Malformed> {
         let length = d.array().map_err(|_| Malformed::Expected("an array as TEEP message"))?;
         let number = wire::uint(d, "an unsigned integer as message type")?;

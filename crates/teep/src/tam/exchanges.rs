@@ -41,6 +41,8 @@ impl Exchanges {
     }
 
     /// Carries out a record, all of it or, where it spends what is gone, nothing.
+    //= teep 15.103: a replayed QueryResponse, Success or Error is ignored
+    //= teep 15.115: cap and timeout bound the table of tokens
     //= teep 14.31 (S): open requests per device are capped, and the oldest is dropped
     pub fn apply(&mut self, record: Record) -> Result<(), Misbehaved> {
         match record.spends {

@@ -114,6 +114,7 @@ impl Session {
     ///
     /// A message that does not belong here is an error and changes nothing; the answer to it is
     /// empty.
+    //= teep 15.116: a Broker that drops, delays, duplicates and reorders leads to no wrong state
     //= teep 14.29 (M): a response with a bad signature does not consume the token
     //= teep 14.32 (M): an invalid message is dropped with an empty answer
     //= teep 15.107: a message in the wrong direction is refused
@@ -407,6 +408,7 @@ impl Default for Common {
 }
 
 /// A QueryResponse that answers nothing: a hint, as nothing shows that it is fresh.
+//= teep 14.46 (M): an Agent outside the anchors gets no Update
 fn hinted<'b>(
     numbering: Numbering,
     signer: &Signer,

@@ -50,6 +50,7 @@ pub struct Manifest<'m> {
 impl<'m> Manifest<'m> {
     /// Takes an envelope that a trust anchor answers for, if its signer may touch every component
     /// that it names.
+    //= teep 15.118: a manifest of a signer without authority is refused
     //= teep 14.47 (M): only manifests of authorised signers are relayed, checked before sending
     pub fn authorised(
         verified: &suit::Verified<'m>,

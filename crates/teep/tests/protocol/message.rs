@@ -121,6 +121,7 @@ fn empty_lists_are_refused_but_for_two() {
     assert_eq!(decode(&profiles), Err(Malformed::Empty("supported-suit-cose-profiles")));
 }
 
+//= teep 14.75 (S): size and number of manifests are limited
 //= teep 15.111: lists beyond their limits are refused
 #[test]
 fn lists_beyond_their_limits_are_refused() {

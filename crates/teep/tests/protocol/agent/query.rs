@@ -95,6 +95,7 @@ fn extensions_are_listed_even_if_there_are_none() {
     assert_eq!(response.tc_list, None);
 }
 
+//= teep 14.70 (M): unneeded-manifest-list names manifest component identifiers
 #[test]
 fn what_the_ree_asks_for_is_reported_to_its_tam_alone() {
     let mut scene = Scene::new();

@@ -372,6 +372,7 @@ fn odd_but_fine_vectors_are_answered() {
     }
 }
 
+//= teep 15.121: errors reveal neither keys nor plaintext
 #[test]
 fn an_error_says_why_in_a_known_language_and_no_more() {
     let mut scene = Scene::new();
