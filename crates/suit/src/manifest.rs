@@ -6,6 +6,7 @@ use crate::cbor::{Kind, Reader, Writer};
 use crate::common::Common;
 use crate::component::ComponentId;
 use crate::error::{Error, Malformed, Unsupported, Untrusted};
+use crate::parameter::{read_version, write_version};
 use crate::section::Section;
 use crate::sequence::{Place, Sequence};
 use crate::severable::Severable;
@@ -37,7 +38,7 @@ pub struct Manifest<'b> {
     /// suit-manifest-component-id: where a root manifest is stored.
     pub component_id: Option<ComponentId>,
     /// suit-set-version: the version that this manifest installs (update-management).
-    pub set_version: Option<&'b [u8]>,
+    pub set_version: Option<Vec<i64>>,
     /// The sections.
     pub sections: BTreeMap<Section, Severable<Sequence<'b>>>,
     /// suit-coswid: a software identity, not interpreted here (update-management).
@@ -89,9 +90,9 @@ impl<'b> Manifest<'b> {
         if let Some(component) = &self.component_id {
             put(COMPONENT_ID, &|w| component.write(w));
         }
-        if let Some(version) = self.set_version {
+        if let Some(version) = &self.set_version {
             put(SET_VERSION, &|w| {
-                w.raw(version);
+                w.wrapped(|w| write_version(w, version));
             });
         }
         for (section, content) in &self.sections {
@@ -143,7 +144,7 @@ struct Parts<'b> {
     common: Option<Common<'b>>,
     reference_uri: Option<&'b str>,
     component_id: Option<ComponentId>,
-    set_version: Option<&'b [u8]>,
+    set_version: Option<Vec<i64>>,
     sections: BTreeMap<Section, Severable<Sequence<'b>>>,
     coswid: Option<Severable<&'b [u8]>>,
     text: Option<Severable<&'b [u8]>>,
@@ -161,7 +162,11 @@ impl<'b> Parts<'b> {
             COMMON => self.common = Some(Common::decode(reader.bytes()?)?),
             REFERENCE_URI => self.reference_uri = Some(reader.text()?),
             COMPONENT_ID => self.component_id = Some(ComponentId::read(reader)?),
-            SET_VERSION => self.set_version = Some(read_version(reader)?),
+            //= suit 13.106 (M): set-version carries no operator and no build metadata; text
+            //= versions never used for decisions. U 3.1, 3.4
+            SET_VERSION => {
+                self.set_version = Some(read_version(&mut Reader::open(reader.bytes()?)?)?);
+            }
             //= suit 13.105 (M): Well-formed non-severed coswid does not cause failure. U 3.2
             COSWID => self.coswid = Some(Severable::read(key, reader, envelope)?),
             TEXT => self.text = Some(Severable::read(key, reader, envelope)?),
@@ -193,17 +198,6 @@ impl<'b> Parts<'b> {
             coswid: self.coswid,
         })
     }
-}
-
-//= suit 13.106 (M): set-version carries no operator and no build metadata; text versions never
-//= used for decisions. U 3.1, 3.4
-fn read_version<'b>(reader: &mut Reader<'b>) -> Result<&'b [u8], Error> {
-    let encoded = reader.raw()?;
-    let mut version = Reader::trusted(encoded);
-    for _ in 0..version.array()? {
-        version.int()?;
-    }
-    Ok(encoded)
 }
 
 fn write_severable<T>(w: &mut Writer, member: &Severable<T>, content: impl FnOnce(&T) -> Vec<u8>) {

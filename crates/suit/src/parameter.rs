@@ -6,6 +6,13 @@ use crate::cbor::{Kind, Reader, Writer, int_key};
 use crate::digest::Digest;
 use crate::error::{Error, Malformed, Unsupported};
 
+mod version;
+mod wait;
+
+pub use version::{Comparison, VersionMatch};
+pub(crate) use version::{read_version, write_version};
+pub use wait::WaitEvent;
+
 /// One parameter with its typed value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Parameter<'b> {
@@ -135,8 +142,12 @@ impl<'b> Parameter<'b> {
             key::FETCH_ARGUMENTS => Self::FetchArguments(reader.bytes()?),
             key::MINIMUM_BATTERY => Self::MinimumBattery(reader.uint()?),
             key::UPDATE_PRIORITY => Self::UpdatePriority(reader.int()?),
-            key::VERSION => Self::Version(VersionMatch::read(reader)?),
-            key::WAIT_INFO => Self::WaitInfo(reader.bytes()?),
+            key::VERSION => Self::Version(VersionMatch::read(&mut Reader::open(reader.bytes()?)?)?),
+            key::WAIT_INFO => {
+                let events = reader.bytes()?;
+                WaitEvent::decode(events)?;
+                Self::WaitInfo(events)
+            }
             key::COMPONENT_METADATA => Self::ComponentMetadata(reader.bytes()?),
             key if key < CUSTOM_BELOW => Self::Custom(key, CustomValue::read(reader)?),
             key => return Err(Unsupported::Parameter(key).into()),
@@ -184,7 +195,9 @@ impl<'b> Parameter<'b> {
             Self::UpdatePriority(value) => {
                 w.int(*value);
             }
-            Self::Version(version) => version.write(w),
+            Self::Version(version) => {
+                w.wrapped(|w| version.write(w));
+            }
             Self::Custom(_, value) => value.write(w),
         }
     }
@@ -344,68 +357,6 @@ impl<'b> CustomValue<'b> {
     }
 }
 
-/// SUIT_Parameter_Version_Match (update-management section 4.4).
-///
-/// ```cddl
-/// [ comparison : 1..5, version : [+ int] ]
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VersionMatch {
-    /// How the installed version has to compare.
-    pub comparison: Comparison,
-    /// The version to compare with.
-    pub version: Vec<i64>,
-}
-
-impl VersionMatch {
-    fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
-        reader.exact_array(2, "a version match")?;
-        let comparison = match reader.uint()? {
-            1 => Comparison::Greater,
-            2 => Comparison::GreaterEqual,
-            3 => Comparison::Equal,
-            4 => Comparison::LesserEqual,
-            5 => Comparison::Lesser,
-            _ => return Err(Malformed::Expected("a comparison from 1 to 5")),
-        };
-        let length = reader.array()?;
-        if !(1..=VERSION_PARTS_MAX).contains(&length) {
-            return Err(Malformed::Expected("1 to 16 version parts"));
-        }
-        let version = (0..length).map(|_| reader.int()).collect::<Result<_, _>>()?;
-        Ok(Self { comparison, version })
-    }
-
-    fn write(&self, w: &mut Writer) {
-        w.array(2).uint(match self.comparison {
-            Comparison::Greater => 1,
-            Comparison::GreaterEqual => 2,
-            Comparison::Equal => 3,
-            Comparison::LesserEqual => 4,
-            Comparison::Lesser => 5,
-        });
-        w.array(self.version.len());
-        for part in &self.version {
-            w.int(*part);
-        }
-    }
-}
-
-/// SUIT_Condition_Version_Comparison_Types.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Comparison {
-    /// The installed version is later.
-    Greater,
-    /// The installed version is later or equal.
-    GreaterEqual,
-    /// The installed version is equal.
-    Equal,
-    /// The installed version is earlier or equal.
-    LesserEqual,
-    /// The installed version is earlier.
-    Lesser,
-}
-
 /// The keys of the registry of SUIT parameters.
 pub mod key {
     /// suit-parameter-vendor-identifier
@@ -453,4 +404,3 @@ pub mod key {
 /// Keys and labels below this belong to the application.
 pub(crate) const CUSTOM_BELOW: i64 = -256;
 const TAG_PEN: u64 = 112;
-const VERSION_PARTS_MAX: u64 = 16;

@@ -13,7 +13,9 @@ mod protect;
 
 pub use capability::{Capability, CapableComponent};
 pub use properties::Properties;
-pub use protect::{Protected, protect, unprotect};
+pub use protect::{
+    Opening, Protected, protect, protect_for, protect_mac, unprotect, unprotect_mac, unprotect_with,
+};
 
 /// A SUIT_Report.
 ///

@@ -459,9 +459,9 @@ fn a_software_identity_is_kept_and_a_set_version_is_only_numbers() {
     };
 
     assert_eq!(manifest_verdict(&with(14, &[0x41, 0xa0])), Ok(()));
-    assert_eq!(manifest_verdict(&with(6, &[0x83, 0x01, 0x02, 0x22])), Ok(()));
+    assert_eq!(manifest_verdict(&with(6, &[0x44, 0x83, 0x01, 0x02, 0x22])), Ok(()));
     assert_eq!(
-        manifest_verdict(&with(6, &[0x82, 0x01, 0x61, 0x61])),
+        manifest_verdict(&with(6, &[0x44, 0x82, 0x01, 0x61, 0x61])),
         Err(Malformed::Expected("an integer").into())
     );
     assert_eq!(manifest_verdict(&with(25, &[0x01])), Err(Unsupported::ManifestMember(25).into()));

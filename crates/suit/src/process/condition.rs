@@ -6,7 +6,7 @@ use super::frame::Scene;
 use super::machine::Stop;
 use super::operation::{Asked, Purpose};
 use crate::command::Condition;
-use crate::parameter::{Comparison, Parameter, Uuid, VendorId, VersionMatch, key};
+use crate::parameter::{Parameter, Uuid, VendorId, key};
 use crate::report::Properties;
 
 impl Processor<'_> {
@@ -180,28 +180,6 @@ impl Processor<'_> {
 
     fn needed_number(&self, scene: Scene, key: i64) -> Result<u64, Stop> {
         self.number(scene.slot, key).ok_or_else(|| unset(key))
-    }
-}
-
-impl VersionMatch {
-    //= suit 13.104 (M): Version compare: prefix rule, pre-release negatives order alpha < beta <
-    //= rc < release. U 4.4
-    /// Whether an installed version compares as wanted.
-    ///
-    /// Only as many parts as are wanted are compared; a missing part counts as zero. Negative
-    /// parts mark pre-releases, so -3 (alpha) < -2 (beta) < -1 (release candidate) < 0.
-    pub fn holds_for(&self, installed: &[i64]) -> bool {
-        let part = |at: usize| installed.get(at).copied().unwrap_or_default();
-        let parts = self.version.iter().enumerate();
-        let order = parts.map(|(at, wanted)| part(at).cmp(wanted)).find(|order| order.is_ne());
-        let order = order.unwrap_or(std::cmp::Ordering::Equal);
-        match self.comparison {
-            Comparison::Greater => order.is_gt(),
-            Comparison::GreaterEqual => order.is_ge(),
-            Comparison::Equal => order.is_eq(),
-            Comparison::LesserEqual => order.is_le(),
-            Comparison::Lesser => order.is_lt(),
-        }
     }
 }
 

@@ -87,6 +87,7 @@ impl Device {
                 .chain(KEY_WRAPS)
                 .collect(),
             others: BTreeMap::new(),
+            further: BTreeMap::new(),
         }
     }
 

@@ -38,6 +38,8 @@ pub(super) struct Running {
     remaining: u64,
     /// The selected component indices.
     pub(super) selection: VecDeque<u64>,
+    /// Whether the selection is `true`.
+    pub(super) all: bool,
     /// soft-failure, where it may be set.
     pub(super) soft: Option<bool>,
     pub(super) role: Role,
@@ -147,6 +149,7 @@ impl Running {
             position: reader.position(),
             remaining,
             selection,
+            all: false,
             soft,
             role,
             active: None,

@@ -7,7 +7,7 @@ use super::failure::{Ending, Failure, Fault};
 use super::frame::{Active, Frame, Instruction, Place, Repeating, Role, Running, Scene, Trying};
 use super::operation::{Asked, Waiting};
 use super::{Processor, State};
-use crate::command::{Name, ReportingPolicy, Selection, label};
+use crate::command::{Directive, Name, ReportingPolicy, Selection, label};
 use crate::error::Error;
 use crate::report::{Conclusion, Entry, Properties, Record};
 use crate::rollback;
@@ -199,7 +199,11 @@ impl Processor<'_> {
         if running.selection.is_empty() {
             return Err(Stop::hard(Fault::NoSelection).at(scene));
         }
-        let (remaining, base) = (running.selection.clone(), running.base);
+        let (mut remaining, base) = (running.selection.clone(), running.base);
+        // Trust-domains 5.6.2: with the index true, this directive is for every dependency.
+        if running.all && scene.label == Directive::ProcessDependency.label() {
+            remaining.retain(|index| program.dependencies.contains_key(index));
+        }
         if let Instruction::TryEach(alternatives, or_succeed) = instruction {
             let trying = Trying { scene, base, alternatives, or_succeed, next: 0, remaining };
             self.run.frames.push(Frame::TryEach(trying));
@@ -226,6 +230,7 @@ impl Processor<'_> {
         }
         if let Some(Frame::Sequence(running)) = self.run.frames.last_mut() {
             running.selection = selected;
+            running.all = *selection == Selection::All;
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{encoded_ints, read_ints};
-use crate::cbor::{Kind, Reader, Writer, each_entry, int_key};
+use crate::cbor::{Kind, Reader, Writer, int_key};
 use crate::component::ComponentId;
 use crate::error::{Error, Malformed};
 
@@ -17,6 +17,7 @@ use crate::error::{Error, Malformed};
 ///   suit-crypt-algo-capabilities (4) => [ + int ],
 ///   ? suit-envelope-capabilities (5) => [ + int ],
 ///   ? suit-manifest-capabilities (6) => [ + int ], ...
+///   * [ + int ]                        => [ + int ]
 /// }
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +32,8 @@ pub struct Capability {
     pub algorithms: Vec<i64>,
     /// The optional lists, by key from 5 to 10.
     pub others: BTreeMap<i64, Vec<i64>>,
+    /// Lists of other registries, by the path to the registry.
+    pub further: BTreeMap<Vec<i64>, Vec<i64>>,
 }
 
 /// SUIT_Component_Capability.
@@ -50,18 +53,22 @@ impl Capability {
     pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, Error> {
         let mut components = None;
         let mut lists = BTreeMap::new();
-        each_entry(reader, |key, reader| {
-            match key {
+        let mut further = BTreeMap::new();
+        for _ in 0..reader.map()? {
+            if reader.kind()? == Kind::Array {
+                further.insert(read_ints(reader)?, read_ints(reader)?);
+                continue;
+            }
+            match reader.int()? {
                 COMPONENTS => {
                     let length = reader.array()?;
                     let list = (0..length).map(|_| CapableComponent::read(reader));
                     components = Some(list.collect::<Result<_, _>>()?);
                 }
-                COMMANDS..=LAST => drop(lists.insert(key, read_ints(reader)?)),
+                key @ COMMANDS..=LAST => drop(lists.insert(key, read_ints(reader)?)),
                 _ => return Err(Malformed::Expected("a capability from 1 to 10").into()),
             }
-            Ok(())
-        })?;
+        }
         let mut take = |key, what| lists.remove(&key).ok_or(Malformed::Absent(what));
         Ok(Self {
             components: components.ok_or(Malformed::Absent("component capabilities"))?,
@@ -69,6 +76,7 @@ impl Capability {
             parameters: take(PARAMETERS, "parameter capabilities")?,
             algorithms: take(ALGORITHMS, "algorithm capabilities")?,
             others: lists,
+            further,
         })
     }
 
@@ -85,6 +93,8 @@ impl Capability {
         ];
         let others = self.others.iter().map(|(key, list)| (int_key(*key), encoded_ints(list)));
         entries.extend(others);
+        let further = self.further.iter();
+        entries.extend(further.map(|(path, list)| (encoded_ints(path), encoded_ints(list))));
         w.sorted_map(entries);
     }
 }

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use cose::{Accept, Algorithm, Signer};
 
 use super::*;
@@ -70,6 +72,53 @@ fn a_protected_report_is_that_of_its_own_key_and_a_bare_one_is_refused() {
     ));
 }
 
+//= suit 13.79 (M): KDF context byte-exact, all three `other` strings; mixing them fails. E
+//= 5.2.4, P 8.2
+#[test]
+fn an_encrypted_report_is_read_by_its_receiver_only() {
+    use cose::encrypt::{ContentAlgorithm, ContentKey, Opener, Recipient, encrypt0};
+    let signer = new_key();
+    let [receiver, stranger, ephemeral] =
+        [(); 3].map(|()| keys::AgreementKey::generate(cose::Curve::P256).unwrap());
+    let draw = || ContentKey::draw(ContentAlgorithm::A128Gcm, &mut keys::SystemEntropy);
+    let to =
+        Recipient::Agreement { receiver: cose::Agreement::key(&receiver), ephemeral: &ephemeral };
+    let protected = protect_for(&sample(), &signer, draw(), &[to]).unwrap();
+    let open = |bytes: &[u8], opening: &Opening<'_>| {
+        let opened = unprotect_with(bytes, &public(&signer), &Accept::CURRENT, opening);
+        opened.map(|protected| protected.report)
+    };
+    let own = Opening::Receiver(Opener::Agreement(&receiver));
+
+    assert_eq!(open(&protected, &own), Ok(sample()));
+    let other = Opening::Receiver(Opener::Agreement(&stranger));
+    assert_eq!(open(&protected, &other), Err(Untrusted::Payload.into()));
+    assert_eq!(open(&protected, &Opening::Readable), Err(Untrusted::Payload.into()));
+    assert_eq!(open(&protect(&sample(), &signer).unwrap(), &own), Ok(sample()));
+    let shared = cose::Secret::new(vec![7; 16]);
+    let key =
+        ContentKey::new(ContentAlgorithm::A128Gcm, cose::Secret::new(vec![7; 16]), vec![1; 12]);
+    let inner = sample().encode();
+    let inner = encrypt0(key.unwrap(), None, &[], cose::Payload::Attached(&inner)).unwrap();
+    let header = cose::Header::default;
+    let payload = cose::Payload::Attached(&inner.object);
+    let outer = cose::sign1(&signer, header(), header(), &[], payload).unwrap();
+    assert_eq!(open(&outer, &Opening::Shared(&shared)), Ok(sample()));
+}
+
+#[test]
+fn a_report_between_those_who_share_a_secret_has_a_mac() {
+    let (secret, other) = (cose::Secret::new(vec![7; 32]), cose::Secret::new(vec![8; 32]));
+
+    let protected = protect_mac(&sample(), &secret).unwrap();
+
+    assert_eq!(unprotect_mac(&protected, &secret, &Opening::Readable), Ok(sample()));
+    assert_eq!(
+        unprotect_mac(&protected, &other, &Opening::Readable),
+        Err(Untrusted::Signature.into())
+    );
+}
+
 //= suit 13.98 (M): Capability report lists all extensions implemented. R 6
 #[test]
 fn the_capabilities_of_a_device_are_all_that_it_runs() {
@@ -87,6 +136,9 @@ fn the_capabilities_of_a_device_are_all_that_it_runs() {
     for algorithm in [-16, -9, -19, 5, -29, 1, 24, -65534] {
         assert!(capability.algorithms.contains(&algorithm), "algorithm {algorithm}");
     }
+    let further = BTreeMap::from([(vec![1, 2], vec![3]), (vec![0], vec![4, -5])]);
+    let others = BTreeMap::from([(5, vec![2, 3]), (10, vec![1])]);
+    let capability = Capability { others, further, ..capability };
     let report = Report { capability: Some(capability), ..sample() };
     assert_eq!(Report::decode(&report.encode()), Ok(report));
 }

@@ -237,6 +237,18 @@ fn a_dependency_that_was_checked_and_not_processed_is_noticed_at_the_end_of_the_
     assert_eq!(ending.failure.unwrap().fault, Fault::NotProcessed(1, Section::Install));
 }
 
+#[test]
+fn with_every_component_selected_only_dependencies_are_processed() {
+    let mut bench = Bench::new();
+    let part = part(&bench, writing(b"part"));
+    let commands = checking()
+        .selection(&crate::command::Selection::All)
+        .directive(Directive::ProcessDependency);
+
+    assert_eq!(bench.run(dependent(&part, commands), Procedure::Update).failure, None);
+    assert_eq!(bench.shell.content(&id("part")), Some(&b"part"[..]));
+}
+
 //= suit 13.65 (M): Dependent cannot override values the dependency sets with
 //= override-parameters; can replace those set with set-parameters. D 5.6.1
 #[test]
