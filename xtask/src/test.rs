@@ -1,7 +1,7 @@
 //! What CI runs.
 
 use std::{
-    process::{Command, Stdio},
+    process::Stdio,
     time::Instant,
 };
 
@@ -11,14 +11,13 @@ use crate::{build, ledger, run, tidy};
 
 type Step = (&'static str, fn() -> Result<()>);
 
-const STEPS: [Step; 8] = [
-    ("machine", machine),
+const STEPS: [Step; 7] = [
+    ("machine", build::wasm_target),
     ("format", || run::must(run::cargo().args(["fmt", "--all", "--check"]))),
     ("tidy", tidy::run),
     ("ledger", ledger::check),
     ("lints", lints),
     ("sample", sample),
-    ("programs", || build::all(build::Show::Progress).map(drop)),
     ("tests", tests),
 ];
 
@@ -41,28 +40,6 @@ pub(crate) fn run(only: Option<&str>) -> Result<()> {
     Ok(())
 }
 
-/// Gets what is missing, where it may: a C compiler, the compiler's WebAssembly target.
-fn machine() -> Result<()> {
-    if !found("cc") {
-        let apt = |arguments: &[&str]| -> Result<()> {
-            let mut command = Command::new("apt-get");
-            command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive");
-            run::must(command.args(["-o", "DPkg::Lock::Timeout=300"]))
-        };
-        anstream::println!("no C compiler: installing gcc and libc6-dev");
-        apt(&["update"]).and_then(|()| apt(&["install", "--yes", "gcc", "libc6-dev"])).context(
-            "there is no C compiler and it cannot be installed; install the packages gcc and libc6-dev",
-        )?;
-    }
-    build::wasm_target()
-}
-
-fn found(program: &str) -> bool {
-    let mut version = Command::new(program);
-    version.arg("--version").stdout(Stdio::null()).stderr(Stdio::null());
-    version.status().is_ok_and(|status| status.success())
-}
-
 fn lints() -> Result<()> {
     let mut clippy = run::cargo();
     clippy.args(["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"]);
@@ -81,7 +58,9 @@ fn sample() -> Result<()> {
 
 /// Runs every test and counts the skipped ones, which say so by name.
 fn tests() -> Result<()> {
+    let programs = build::all(build::Show::Progress)?;
     let mut test = run::cargo();
+    test.env("TAMARACK_PROGRAMS", programs.path("")).env("TAMARACK_TA", &programs.ta);
     test.args(["test", "--workspace", "--locked", "--no-fail-fast", "--", "--show-output"]);
     let child = test.stdout(Stdio::piped()).spawn().context("starting cargo test")?;
     let output = child.wait_with_output()?;

@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, ensure};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use verifier::{
-    Anchors, Appraisal, Collateral, Endorsements, Kind, Policy, ReferenceValues, Request, Timestamp,
+    Anchors, Appraisal, Collateral, Endorsements, Policy, ReferenceValues, Request, Timestamp,
     UserData,
     anchor::{Listed, Vendor},
     appraise,

@@ -52,10 +52,9 @@ impl From<anyhow::Error> for Failed {
 impl From<CallFailed> for Failed {
     fn from(failed: CallFailed) -> Self {
         match failed {
-            CallFailed::Refused(problem) => Self::Refused {
-                refusal: Box::new(Refusal::from(*problem)),
-                report: json!({}),
-            },
+            CallFailed::Refused(problem) => {
+                Self::Refused { refusal: Box::new(Refusal::from(*problem)), report: json!({}) }
+            }
             other @ CallFailed::Unreachable { .. } => Self::Unreachable(other.into()),
             other => Self::Unusable(other.into()),
         }

@@ -16,10 +16,9 @@ pub(super) fn building() {
 }
 
 pub(super) fn opening(built: Duration) {
-    println!(
-        "{DIM}Built in {:.1} s. Everything below happens on loopback, each party in its own process.{DIM:#}\n",
-        built.as_secs_f64()
-    );
+    let took = built.as_secs_f64();
+    println!("{DIM}Built in {took:.1} s. Everything below happens on loopback,{DIM:#}");
+    println!("{DIM}each party in its own process.{DIM:#}\n");
 }
 
 pub(super) fn scene(text: &str) {
@@ -36,11 +35,10 @@ pub(super) fn tell(story: &Story, took: Duration, kept: Option<&Path>) {
     println!("\n{DIM}The running part took {:.1} s.{DIM:#}", took.as_secs_f64());
     match kept {
         Some(kept) => {
-            println!(
-                "Keys, databases, captured messages and logs are in {BOLD}{}{BOLD:#}.",
-                kept.display()
-            );
-            println!("Look into any of them: {BOLD}tamarack inspect FILE{BOLD:#}");
+            println!("Keys, databases, captured messages and logs are in {}", kept.display());
+            println!("Look into any file of it, for example the Agent's Evidence:");
+            let message = kept.join("devices/edge-1/captured/002-agent-to-tam.teep.cbor");
+            println!("  {BOLD}target/debug/tamarack inspect {}{BOLD:#}", message.display());
         }
         None => println!("{DIM}Keep everything for a look: cargo demo --keep DIR{DIM:#}"),
     }

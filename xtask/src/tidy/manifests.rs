@@ -12,7 +12,7 @@ pub(super) fn check(file: &Path, text: &str, findings: &mut Vec<String>) {
         if line.starts_with('[') {
             in_dependencies = line.ends_with("dependencies]");
             last.clear();
-        } else if line.starts_with('#') {
+        } else if line.starts_with('#') || line.trim().is_empty() {
             last.clear();
         } else if in_dependencies && let Some(name) = line.split(['.', ' ', '=']).next() {
             if name < last.as_str() {

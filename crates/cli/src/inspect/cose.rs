@@ -25,9 +25,8 @@ pub(super) fn sign(object: &Sign<'_>, keys: &Keyring) -> Vec<Part> {
     (0..)
         .zip(&object.signatures)
         .map(|(index, one)| {
-            let check = |key: &Key| {
-                object.verify_one(index, key, &Accept::WITH_LEGACY, &[]).map(drop_)
-            };
+            let check =
+                |key: &Key| object.verify_one(index, key, &Accept::WITH_LEGACY, &[]).map(drop_);
             let mut parts = headers(&one.protected, &one.unprotected, keys);
             parts.push(signature(one.kid(), None, keys, check));
             Part::group(format!("signature {}", index + 1), "", parts)

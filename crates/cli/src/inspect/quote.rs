@@ -29,7 +29,8 @@ pub(super) fn quote(bytes: &[u8]) -> Option<Part> {
     if parts.is_empty() {
         return None;
     }
-    let name = format!("{} quote, version {}", kind.title(), u16::from_le_bytes([bytes[0], bytes[1]]));
+    let name =
+        format!("{} quote, version {}", kind.title(), u16::from_le_bytes([bytes[0], bytes[1]]));
     let how = "not judged: use `tamarack evidence appraise`";
     Some(Part::group(name, how, parts))
 }
