@@ -17,12 +17,11 @@ pub(crate) fn write(path: &Path) -> Result<()> {
     });
     let mut text = String::from("{\n");
     for (key, value) in collection.as_object().into_iter().flatten() {
-        match value {
-            Value::Array(features) => {
-                let lines: Vec<_> = features.iter().map(Value::to_string).collect();
-                text += &format!("\"{key}\": [\n{}\n]\n", lines.join(",\n"));
-            }
-            other => text += &format!("\"{key}\": {other},\n"),
+        if let Some(features) = value.as_array() {
+            let lines: Vec<_> = features.iter().map(Value::to_string).collect();
+            text += &format!("\"{key}\": [\n{}\n]\n", lines.join(",\n"));
+        } else {
+            text += &format!("\"{key}\": {value},\n");
         }
     }
     text += "}\n";
@@ -32,16 +31,15 @@ pub(crate) fn write(path: &Path) -> Result<()> {
 fn roads() -> Vec<Value> {
     let mut roads = Vec::new();
     for row in 0..ROWS {
-        for column in 0..COLUMNS {
+        for (column, avenue) in AVENUES.into_iter().enumerate() {
             if column + 1 < COLUMNS
                 && let Some(stretch) = eastward(row, column)
             {
                 roads.push(feature((row, column), (row, column + 1), &stretch));
             }
             if row + 1 < ROWS {
-                let name = AVENUES[column];
                 let speed_kmh = if column == 0 || column + 1 == COLUMNS { 70 } else { 30 };
-                let stretch = Stretch { name, class: class(speed_kmh), speed_kmh };
+                let stretch = Stretch { name: avenue, class: class(speed_kmh), speed_kmh };
                 roads.push(feature((row, column), (row + 1, column), &stretch));
             }
         }

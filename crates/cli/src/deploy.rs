@@ -187,13 +187,14 @@ fn print(text: std::fmt::Arguments<'_>) {
 }
 
 fn failure(failed: DeployFailed, report: Value) -> Failed {
+    let failed = match failed {
+        DeployFailed::Refused(refusal) => return Failed::Refused { refusal, report },
+        DeployFailed::Call(call) => Failed::from(call),
+        unusable => Failed::Unusable(unusable.into()),
+    };
     match failed {
-        DeployFailed::Refused(refusal) => Failed::Refused { refusal, report },
-        DeployFailed::Call(call) => match Failed::from(call) {
-            Failed::Refused { refusal, .. } => Failed::Refused { refusal, report },
-            other => other,
-        },
-        other => Failed::Unusable(other.into()),
+        Failed::Refused { refusal, .. } => Failed::Refused { refusal, report },
+        Failed::Unusable(_) | Failed::Unreachable(_) => failed,
     }
 }
 
