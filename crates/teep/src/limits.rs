@@ -98,7 +98,7 @@ pub const TAMS: usize = 16;
 /// Components that the REE may ask an Agent to remember, wanted and unneeded each.
 pub const REMEMBERED: usize = 128;
 
-/// Tokens of finished Updates that an Agent remembers for each TAM key.
+/// Tokens of Updates that an Agent remembers for each TAM key.
 pub const SPENT_TOKENS: usize = 256;
 
 /// Error messages that an Agent signs for senders it could not authenticate, per window.

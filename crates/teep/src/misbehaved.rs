@@ -46,9 +46,6 @@ pub enum Misbehaved {
     /// A SUIT report that cannot be read.
     #[error("a SUIT report is not readable")]
     ReportUnreadable,
-    /// The token's Update was carried out before.
-    #[error("this Update was carried out before")]
-    Replayed,
     /// The session waits for its own side.
     #[error("the session is busy")]
     Busy,

@@ -1,6 +1,5 @@
 //! SUIT COSE profiles (section 8.2): how SUIT reports and EATs to the TAM are protected.
 
-use cose::Algorithm;
 use minicbor::decode::Decoder;
 
 use crate::malformed::Malformed;
@@ -44,11 +43,6 @@ impl SuitCoseProfile {
 
     const fn new(digest: i64, authentication: i64, key_exchange: i64, encryption: i64) -> Self {
         Self { digest, authentication, key_exchange, encryption }
-    }
-
-    /// Whether the profile authenticates with this algorithm.
-    pub fn authenticates_with(&self, algorithm: Algorithm) -> bool {
-        self.authentication == algorithm.id()
     }
 
     pub(crate) fn decode(d: &mut Decoder<'_>) -> Result<Self, Malformed> {

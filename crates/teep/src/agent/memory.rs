@@ -38,7 +38,7 @@ pub(super) struct Memory {
     pub(super) unneeded: BTreeMap<ComponentId, TamUri>,
     /// What is known about TAMs.
     pub(super) tams: BTreeMap<TamUri, TamFacts>,
-    /// Digests of the tokens of Updates that were carried out, the oldest first, by TAM key.
+    /// Digests of the tokens of Updates that were seen, the oldest first, by TAM key.
     pub(super) spent: BTreeMap<Thumbprint, Vec<[u8; SPENT_BYTES]>>,
 }
 
@@ -98,12 +98,12 @@ impl Memory {
             .collect()
     }
 
-    /// Whether an Update with this token was carried out before.
+    /// Whether an Update with this token was seen before.
     pub(super) fn is_spent(&self, tam: Thumbprint, token: &Token) -> bool {
         self.spent.get(&tam).is_some_and(|spent| spent.contains(&digest(token)))
     }
 
-    /// Remembers that an Update with this token is being carried out.
+    /// Remembers that an Update with this token was seen.
     pub(super) fn spend(&mut self, tam: Thumbprint, token: &Token) {
         if self.spent.len() >= limits::TAMS
             && !self.spent.contains_key(&tam)

@@ -16,6 +16,9 @@ use crate::token::Token;
 impl Agent {
     /// An Update. It counts from the TAM whose QueryRequest was answered, in the suite chosen
     /// then, and once.
+    ///
+    /// Its token is used up by whatever becomes of it here. Else a Broker could have one session
+    /// carry the Update out and another refuse it, and show the TAM the refusal.
     //= teep 14.13 (M): the suite chosen is used for every later message
     //= teep 15.102: an Update that is replayed has no second effect
     //= teep 15.104: reordered Updates are refused: each token counts once, each manifest ascends
@@ -27,18 +30,25 @@ impl Agent {
         sender: Tam,
     ) -> Vec<Effect<'b>> {
         let token = update.token;
-        let tam = match self.expected(handle, token, signer) {
-            Ok(tam) => tam,
-            Err(msg) => {
-                let error = Error::new(ErrCode::PermanentError, token, msg);
-                return vec![send(sender, Message::Error(error))];
-            }
+        let refuse = |token, msg| {
+            let error = Error::new(ErrCode::PermanentError, token, msg);
+            send(sender, Message::Error(error))
         };
         let mut effects = Vec::new();
         if let Some(token) = &token {
+            if self.memory.is_spent(signer.thumbprint, token) {
+                return vec![refuse(None, "Update was seen before")];
+            }
             self.memory.spend(signer.thumbprint, token);
             effects.push(self.persist());
         }
+        let tam = match self.expected(handle, signer) {
+            Ok(tam) => tam,
+            Err(msg) => {
+                effects.push(refuse(token, msg));
+                return effects;
+            }
+        };
         effects.extend(update.attestation_payload.map(Effect::Passport));
         let failed = update.err_code.is_some();
         effects.extend(update.err_code.map(|code| Effect::Failed { code, msg: update.err_msg }));
@@ -56,13 +66,8 @@ impl Agent {
         effects
     }
 
-    /// Whether an Update may come, from this signer and with this token.
-    fn expected(
-        &self,
-        handle: Handle,
-        token: Option<Token>,
-        signer: &Signer,
-    ) -> Result<Tam, &'static str> {
+    /// Whether an Update may come from this signer.
+    fn expected(&self, handle: Handle, signer: &Signer) -> Result<Tam, &'static str> {
         let state = self.sessions.get(&handle).map(|session| &session.state);
         let Some(State::Answered { tam }) = state else {
             return Err("Update without QueryRequest");
@@ -72,9 +77,6 @@ impl Agent {
         }
         if tam.suite == tam.key_suite && tam.key != signer.thumbprint {
             return Err("Update of another TAM");
-        }
-        if token.is_some_and(|token| self.memory.is_spent(signer.thumbprint, &token)) {
-            return Err("Update was carried out before");
         }
         Ok(*tam)
     }

@@ -144,8 +144,8 @@ fn an_update_counts_once_in_whatever_session_it_comes_again() {
     for session in [handle, later] {
         for replayed in [&first, &second] {
             let error = error(answer_to(&mut scene, session, replayed));
-            assert_eq!(error.err_code, ErrCode::PermanentError);
-            assert_eq!(error.err_msg.unwrap().as_str(), "Update was carried out before");
+            assert_eq!((error.err_code, error.token), (ErrCode::PermanentError, None));
+            assert_eq!(error.err_msg.unwrap().as_str(), "Update was seen before");
         }
     }
 }
@@ -162,31 +162,49 @@ fn what_was_carried_out_is_remembered_over_a_restart() {
     let handle = scene.answered();
 
     let error = error(answer_to(&mut scene, handle, &bytes));
-    assert_eq!(error.err_msg.unwrap().as_str(), "Update was carried out before");
+    assert_eq!(error.err_msg.unwrap().as_str(), "Update was seen before");
 }
 
 #[test]
 fn an_update_needs_its_query_request_its_tam_and_its_suite() {
     let mut scene = Scene::new();
-    let update = || Message::Update(Update { token: token(2), ..Update::default() });
+    let update = |byte| Message::Update(Update { token: token(byte), ..Update::default() });
     let idle = scene.session();
-    let early = error(scene.answer(idle, update()));
+    let early = error(scene.answer(idle, update(2)));
     assert_eq!(early.err_msg.unwrap().as_str(), "Update without QueryRequest");
 
     let handle = scene.answered();
     let other = MessageKeys::generate();
     scene.anchored.extend(other.public());
-    let foreign = sealed(update(), Suite::Esp256, &other);
+    let foreign = sealed(update(3), Suite::Esp256, &other);
     let foreign = error(answer_to(&mut scene, handle, &foreign));
     assert_eq!(foreign.err_msg.unwrap().as_str(), "Update of another TAM");
-    assert_eq!(foreign.token, token(2));
+    assert_eq!(foreign.token, token(3));
 
-    let bytes = sealed(update(), Suite::Ed25519, &scene.tam);
+    let bytes = sealed(update(4), Suite::Ed25519, &scene.tam);
     let suite = error(answer_to(&mut scene, handle, &bytes));
     assert_eq!(suite.err_msg.unwrap().as_str(), "Update in another cipher suite");
 
-    let fine = scene.answer(handle, update());
+    let fine = scene.answer(handle, update(5));
     assert!(matches!(fine.message, Message::Success(_)));
+}
+
+//= teep 15.116: a Broker that duplicates leads to no wrong state
+#[test]
+fn no_session_refuses_by_its_token_what_another_carries_out() {
+    let mut scene = Scene::new();
+    let (first, second) = (scene.answered(), scene.session());
+    let update = |byte| Message::Update(Update { token: token(byte), ..Update::default() });
+
+    let refused = error(scene.answer(second, update(2)));
+    assert_eq!(refused.token, token(2));
+    let late = error(scene.answer(first, update(2)));
+    assert_eq!(late.token, None);
+
+    let done = scene.answer(first, update(3));
+    assert!(matches!(done.message, Message::Success(_)));
+    let refused = error(scene.answer(second, update(3)));
+    assert_eq!(refused.token, None);
 }
 
 #[test]
