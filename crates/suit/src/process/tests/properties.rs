@@ -47,6 +47,42 @@ proptest! {
     }
 
     #[test]
+    fn no_signed_manifest_makes_the_processor_panic(
+        changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+        which in 0..3usize,
+        failing in proptest::option::of(0..6usize),
+    ) {
+        let key = new_key();
+        let mut manifest = manifests()[which].clone();
+        for (position, byte) in changes {
+            let at = position.index(manifest.len());
+            manifest[at] = byte;
+        }
+        let digest = digest_of(&crate::sample::encoded(|w| {
+            w.bytes(&manifest);
+        }));
+        let block = crate::build::sign_digest(&digest, &key).unwrap();
+        let severed = std::collections::BTreeMap::new();
+        let mut draft = draft(1);
+        draft.payloads.insert("#x".to_owned(), b"payload".to_vec());
+        let envelope = draft.envelope(&digest, &[block], &manifest, &severed);
+
+        let envelope = Envelope::decode(&envelope).unwrap();
+        if let Ok(verified) = envelope.authenticate(&anyone(), &cose::Accept::CURRENT) {
+            let mut context = Bench::new().context;
+            context.limits.commands = 200;
+            prop_assert_eq!(verified.manifest().encode(), manifest);
+            if let Ok(mut processor) = Processor::new(&verified, context) {
+                let mut shell = Shell { fails_after: failing, ..Shell::new() };
+                for procedure in [Procedure::Update, Procedure::Invocation, Procedure::Uninstall] {
+                    let ending = shell.run(&mut processor, procedure);
+                    prop_assert!(Report::decode(&ending.report.encode()).is_ok());
+                }
+            }
+        }
+    }
+
+    #[test]
     fn what_is_built_is_read_verified_and_run(
         content in proptest::collection::vec(any::<u8>(), 0..512),
         number in any::<u64>(),
@@ -110,6 +146,38 @@ proptest! {
             prop_assert_eq!(ending.failure.is_none(), ending.report.succeeded());
         }
     }
+}
+
+/// Manifests to spoil.
+fn manifests() -> [Vec<u8>; 3] {
+    let encoded =
+        |draft: crate::build::Draft| draft.manifest(&mut std::collections::BTreeMap::new());
+    let mut one = draft(3);
+    let commands = (0..14).fold(sequence().select(0), |commands, what| {
+        commands.then(command(what, u64::from(what) % 3))
+    });
+    one.sections.insert(Section::Install, commands);
+    one.shared = sequence().select(0).override_parameters(&[Parameter::ImageSize(7)]);
+    let mut two = draft(1);
+    two.dependencies.insert(1, crate::common::Dependency { prefix: Some(crate::sample::id("d")) });
+    let fetch = sequence()
+        .select(1)
+        .override_parameters(&[Parameter::Uri("#x"), Parameter::ImageDigest(digest_of(b""))])
+        .directive(Directive::Fetch)
+        .condition(Condition::DependencyIntegrity)
+        .directive(Directive::ProcessDependency);
+    two.sections.insert(Section::DependencyResolution, fetch);
+    let mut three = draft(2);
+    let loops = sequence().selection(&Selection::All).run_sequence(
+        &sequence()
+            .set_parameters(&[Parameter::Content(b"x"), Parameter::SoftFailure(true)])
+            .directive(Directive::Write)
+            .abort(),
+    );
+    three.sections.insert(Section::Validate, loops.clone());
+    three.sections.insert(Section::Invoke, sequence().select(1).directive(Directive::Invoke));
+    three.sections.insert(Section::Uninstall, loops.directive(Directive::Unlink));
+    [one, two, three].map(encoded)
 }
 
 /// One of many commands.
