@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
 };
@@ -41,7 +42,8 @@ impl Capture {
             Direction::ToTam => "agent-to-tam",
         };
         let path = directory.join(format!("{number:03}-{way}.teep.cbor"));
-        if let Err(error) = fs::create_dir_all(directory).and_then(|()| fs::write(&path, message)) {
+        let private = fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
+        if let Err(error) = private.and_then(|()| fs::write(&path, message)) {
             warn!(path = %path.display(), %error, "a message was not captured");
         }
     }

@@ -1,6 +1,7 @@
 //! The Broker's settings: one TOML file.
 
 use std::{
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -8,6 +9,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Deserializer, de::Error as _};
 use suit::Uuid;
+use tracing::warn;
 
 /// Settings of `tamarack-broker`. Unknown members are errors; paths are relative to the file.
 #[derive(Clone, Debug, Deserialize)]
@@ -76,6 +78,9 @@ impl Config {
         let token = std::fs::read_to_string(&self.token_file)
             .with_context(|| format!("reading the device token {shown}"))?;
         ensure!(!token.trim().is_empty(), "the device token {shown} is empty");
+        if self.token_file.metadata().is_ok_and(|file| file.mode() & 0o077 != 0) {
+            warn!(path = %shown, "others can read the device token; give it the mode 0600");
+        }
         Ok(token.trim().to_owned())
     }
 

@@ -73,7 +73,7 @@ impl MocClient {
         let own = self.is_own(uri);
         // A manifest's author must not reach what listens on this device's loopback.
         if !own && url.scheme() != "https" {
-            return Err(TamFailed::PlainHttp);
+            return Err(TamFailed::Elsewhere);
         }
         let mut request = self.http.get(url).header(RANGE, format!("bytes={offset}-{}", last - 1));
         // The token is for the M/OC alone; another host gets an anonymous request.

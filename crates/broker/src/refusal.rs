@@ -42,6 +42,9 @@ pub enum TamFailed {
     /// Plain HTTP is for loopback only.
     #[error("plain HTTP to a host that is not loopback; use https")]
     PlainHttp,
+    /// Payloads come over plain HTTP from the M/OC alone.
+    #[error("plain HTTP to a server that is not the Network M/OC; use https")]
+    Elsewhere,
     /// The answer's status is not 2xx. Redirects are never followed (section 4).
     #[error("HTTP status {0}")]
     Status(u16),
@@ -69,7 +72,7 @@ impl TamFailed {
         match self {
             Self::Unreachable(_) | Self::Address(_) | Self::Setup(_) => Cause::Unreachable,
             Self::TimedOut => Cause::TimedOut,
-            Self::PlainHttp | Self::Status(_) => Cause::Refused,
+            Self::PlainHttp | Self::Elsewhere | Self::Status(_) => Cause::Refused,
             Self::MediaType(_) | Self::Malformed(_) | Self::TooLarge { .. } => Cause::Unusable,
         }
     }

@@ -85,7 +85,7 @@ impl Sessions {
     fn target(&self, uri: &str, ticket: Option<&str>) -> String {
         let Some(ticket) = ticket else { return uri.to_owned() };
         if !self.moc.is_own(uri) {
-            warn!(%uri, "the ticket is for the M/OC, and the Agent's TAM is another");
+            debug!(%uri, "the ticket is for the M/OC, and this TAM is another");
             return uri.to_owned();
         }
         let Ok(mut url) = Url::parse(uri) else { return uri.to_owned() };

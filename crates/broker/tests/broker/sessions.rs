@@ -374,7 +374,7 @@ async fn payloads_come_from_the_moc_with_the_token_and_from_others_by_https_only
 
     assert_eq!(own, Ok(b"3456".to_vec()));
     assert_eq!(moc.seen()[0].header("authorization"), Some("Bearer device-token"));
-    assert_eq!(strange, Err(TamFailed::PlainHttp));
+    assert_eq!(strange, Err(TamFailed::Elsewhere));
     assert!(other.seen().is_empty());
 }
 
