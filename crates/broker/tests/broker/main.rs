@@ -1,7 +1,6 @@
 //! The Broker between a scripted Agent and scripted HTTP servers, all on this machine.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
-#![expect(clippy::wildcard_enum_match_arm, reason = "scripts answer what they are about")]
 
 mod binding;
 mod install;

@@ -2,7 +2,6 @@
 #![expect(
     clippy::print_stdout,
     clippy::unwrap_used,
-    clippy::wildcard_enum_match_arm,
     reason = "lets a test fail, or tell that it did nothing"
 )]
 
