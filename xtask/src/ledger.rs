@@ -69,7 +69,44 @@ pub(crate) fn run(name: Option<&str>, json: bool) -> Result<()> {
     Ok(())
 }
 
-/// What the test run checks: citations name known ids, and `spec/open.toml` is exact.
+/// Writes `spec/open.toml` and `docs/conformance.md` again.
+pub(crate) fn write() -> Result<()> {
+    let rows = rows(None)?;
+    let mut open = OPEN_HEAD.to_owned();
+    for row in rows.iter().filter(|row| row.level == "MUST" && !row.covered()) {
+        open += &format!("    {:?},\n", row.id);
+    }
+    fs::write(run::root().join("spec/open.toml"), open + "]\n")?;
+    fs::write(run::root().join(CONFORMANCE), conformance(&rows))?;
+    anstream::println!("wrote spec/open.toml and {CONFORMANCE}");
+    Ok(())
+}
+
+/// The page for people: files without line numbers, so that it changes when coverage does.
+fn conformance(rows: &[Row]) -> String {
+    let mut page = CONFORMANCE_HEAD.to_owned();
+    for document in DOCUMENTS {
+        let section: Vec<_> = rows.iter().filter(|row| document_of(&row.id) == document).collect();
+        let covered = section.iter().filter(|row| row.covered()).count();
+        page += &format!("\n## {document}: {covered} of {}\n\n", section.len());
+        page += "| Id | Level | Requirement | Code | Tests |\n|---|---|---|---|---|\n";
+        for row in section {
+            let Row { id, level, text, code, tests, .. } = row;
+            let text = text.replace('|', "\\|");
+            let (code, tests) = (files(code), files(tests));
+            page += &format!("| {id} | {level} | {text} | {code} | {tests} |\n");
+        }
+    }
+    page
+}
+
+fn files(places: &[String]) -> String {
+    let names = places.iter().filter_map(|place| place.rsplit_once(':')).map(|(file, _)| file);
+    let names: BTreeSet<String> = names.map(|file| format!("`{file}`")).collect();
+    names.into_iter().collect::<Vec<_>>().join(" ")
+}
+
+/// What the test run checks: citations name known ids, and what is generated is fresh.
 pub(crate) fn check() -> Result<()> {
     let text = fs::read_to_string(run::root().join("spec/open.toml"))?;
     let open: Open = toml::from_str(&text).context("reading spec/open.toml")?;
@@ -91,6 +128,9 @@ pub(crate) fn check() -> Result<()> {
             }
             (true, false) | (false, true) => {}
         }
+    }
+    if fs::read_to_string(run::root().join(CONFORMANCE)).ok() != Some(conformance(&rows)) {
+        findings.push(format!("{CONFORMANCE} is stale: run `cargo xtask spec --write`"));
     }
     for finding in &findings {
         anstream::println!("{finding}");
@@ -196,6 +236,20 @@ fn ids(citation: &str) -> Vec<String> {
     }
     ids
 }
+
+const CONFORMANCE: &str = "docs/conformance.md";
+
+const CONFORMANCE_HEAD: &str = "# Conformance
+
+Every requirement of the specifications that `spec/` lists, with the files whose code and tests cite
+it. Written by `cargo xtask spec --write`; `cargo xtask spec` shows the lines.
+";
+
+const OPEN_HEAD: &str =
+    "# MUSTs without code or test. Written by `cargo xtask spec --write`; the test run fails when a
+# requirement that is not listed here loses its code or its tests.
+open = [
+";
 
 fn rust_files(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();

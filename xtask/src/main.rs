@@ -49,6 +49,9 @@ enum Task {
         /// Print JSON
         #[arg(long)]
         json: bool,
+        /// Write the list of open requirements and the conformance page again
+        #[arg(long)]
+        write: bool,
     },
     /// Measures; floors and peers are taken in the same run
     Bench {
@@ -67,7 +70,8 @@ fn main() -> ExitCode {
         Task::Demo { json, keep } => demo::run(json, keep),
         Task::Test { only } => test::run(only.as_deref()),
         Task::Tidy => tidy::run(),
-        Task::Spec { name, json } => ledger::run(name.as_deref(), json),
+        Task::Spec { write: true, .. } => ledger::write(),
+        Task::Spec { name, json, .. } => ledger::run(name.as_deref(), json),
         Task::Bench { name, json } => bench::run(name.as_deref(), json),
         Task::Map => {
             map::write(&run::root().join("examples/route-planner/map/tamarack-bay.geojson"))

@@ -1,9 +1,6 @@
 //! What CI runs.
 
-use std::{
-    process::Stdio,
-    time::Instant,
-};
+use std::{process::Stdio, time::Instant};
 
 use anyhow::{Context as _, Result, bail};
 
