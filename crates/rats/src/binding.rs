@@ -158,10 +158,7 @@ mod tests {
         let mut long_head = vec![0x98, 4];
         long_head.extend_from_slice(&encoded[1..]);
 
-        assert_eq!(
-            Binding::decode(&relabelled),
-            Err(Malformed::Expected("teep-bind-v1"))
-        );
+        assert_eq!(Binding::decode(&relabelled), Err(Malformed::Expected("teep-bind-v1")));
         assert!(matches!(Binding::decode(&long_head), Err(Malformed::Cbor(_))));
         assert!(Binding::decode(&encoded[..encoded.len() - 1]).is_err());
     }

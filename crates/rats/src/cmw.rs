@@ -5,7 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use cose::{Accept, ContentType, Header, Key, KeyUnusable, Payload, Sign1, Signer, Tagging, Verified};
+use cose::{
+    Accept, ContentType, Header, Key, KeyUnusable, Payload, Sign1, Signer, Tagging, Verified,
+};
 use minicbor::data::{Tag, Type};
 use minicbor::decode::Decoder;
 

@@ -16,7 +16,9 @@ pub use measurement::{Digest, Measurement, MeasurementKey, Mismatch, Observed, S
 pub use signed::{Expect, Meta};
 
 use crate::label::Label;
-use crate::map::{Entries, Members, array, bytes, encode, encode_text, encode_uint, list, text, whole};
+use crate::map::{
+    Entries, Members, array, bytes, encode, encode_text, encode_uint, list, text, whole,
+};
 use crate::map::{raw, tuple};
 use crate::refusal::{Malformed, Refused, Unsupported, Untrusted};
 use crate::time::Timestamp;

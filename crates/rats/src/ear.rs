@@ -5,10 +5,10 @@
 
 mod base64url;
 pub mod json;
-mod token;
-mod vector;
 #[cfg(test)]
 mod tests;
+mod token;
+mod vector;
 
 use std::collections::BTreeMap;
 
@@ -309,8 +309,9 @@ impl Appraisal {
         let vector = members.take(claim::EAR_VECTOR, Vector::decode)?;
         let mut appraisal = Self::of(status, vector);
         appraisal.profile = members.take(claim::EAT_PROFILE, text)?;
-        appraisal.policies =
-            members.take(claim::EAR_POLICY_IDS, |d| decode_policies(d, profile))?.unwrap_or_default();
+        appraisal.policies = members
+            .take(claim::EAR_POLICY_IDS, |d| decode_policies(d, profile))?
+            .unwrap_or_default();
         appraisal.nonce = members.take(claim::EAT_NONCE, Nonce::decode)?;
         appraisal.cnf = members.take(claim::CNF, Confirmation::decode)?;
         appraisal.teep = members.take(claim::EAR_TEEP_CLAIMS, TeepClaims::decode)?;

@@ -8,6 +8,7 @@ mod cnf;
 mod identity;
 mod manifests;
 mod private;
+mod sealed;
 mod submods;
 #[cfg(test)]
 mod tests;
@@ -21,14 +22,15 @@ pub use cnf::Confirmation;
 pub use identity::{DebugStatus, IntendedUse, OemId, Ueid, Version};
 pub use manifests::{Dloa, Manifest, MeasurementResult, MeasurementResults, ResultId};
 pub use private::{Instance, InstanceType, ManifestId, SessionKeys, TaEntry};
+pub use sealed::{decrypt, encrypt};
 pub use submods::{Submod, Submods};
 
 pub(crate) use cnf::key as cose_key;
 
 use crate::label::{Label, claim};
 use crate::map::{
-    Entries, Members, bytes, encode, encode_bytes, encode_int, encode_text, encode_uint,
-    raw, text, time,
+    Entries, Members, bytes, encode, encode_bytes, encode_int, encode_text, encode_uint, raw, text,
+    time,
 };
 use crate::nonce::Nonce;
 use crate::refusal::{Malformed, Refused, Untrusted};

@@ -33,8 +33,7 @@ pub struct Hardware {
 impl Evidence {
     /// Encodes the collection.
     pub fn encode(&self) -> Vec<u8> {
-        let mut collection =
-            Collection::new(EAT, record(EAT_MEDIA_TYPE, self.eat.clone()));
+        let mut collection = Collection::new(EAT, record(EAT_MEDIA_TYPE, self.eat.clone()));
         if let Some(hardware) = &self.hardware {
             collection
                 .insert(HARDWARE, record(&hardware.media_type, hardware.bound.encode()))

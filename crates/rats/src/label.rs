@@ -25,7 +25,9 @@ impl Label {
     pub(crate) fn decode(d: &mut Decoder<'_>) -> Result<Self, Malformed> {
         match d.datatype()? {
             Type::String => Ok(Self::Text(d.str()?.to_owned())),
-            _ => Ok(Self::Int(d.i64().map_err(|_| Malformed::Expected("an integer or text label"))?)),
+            _ => {
+                Ok(Self::Int(d.i64().map_err(|_| Malformed::Expected("an integer or text label"))?))
+            }
         }
     }
 

@@ -144,11 +144,7 @@ pub(crate) fn list<'b, T>(
 }
 
 /// An array of exactly `count` elements follows.
-pub(crate) fn tuple(
-    d: &mut Decoder<'_>,
-    count: u64,
-    what: &'static str,
-) -> Result<(), Malformed> {
+pub(crate) fn tuple(d: &mut Decoder<'_>, count: u64, what: &'static str) -> Result<(), Malformed> {
     if d.array()? == Some(count) { Ok(()) } else { Err(Malformed::Expected(what)) }
 }
 
@@ -179,7 +175,9 @@ pub(crate) fn array<const N: usize>(
 
 /// Encodes with an encoder that writes to memory and so cannot fail.
 pub(crate) fn encode(
-    f: impl FnOnce(&mut Encoder<Vec<u8>>) -> Result<(), minicbor::encode::Error<std::convert::Infallible>>,
+    f: impl FnOnce(
+        &mut Encoder<Vec<u8>>,
+    ) -> Result<(), minicbor::encode::Error<std::convert::Infallible>>,
 ) -> Vec<u8> {
     let mut e = Encoder::new(Vec::new());
     f(&mut e).expect("writing to memory does not fail and no value encodes to an error");

@@ -50,3 +50,18 @@ pub(crate) const OTHER: (&str, &str) = (
     "04d12dfb5289c8d4f81208b70270398c342296970a0bccb74c736fc7554494bf63\
      56fbf3ca366cc23e8157854c13c58d6aac23f046ada30f8353e74f33039872ab",
 );
+
+/// A vector from outside the repository; says so and gives nothing when it is absent.
+pub(crate) fn vector(path: &str) -> Option<Vec<u8>> {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/vectors");
+    if !folder.is_dir() {
+        println!("skipped: ../shared/vectors is absent");
+        return None;
+    }
+    Some(std::fs::read(folder.join(path)).unwrap())
+}
+
+/// A public key of the TEEP vectors.
+pub(crate) fn vector_key(name: &str) -> Option<Key> {
+    Some(Key::decode(&vector(&format!("teep/keys/{name}.public.cosekey.cbor"))?).unwrap())
+}

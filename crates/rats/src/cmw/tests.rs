@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::Untrusted;
 use crate::testing::{KEY, OTHER, Software};
 
 fn record(media_type: &str) -> Cmw {
@@ -13,11 +14,8 @@ fn each_form_begins_with_its_byte_and_survives_the_round_trip() {
     let mut collection = Collection::new("eat", record("application/eat+cwt"));
     collection.kind = Some("tag:example.org,2026:set".to_owned());
     collection.insert(3, record("application/cbor")).unwrap();
-    let bare = Record {
-        media_type: MediaType::ContentFormat(263),
-        value: vec![1],
-        indicator: None,
-    };
+    let bare =
+        Record { media_type: MediaType::ContentFormat(263), value: vec![1], indicator: None };
 
     for (cmw, first) in [
         (Cmw::Record(bare), 0x82),
@@ -63,10 +61,7 @@ fn the_type_of_a_collection_is_not_one_of_its_messages() {
         Cmw::decode(&only_the_type),
         Err(Malformed::Expected("a collection of one message or more"))
     );
-    assert_eq!(
-        collection.insert(KIND, record("a/b")),
-        Err(Malformed::Value(Label::from(KIND)))
-    );
+    assert_eq!(collection.insert(KIND, record("a/b")), Err(Malformed::Value(Label::from(KIND))));
 }
 
 //= rats 11.27 (M): record, tag and collection are read, with a limit on nesting
@@ -91,10 +86,7 @@ fn too_many_messages_and_duplicate_labels_are_refused() {
         e.map(2)?.u8(1)?.array(2)?.u8(0)?.bytes(&[])?.u8(1)?.array(2)?.u8(0)?.bytes(&[])?.ok()
     });
 
-    assert_eq!(
-        Cmw::decode(&Cmw::Collection(collection).encode()),
-        Err(Malformed::TooLarge)
-    );
+    assert_eq!(Cmw::decode(&Cmw::Collection(collection).encode()), Err(Malformed::TooLarge));
     assert!(matches!(Cmw::decode(&twice), Err(Malformed::Cbor(_))));
 }
 
@@ -109,7 +101,6 @@ fn a_signed_wrapper_needs_its_content_type_and_a_known_signer() {
         Header::default(),
         &[],
         Payload::Attached(&record("a/b").encode()),
-        cose::Tag::Tagged,
     )
     .unwrap();
     let verify = |bytes: &[u8], key: &Key| {

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use cose::{Accept, ContentType, Header, Key, KeyUnusable, Payload, Sign1, Signer, Tagging, Verified};
+use cose::{
+    Accept, ContentType, Header, Key, KeyUnusable, Payload, Sign1, Signer, Tagging, Verified,
+};
 
 use super::{Corim, Validity};
 use crate::label::claim;

@@ -47,8 +47,13 @@ mod tests {
     #[test]
     fn the_vectors_of_rfc_4648_hold_without_padding() {
         for (plain, text) in [
-            ("", ""), ("f", "Zg"), ("fo", "Zm8"), ("foo", "Zm9v"), ("foob", "Zm9vYg"),
-            ("fooba", "Zm9vYmE"), ("foobar", "Zm9vYmFy"),
+            ("", ""),
+            ("f", "Zg"),
+            ("fo", "Zm8"),
+            ("foo", "Zm9v"),
+            ("foob", "Zm9vYg"),
+            ("fooba", "Zm9vYmE"),
+            ("foobar", "Zm9vYmFy"),
         ] {
             assert_eq!(encode(plain.as_bytes()), text);
             assert_eq!(decode(text), Ok(plain.as_bytes().to_vec()));

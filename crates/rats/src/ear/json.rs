@@ -12,7 +12,9 @@ use cose::Thumbprint;
 use value::Value;
 
 use crate::ear::base64url;
-use crate::ear::{Appraisal, Ear, Profile, TeepClaims, Tier, TrustClaim, TrustValue, Vector, VerifierId};
+use crate::ear::{
+    Appraisal, Ear, Profile, TeepClaims, Tier, TrustClaim, TrustValue, Vector, VerifierId,
+};
 use crate::eat::{Confirmation, Manifest, OemId, Ueid, Version};
 use crate::label::Label;
 use crate::nonce::Nonce;
@@ -162,10 +164,7 @@ fn read_submods(value: Value, names: Names) -> Result<BTreeMap<String, Appraisal
     if members.is_empty() {
         return Err(Malformed::Value("submods".into()));
     }
-    members
-        .into_iter()
-        .map(|(name, value)| Ok((name, read_appraisal(value, names)?)))
-        .collect()
+    members.into_iter().map(|(name, value)| Ok((name, read_appraisal(value, names)?))).collect()
 }
 
 fn read_appraisal(value: Value, names: Names) -> Result<Appraisal, Malformed> {
@@ -190,9 +189,8 @@ fn read_appraisal(value: Value, names: Names) -> Result<Appraisal, Malformed> {
         Ok(Confirmation::Kid(Thumbprint(kid)))
     })?;
     appraisal.teep = members.take(names.teep_claims, read_teep)?;
-    appraisal.akpub = members.take(names.key_attestation, |value| {
-        Object::read(value)?.require("akpub", as_binary)
-    })?;
+    appraisal.akpub = members
+        .take(names.key_attestation, |value| Object::read(value)?.require("akpub", as_binary))?;
     appraisal.coherent()
 }
 
@@ -209,7 +207,11 @@ fn read_vector(value: Value) -> Result<Vector, Malformed> {
             _ => return Err(Malformed::Value(Label::Text(name))),
         }
     }
-    if vector.is_empty() { Err(Malformed::Expected("a vector of one claim or more")) } else { Ok(vector) }
+    if vector.is_empty() {
+        Err(Malformed::Expected("a vector of one claim or more"))
+    } else {
+        Ok(vector)
+    }
 }
 
 fn write_teep(claims: &TeepClaims) -> Value {
@@ -237,10 +239,7 @@ fn write_teep(claims: &TeepClaims) -> Value {
         }),
     );
     let manifests = claims.manifests.iter().map(|manifest| {
-        Value::Array(vec![
-            Value::Int(manifest.content_format.into()),
-            binary(&manifest.content),
-        ])
+        Value::Array(vec![Value::Int(manifest.content_format.into()), binary(&manifest.content)])
     });
     members.put_some(
         "manifests",

@@ -286,7 +286,7 @@ mod tests {
         for value in i8::MIN..=i8::MAX {
             let distance = i16::from(value);
             let expected = match distance {
-                -1 | 0 | 1 => Tier::None,
+                -1..=1 => Tier::None,
                 d if (2..32).contains(&d) || (-32..-1).contains(&d) => Tier::Affirming,
                 d if (32..96).contains(&d) || (-96..-32).contains(&d) => Tier::Warning,
                 _ => Tier::Contraindicated,
@@ -301,8 +301,22 @@ mod tests {
         let worst = |a, b| TrustValue(a).worst(TrustValue(b)).0;
 
         for (winner, loser) in [
-            (96, 2), (96, 32), (99, 96), (32, 2), (3, 2), (2, -2), (32, -40), (-40, 2), (2, 0),
-            (1, 2), (-1, 2), (32, -1), (-128, 95), (96, -128), (1, 0), (-97, 33),
+            (96, 2),
+            (96, 32),
+            (99, 96),
+            (32, 2),
+            (3, 2),
+            (2, -2),
+            (32, -40),
+            (-40, 2),
+            (2, 0),
+            (1, 2),
+            (-1, 2),
+            (32, -1),
+            (-128, 95),
+            (96, -128),
+            (1, 0),
+            (-97, 33),
         ] {
             assert_eq!(worst(winner, loser), winner);
             assert_eq!(worst(loser, winner), winner);
@@ -351,9 +365,10 @@ mod tests {
             refused(&[0xa1, 0x00, 0x18, 0x80]),
             Err(Malformed::Value(claim::EAR_VECTOR.into()))
         );
-        assert_eq!(whole(&[0xa1, 0x04, 0x38, 0x7f], Vector::decode).unwrap().encode(), [
-            0xa1, 0x04, 0x38, 0x7f
-        ]);
+        assert_eq!(
+            whole(&[0xa1, 0x04, 0x38, 0x7f], Vector::decode).unwrap().encode(),
+            [0xa1, 0x04, 0x38, 0x7f]
+        );
     }
 
     #[test]

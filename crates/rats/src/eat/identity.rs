@@ -119,8 +119,7 @@ impl Version {
             return Err(Malformed::Expected("a version of one or two elements"));
         }
         let version = text(d)?;
-        let scheme =
-            if count == Some(2) { Some(crate::Label::decode(d)?) } else { None };
+        let scheme = if count == Some(2) { Some(crate::Label::decode(d)?) } else { None };
         Ok(Self { version, scheme })
     }
 
@@ -258,10 +257,7 @@ mod tests {
         }
 
         for wrong in [encode_bytes(&[1; 4]), encode_bytes(&[]), encode_int(-1)] {
-            assert_eq!(
-                whole(&wrong, OemId::decode),
-                Err(Malformed::Value(claim::OEMID.into()))
-            );
+            assert_eq!(whole(&wrong, OemId::decode), Err(Malformed::Value(claim::OEMID.into())));
         }
     }
 

@@ -26,9 +26,7 @@ impl Manifest {
     /// SUIT_Reference = [ uri: tstr, digest: [ -16, bstr .size 32 ] ]
     /// ```
     pub fn suit_reference(content_format: u16, uri: &str, sha256: &[u8; 32]) -> Self {
-        let content = encode(|e| {
-            e.array(2)?.str(uri)?.array(2)?.i8(SHA_256)?.bytes(sha256)?.ok()
-        });
+        let content = encode(|e| e.array(2)?.str(uri)?.array(2)?.i8(SHA_256)?.bytes(sha256)?.ok());
         Self { content_format, content }
     }
 

@@ -14,8 +14,8 @@ pub(crate) enum Value {
     /// A number that is not an integer of 64 bits, as written.
     Number(String),
     Text(String),
-    Array(Vec<Value>),
-    Object(BTreeMap<String, Value>),
+    Array(Vec<Self>),
+    Object(BTreeMap<String, Self>),
 }
 
 impl Value {
@@ -295,9 +295,21 @@ mod tests {
     #[test]
     fn text_that_is_not_json_is_refused_where_it_goes_wrong() {
         for (text, at) in [
-            ("", 0), ("{", 1), ("{\"a\":1,}", 7), ("[1 2]", 3), ("01", 1), ("\"a", 2),
-            ("\"\\x\"", 3), ("\"\\ud800\"", 7), ("1.", 2), ("{\"a\":1,\"a\":2}", 12), ("1 1", 2),
-            ("nul", 0), ("\"\u{1}\"", 1), ("-", 1), ("\"\\u+123\"", 3),
+            ("", 0),
+            ("{", 1),
+            ("{\"a\":1,}", 7),
+            ("[1 2]", 3),
+            ("01", 1),
+            ("\"a", 2),
+            ("\"\\x\"", 3),
+            ("\"\\ud800\"", 7),
+            ("1.", 2),
+            ("{\"a\":1,\"a\":2}", 12),
+            ("1 1", 2),
+            ("nul", 0),
+            ("\"\u{1}\"", 1),
+            ("-", 1),
+            ("\"\\u+123\"", 3),
         ] {
             assert_eq!(Value::parse(text), Err(Malformed::Json(at)), "{text}");
         }
