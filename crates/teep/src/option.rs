@@ -56,11 +56,14 @@ pub enum Label {
     /// that it has appraised before. Outside the registry (0 to 1023), so a stranger ignores it
     /// (section 6) and sends Evidence in full, which is safe.
     Renewal,
+    /// Private: the challenge of the QueryRequest that an Error answers. A QueryRequest with a
+    /// challenge has no token, so nothing else would bind an Error to it.
+    RequestChallenge,
 }
 
 impl Label {
     /// Every label.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::SupportedTeepCipherSuites,
         Self::Challenge,
         Self::Versions,
@@ -84,6 +87,7 @@ impl Label {
         Self::ErrLang,
         Self::ErrCode,
         Self::Renewal,
+        Self::RequestChallenge,
     ];
 
     /// The label's numbers: of draft -26, and of drafts -18 to -25.
@@ -112,6 +116,7 @@ impl Label {
             Self::ErrLang => (21, 22),
             Self::ErrCode => (22, 23),
             Self::Renewal => (75_801, 75_801),
+            Self::RequestChallenge => (75_802, 75_802),
         }
     }
 
@@ -155,6 +160,7 @@ impl Label {
             Self::ErrLang => "err-lang",
             Self::ErrCode => "err-code",
             Self::Renewal => "renewal",
+            Self::RequestChallenge => "request-challenge",
         }
     }
 }

@@ -53,7 +53,7 @@ impl Agent {
         let error = Error {
             supported_freshness_mechanisms: vec![FreshnessMechanism::NONCE],
             challenge: Some(challenge.clone()),
-            ..Error::new(ErrCode::AttestationRequired, question.token, msg)
+            ..question.error(ErrCode::AttestationRequired, msg)
         };
         self.set(handle, State::Challenging { challenge });
         send(question.tam, Message::Error(error))
@@ -115,7 +115,7 @@ impl Agent {
         }
         if question.asks(DataItems::ATTESTATION) && collected.evidence.is_none() {
             let msg = "Evidence is not available";
-            let error = Error::new(ErrCode::TemporaryError, question.token, msg);
+            let error = question.error(ErrCode::TemporaryError, msg);
             return Ok(vec![send(question.tam, Message::Error(error))]);
         }
         Ok(self.answer(handle, question, collected))

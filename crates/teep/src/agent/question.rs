@@ -62,6 +62,12 @@ impl Question {
         self.items.contains(items)
     }
 
+    /// An Error in answer to the QueryRequest, bound to it by its token or else its challenge.
+    pub(super) fn error<'e>(&self, code: ErrCode, msg: &'e str) -> Error<'e> {
+        let request_challenge = self.challenge.clone().filter(|_| self.token.is_none());
+        Error { request_challenge, ..Error::new(code, self.token, msg) }
+    }
+
     /// Whether the QueryRequest had neither token nor challenge.
     pub(super) const fn is_bare(&self) -> bool {
         self.token.is_none() && self.challenge.is_none()

@@ -117,7 +117,11 @@ impl Agent {
             Message::QueryRequest(request) => {
                 match Question::new(&self.config, &request, &signer, numbering) {
                     Ok(question) => self.asked(fresh, handle, question, request),
-                    Err(error) => vec![send(sender, Message::Error(*error))],
+                    Err(error) => {
+                        let challenge = request.challenge.filter(|_| request.token.is_none());
+                        let error = Error { request_challenge: challenge, ..*error };
+                        vec![send(sender, Message::Error(error))]
+                    }
                 }
             }
             Message::Update(update) => self.updated(handle, update, &signer, sender),

@@ -59,6 +59,8 @@ pub struct Error<'b> {
     pub versions: Vec<u32>,
     /// SUIT reports, each as one encoded CBOR item.
     pub suit_reports: Vec<Cow<'b, [u8]>>,
+    /// Private: the challenge of the QueryRequest that is answered, if that had no token.
+    pub request_challenge: Option<Challenge>,
     /// What went wrong.
     pub err_code: ErrCode,
 }
@@ -77,6 +79,7 @@ impl<'b> Error<'b> {
             challenge: None,
             versions: Vec::new(),
             suit_reports: Vec::new(),
+            request_challenge: None,
             err_code,
         }
     }
@@ -107,6 +110,7 @@ impl<'b> Error<'b> {
                 .list(Label::Versions, limits::OFFERS, |d| wire::uint32(d, "a version"))?
                 .unwrap_or_default(),
             suit_reports: fields.suit_reports()?,
+            request_challenge: fields.take(Label::RequestChallenge, Challenge::decode)?,
         })
     }
 
@@ -135,6 +139,9 @@ impl<'b> Error<'b> {
             |e, m| e.u32(m.0)?.ok(),
         );
         options.put_some(Label::ErrLang, self.err_lang.as_ref(), |e, l| e.str(l.as_str())?.ok());
+        options.put_some(Label::RequestChallenge, self.request_challenge.as_ref(), |e, sent| {
+            e.bytes(sent.as_bytes())?.ok()
+        });
         options.finish(e)?;
         e.u64(self.err_code.number(numbering))?.ok()
     }

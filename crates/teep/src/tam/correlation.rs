@@ -45,7 +45,12 @@ pub fn correlate_payload(message: &Message<'_>) -> Option<Correlation> {
     if let Some(token) = message.token() {
         return Some(Correlation::Token(token));
     }
-    let Message::QueryResponse(response) = message else { return None };
-    let nonce = evidence::peek(&response.attestation_payload.as_ref()?.bytes).nonce?;
-    Challenge::new(nonce).ok().map(Correlation::Challenge)
+    match message {
+        Message::QueryResponse(response) => {
+            let nonce = evidence::peek(&response.attestation_payload.as_ref()?.bytes).nonce?;
+            Challenge::new(nonce).ok().map(Correlation::Challenge)
+        }
+        Message::Error(error) => error.request_challenge.clone().map(Correlation::Challenge),
+        Message::QueryRequest(_) | Message::Update(_) | Message::Success(_) => None,
+    }
 }

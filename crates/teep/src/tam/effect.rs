@@ -70,8 +70,8 @@ pub enum Effect<'b> {
     /// Obtain Evidence about this TAM, with this challenge if there is one, and call
     /// [`super::Session::attested`].
     Attest(Option<Challenge>),
-    /// The answer broke the rules and was dropped; the Agent is told by an Update. For the audit
-    /// log.
+    /// An answer counts for nothing: it broke the rules, of which an Update tells the Agent, or it
+    /// is an Error that nothing binds to a request. For the audit log.
     Dropped(&'static str),
     /// Nobody answered in time.
     TimedOut,

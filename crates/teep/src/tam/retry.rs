@@ -21,8 +21,8 @@ use crate::token::Fresh;
 impl Session {
     /// An Error in answer to our QueryRequest.
     ///
-    /// With a token the Error ends the exchange. Without one nothing shows that it is no replay,
-    /// so the exchange goes on waiting.
+    /// With the token, or the challenge, of the request the Error ends the exchange. Without them
+    /// nothing shows that it is no replay, so it counts for nothing and the exchange waits on.
     //= teep 14.42 (M): Error 7 is answered by a QueryRequest with attestation-payload
     //= teep 14.44 (S): Error 3, 4, 5 and 8 are answered once, with a choice both sides have
     pub(super) fn refused<'b>(
@@ -51,14 +51,21 @@ impl Session {
             let extra = Extra { explicit_freshness: nonce, ..Extra::default() };
             return self.ask_again(tam, now, agent, query, extra);
         }
-        let reopen = !self.common.retried && has_common_suite(&error);
-        let mut effects = vec![refusal(error)];
-        if let Asked::Token(_) = query.asked {
-            self.state = State::Closed;
-            effects.extend(self.spend());
-            effects.extend(reopen.then_some(Effect::Connect(None)));
+        let bound = match &query.asked {
+            Asked::Token(_) => true,
+            Asked::Challenge { challenge, .. } => {
+                error.request_challenge.as_ref() == Some(challenge)
+            }
+            Asked::Result { .. } => false,
+        };
+        if !bound {
+            return vec![Effect::Dropped(code.name())];
         }
-        effects
+        let reopen = !self.common.retried && has_common_suite(&error);
+        self.state = State::Closed;
+        let spend = self.spend_stored();
+        let reopen = reopen.then_some(Effect::Connect(None));
+        [refusal(error)].into_iter().chain(spend).chain(reopen).collect()
     }
 
     /// An Error that no exchange waits for, as that of a stranger whom we asked statelessly.
@@ -70,7 +77,7 @@ impl Session {
         error: Error<'b>,
     ) -> Vec<Effect<'b>> {
         if error.err_code != ErrCode::AttestationRequired {
-            return vec![refusal(error)];
+            return vec![Effect::Dropped(error.err_code.name())];
         }
         let challenge = Challenge::issue(&tam.config().challenge_key, now, fresh);
         let query = tam.attestation(challenge.clone(), challenge, false);

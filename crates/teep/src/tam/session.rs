@@ -380,9 +380,13 @@ impl Session {
     /// A stranger's answer that is worth nothing uses up nothing: it leaves no row behind where
     /// none was, and no one who saw a challenge pass by can end an exchange with it.
     fn spend_if_anchored(&mut self, signer: &Signer) -> Option<Effect<'static>> {
+        if signer.standing == Standing::Anchored { self.spend_stored() } else { None }
+    }
+
+    /// Uses up a request that is stored; one that is not needs no row to be forgotten.
+    pub(super) fn spend_stored(&mut self) -> Option<Effect<'static>> {
         let stored = matches!(self.common.spends, Some(Spent::Stored(_)));
-        let known = signer.standing == Standing::Anchored;
-        if stored && known { self.spend() } else { None }
+        if stored { self.spend() } else { None }
     }
 
     fn peer(&self, signer: &Signer) -> Peer {

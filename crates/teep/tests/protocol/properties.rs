@@ -161,10 +161,10 @@ fn update(numbering: Numbering) -> impl Strategy<Value = Message<'static>> {
 
 fn error(numbering: Numbering) -> impl Strategy<Value = Message<'static>> {
     let lists = (suites(0), mechanisms(0), profiles(0), vec(any::<u32>(), 0..3));
-    let rest = (token(), msg(), challenge(), items());
+    let rest = (token(), msg(), challenge(), items(), challenge());
     (err_code(numbering), lists, rest).prop_map(|(err_code, lists, rest)| {
         let (suites, mechanisms, profiles, versions) = lists;
-        let (token, err_msg, challenge, suit_reports) = rest;
+        let (token, err_msg, challenge, suit_reports, request_challenge) = rest;
         Message::Error(Error {
             token,
             err_lang: err_msg.as_ref().map(|_| ErrLang::EN),
@@ -175,6 +175,7 @@ fn error(numbering: Numbering) -> impl Strategy<Value = Message<'static>> {
             challenge,
             versions,
             suit_reports,
+            request_challenge,
             err_code,
         })
     })

@@ -135,6 +135,7 @@ fn owned(error: Error<'_>) -> Error<'static> {
             challenge: error.challenge,
             versions: error.versions,
             suit_reports: Vec::new(),
+            request_challenge: error.request_challenge,
             err_code: error.err_code,
         }
     }

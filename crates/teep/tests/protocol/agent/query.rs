@@ -124,6 +124,7 @@ fn missing_evidence_is_a_temporary_error() {
 
     let error = error(sent(effects.pop().unwrap()));
     assert_eq!(error.err_code, ErrCode::TemporaryError);
+    assert_eq!(error.request_challenge, attest().challenge);
 }
 
 #[test]

@@ -160,7 +160,7 @@ fn no_common_freshness_mechanism_is_error_3_with_the_list() {
 
     assert_eq!(error.err_code, ErrCode::UnsupportedFreshnessMechanisms);
     assert_eq!(error.supported_freshness_mechanisms, [FreshnessMechanism::NONCE]);
-    assert_eq!(error.token, None);
+    assert_eq!((error.token, error.request_challenge), (None, attest().challenge));
 }
 
 #[test]

@@ -182,7 +182,26 @@ fn an_error_that_nothing_binds_to_the_request_ends_nothing() {
 
     let effects = after_error(&mut scene, &bytes).unwrap_err();
 
-    assert!(matches!(effects[..], [Effect::Refused { .. }]));
+    assert_eq!(effects, [Effect::Dropped("ERR_TEMPORARY_ERROR")]);
     let answer = scene.answer(&request);
     assert!(matches!(scene.receive(&answer).unwrap().1[..], [Effect::Appraise(_)]));
+}
+
+#[test]
+fn an_error_that_names_the_challenge_of_its_request_ends_the_exchange() {
+    let mut scene = Scene::new();
+    let (request, challenge) = scene.attest();
+    let error = Error {
+        request_challenge: Some(challenge),
+        ..Error::new(ErrCode::TemporaryError, None, "later")
+    };
+    let bytes = scene.sealed(Message::Error(error));
+
+    let effects = after_error(&mut scene, &bytes).unwrap_err();
+
+    assert!(matches!(effects[..], [Effect::Refused { .. }]));
+    assert!(scene.exchanges.is_empty());
+    let answer = scene.answer(&request);
+    assert!(scene.receive(&answer).is_err());
+    assert!(scene.receive(&bytes).is_err());
 }
