@@ -295,7 +295,7 @@ fn the_demo_evidence_with_measurements_is_read() {
     assert_eq!(claims.oemid, Some(OemId::Ieee([0x89, 0x48, 0x23])));
     assert_eq!(claims.hwversion.unwrap().version, "1.3.4");
     assert_eq!(claims.eat_profile.as_deref(), Some("urn:ietf:rfc:rfc9711"));
-    assert_eq!(claims.measurements[0].content_format, 258);
+    assert_eq!(claims.measurements[0].content_format, 600);
     assert_eq!(
         verify(&token, &attester, &Accept::CURRENT).unwrap_err(),
         cose::Untrusted::Algorithm { algorithm: cose::Algorithm::Es256 }.into()
