@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use device::ComponentId;
+use device::{ComponentId, broker::Session};
 use tokio::{
     sync::{Mutex, Notify},
     time::{sleep, timeout},
@@ -17,7 +17,7 @@ use tokio::{
 use tracing::{info, warn};
 
 use crate::{
-    agent::Agent,
+    agent::{Agent, Conversation},
     refusal::{AgentFailed, SessionFailed, causes},
     session::Sessions,
 };
@@ -78,7 +78,7 @@ impl Loads {
         let mut agent = self.agent.connect().await?;
         let Some(first) = agent.request_ta(component).await? else { return Ok(()) };
         let ticket = timeout(self.patience.ticket_within, self.ticket(component)).await.ok();
-        sessions.run(&mut agent, first, ticket.as_deref()).await
+        run_through(sessions, agent, first, ticket).await
     }
 
     /// A UA no longer needs a TA.
@@ -89,7 +89,7 @@ impl Loads {
         let sessions = self.sessions.get().ok_or(SessionFailed::Starting)?;
         let mut agent = self.agent.connect().await?;
         let Some(first) = agent.unrequest_ta(component).await? else { return Ok(()) };
-        sessions.run(&mut agent, first, None).await
+        run_through(sessions, agent, first, None).await
     }
 
     /// Carries sealed bytes to a TA.
@@ -138,6 +138,7 @@ impl Loads {
         sessions.run(&mut agent, first, Some(ticket)).await
     }
 
+    /// Waits for the ticket of a TA. Giving up loses no ticket.
     async fn ticket(&self, component: &ComponentId) -> String {
         loop {
             // Made before the look, so that no arrival between look and wait is missed.
@@ -148,4 +149,18 @@ impl Loads {
             arrived.await;
         }
     }
+}
+
+/// Runs a session to its end even if nobody waits for it any more: a UA that ends must not cut
+/// off what the TAM has begun.
+async fn run_through(
+    sessions: &Arc<Sessions>,
+    mut agent: Conversation,
+    first: Session,
+    ticket: Option<String>,
+) -> Result<(), SessionFailed> {
+    let sessions = Arc::clone(sessions);
+    let running =
+        tokio::spawn(async move { sessions.run(&mut agent, first, ticket.as_deref()).await });
+    running.await.map_err(|_| SessionFailed::Stopping)?
 }

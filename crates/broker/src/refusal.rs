@@ -23,6 +23,9 @@ pub enum SessionFailed {
     /// A session was asked for before the Broker was set up.
     #[error("the Broker is still starting")]
     Starting,
+    /// The session was cut off because the Broker ends.
+    #[error("the Broker is stopping")]
+    Stopping,
 }
 
 /// What went wrong between the Broker and an HTTP server: a TAM (teep-otrp-over-http section 5.6)

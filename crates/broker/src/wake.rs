@@ -64,6 +64,7 @@ impl Wakes {
             // The semaphore is never closed; with every place taken the M/OC waits.
             let Ok(place) = Arc::clone(&self.places).acquire_owned().await else { return };
             //= teep 14.100 (S): a policy-check trigger exists: timer
+            // A poll that is given up may take a ticket with it; the M/OC wakes again.
             let woken = tokio::select! {
                 woken = self.sessions.moc.wake() => woken,
                 () = sleep_until(check_at) => {
@@ -126,7 +127,7 @@ impl Wakes {
                 match &error {
                     SessionFailed::Tam { .. } => {}
                     // The connection may be in the middle of something.
-                    SessionFailed::Agent(_) | SessionFailed::Starting => {
+                    SessionFailed::Agent(_) | SessionFailed::Starting | SessionFailed::Stopping => {
                         agent = self.agent.connect().await?;
                     }
                 }

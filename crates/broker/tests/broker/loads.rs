@@ -10,13 +10,17 @@ use device::{
     ComponentId, FailureCode,
     broker::{Reply, Request},
 };
-use tokio::{sync::mpsc, task::JoinHandle, time::sleep};
+use tokio::{
+    sync::{Notify, mpsc},
+    task::JoinHandle,
+    time::sleep,
+};
 
 use crate::support::{
     Bench,
     agent::{FakeAgent, begin},
     care, patience, rhythm,
-    server::{Server, status, typed},
+    server::{Server, status, teep, typed},
     until,
 };
 
@@ -88,6 +92,35 @@ async fn a_ta_that_is_there_needs_no_session_and_no_ticket() {
     load.ask().await.unwrap().unwrap();
 
     assert!(load.bench.moc.posts().is_empty());
+}
+
+#[tokio::test]
+async fn a_session_goes_on_when_the_ua_that_asked_has_ended() {
+    let answered = Arc::new(Notify::new());
+    let gate = Arc::clone(&answered);
+    let tam = Server::answering(move |_| {
+        let gate = Arc::clone(&gate);
+        Box::pin(async move {
+            gate.notified().await;
+            teep("update")
+        })
+    })
+    .await;
+    let uri = tam.base.clone();
+    let agent = FakeAgent::start(move |request| match request {
+        Request::RequestTa { .. } => begin(9, &uri),
+        _ => Reply::Nothing,
+    });
+    let load = Load::with(agent, moc().await, patience());
+    load.wake("t-6").await;
+
+    let asking = load.ask();
+    until("the TAM's turn", || !tam.posts().is_empty()).await;
+    asking.abort();
+    assert!(asking.await.is_err());
+    answered.notify_one();
+
+    until("the Agent's turn", || !load.bench.agent.messages().is_empty()).await;
 }
 
 #[tokio::test]
