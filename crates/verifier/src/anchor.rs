@@ -154,16 +154,18 @@ impl Anchors {
         self.with(Listed { vendor, name, spki_sha256 }, standing, Some(device))
     }
 
-    /// The anchors that may vouch for evidence which names itself by one of `names`: those that
-    /// list the device, or else those of this vendor that list none.
-    pub fn for_device<'a>(&'a self, vendor: Vendor, names: &[Device]) -> Vec<&'a Anchor> {
+    /// The anchors that may vouch for evidence which names its device by each of `names`: those
+    /// that list the device by the first name that is listed at all, or else those of this vendor
+    /// that list no device.
+    #[must_use]
+    pub fn for_device(&self, vendor: Vendor, names: &[Device]) -> Vec<&Anchor> {
         let of_vendor = || self.0.iter().filter(|anchor| anchor.vendor == vendor);
-        let names = |anchor: &&Anchor| anchor.device.as_ref().is_some_and(|it| names.contains(it));
-        let named = of_vendor().filter(names).collect::<Vec<_>>();
-        if named.is_empty() {
-            return of_vendor().filter(|anchor| anchor.device.is_none()).collect();
-        }
-        named
+        let named = |name: &Device| -> Vec<_> {
+            of_vendor().filter(|anchor| anchor.device.as_ref() == Some(name)).collect()
+        };
+        let listed = names.iter().map(named).find(|anchors| !anchors.is_empty());
+        let any = || of_vendor().filter(|anchor| anchor.device.is_none()).collect();
+        listed.unwrap_or_else(any)
     }
 
     /// The anchor with that key which may vouch for that vendor's evidence.

@@ -4,8 +4,9 @@
 //! * `Endorsements`: collateral verified once, however often evidence is verified against it,
 //! * `appraise`: format, authenticity, TCB, binding, appraisal, in that order (EV-COM-2).
 //!
-//! No module knows another one's evidence; SGX and TDX share [`dcap`].
+//! No module knows another one's evidence; SGX and TDX share [`dcap`], CCA and TrustZone [`arm`].
 
+pub mod arm;
 pub mod cca;
 pub mod dcap;
 pub mod sev;

@@ -25,6 +25,19 @@ pub fn decode_pem(bytes: &[u8]) -> Result<Vec<Vec<u8>>, Malformed> {
     if chain.is_empty() { Err(Malformed("a PEM certificate")) } else { Ok(chain) }
 }
 
+/// Decodes one public key in PEM: the SubjectPublicKeyInfo.
+///
+/// Line ends may stand around the block, nothing else.
+pub fn decode_public_key_pem(bytes: &[u8]) -> Result<Vec<u8>, Malformed> {
+    let block =
+        skip_line_ends(bytes).strip_prefix(BEGIN_KEY).ok_or(Malformed("a PEM public key"))?;
+    let end = find(block, END_KEY).ok_or(Malformed("the end of a PEM public key"))?;
+    if !skip_line_ends(&block[end + END_KEY.len()..]).is_empty() {
+        return Err(Malformed("nothing after the PEM public key"));
+    }
+    decode_base64(&block[..end])
+}
+
 /// Decodes base64 (RFC 4648 section 4) in lines.
 fn decode_base64(text: &[u8]) -> Result<Vec<u8>, Malformed> {
     const BASE64: Malformed = Malformed("base64 in lines");
@@ -88,6 +101,8 @@ pub const MAX_CHAIN: usize = 8;
 
 const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
 const END: &[u8] = b"-----END CERTIFICATE-----";
+const BEGIN_KEY: &[u8] = b"-----BEGIN PUBLIC KEY-----";
+const END_KEY: &[u8] = b"-----END PUBLIC KEY-----";
 
 #[cfg(test)]
 mod tests {
@@ -102,6 +117,16 @@ mod tests {
         let chain = [pem("AAEC"), pem("Aw=="), b"\0".to_vec()].concat();
 
         assert_eq!(decode_pem(&chain), Ok(vec![vec![0, 1, 2], vec![3]]));
+    }
+
+    #[test]
+    fn a_public_key_is_one_block_alone() {
+        let key =
+            String::from_utf8(pem("AAEC")).expect("text").replace("CERTIFICATE", "PUBLIC KEY");
+
+        assert_eq!(decode_public_key_pem(key.as_bytes()), Ok(vec![0, 1, 2]));
+        assert!(decode_public_key_pem(&pem("AAEC")).is_err());
+        assert!(decode_public_key_pem(key.repeat(2).as_bytes()).is_err());
     }
 
     #[test]

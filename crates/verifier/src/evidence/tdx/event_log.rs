@@ -104,8 +104,40 @@ pub(super) fn check(registers: &[&[u8; 48]; 4], request: &Request<'_>) -> Check 
     }
 }
 
-/// Reads a crypto-agile log: one TCG_PCR_EVENT with the header, then TCG_PCR_EVENT2 entries.
 fn decode_ccel(bytes: &[u8]) -> Result<Vec<Event>, NotTheLog> {
+    let events = read_ccel(bytes, TPM_ALG_SHA384, 48)?.into_iter().map(|raw| {
+        let digest = *raw.digest.first_chunk().ok_or(NotTheLog::Malformed("a SHA-384 digest"))?;
+        let (register, kind, payload) = (raw.register, raw.kind, raw.payload.to_vec());
+        Ok(Event { register, kind, digest, name: String::new(), payload })
+    });
+    events.collect()
+}
+
+/// One event of a crypto-agile log.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::evidence) struct RawEvent<'b> {
+    /// Into which extensible register: 0 to 3; the launch measurement is `None`.
+    pub(in crate::evidence) register: Option<usize>,
+    kind: u32,
+    /// What was extended.
+    pub(in crate::evidence) digest: &'b [u8],
+    payload: &'b [u8],
+}
+
+impl RawEvent<'_> {
+    /// Whether it went into its register.
+    pub(in crate::evidence) const fn is_measured(&self) -> bool {
+        self.kind != EV_NO_ACTION
+    }
+}
+
+/// Reads a crypto-agile log: one TCG_PCR_EVENT with the header, then TCG_PCR_EVENT2 entries, each
+/// with a digest of that algorithm and length.
+pub(in crate::evidence) fn read_ccel(
+    bytes: &[u8],
+    wanted: u16,
+    length: usize,
+) -> Result<Vec<RawEvent<'_>>, NotTheLog> {
     let mut log = Log(bytes);
     let sizes = decode_header(&mut log)?;
     let mut events = Vec::new();
@@ -118,20 +150,20 @@ fn decode_ccel(bytes: &[u8]) -> Result<Vec<Event>, NotTheLog> {
             let size = sizes.iter().find(|(known, _)| *known == algorithm).map(|(_, size)| *size);
             let value =
                 log.take(size.ok_or(NotTheLog::Malformed("a declared digest algorithm"))?)?;
-            if algorithm == TPM_ALG_SHA384 {
-                digest = value.first_chunk().copied();
+            if algorithm == wanted && value.len() == length {
+                digest = Some(value);
             }
         }
         let size = log.u32()?;
-        let payload = log.take(usize::try_from(size).unwrap_or(usize::MAX))?.to_vec();
-        // CC measurement register 0 is MRTD, 1 to 4 are RTMR0 to RTMR3.
+        let payload = log.take(usize::try_from(size).unwrap_or(usize::MAX))?;
+        // CC measurement register 0 is the launch measurement, 1 to 4 are the extensible ones.
         let register = match index {
             0 => None,
             1..=4 => usize::try_from(index - 1).ok(),
             _ => return Err(NotTheLog::Malformed("a measurement register from 0 to 4")),
         };
-        let digest = digest.ok_or(NotTheLog::Malformed("a SHA-384 digest"))?;
-        events.push(Event { register, kind, digest, name: String::new(), payload });
+        let digest = digest.ok_or(NotTheLog::Malformed("a digest of the registers' algorithm"))?;
+        events.push(RawEvent { register, kind, digest, payload });
     }
     Ok(events)
 }

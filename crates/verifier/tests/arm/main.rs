@@ -1,0 +1,7 @@
+//! Arm's evidence: CCA and TrustZone, recorded from real firmware and made by devices of our own.
+
+mod bench;
+mod cca;
+mod device;
+mod psa;
+mod vectors;
