@@ -49,6 +49,9 @@ pub enum Effect<'b> {
         msg: Option<Msg<'b>>,
     },
     /// The Agent refused a request or could not carry out an Update.
+    ///
+    /// Where no [`Effect::Persist`] or [`Effect::Decide`] follows, nothing binds the Error to an
+    /// exchange: it may be a replay, and is a hint for people at most.
     Refused {
         /// Why.
         code: ErrCode,
@@ -70,8 +73,8 @@ pub enum Effect<'b> {
     /// Obtain Evidence about this TAM, with this challenge if there is one, and call
     /// [`super::Session::attested`].
     Attest(Option<Challenge>),
-    /// An answer counts for nothing: it broke the rules, of which an Update tells the Agent, or it
-    /// is an Error that nothing binds to a request. For the audit log.
+    /// The answer broke the rules and was dropped; the Agent is told by an Update. For the audit
+    /// log.
     Dropped(&'static str),
     /// Nobody answered in time.
     TimedOut,

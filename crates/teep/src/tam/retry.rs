@@ -22,7 +22,7 @@ impl Session {
     /// An Error in answer to our QueryRequest.
     ///
     /// With the token, or the challenge, of the request the Error ends the exchange. Without them
-    /// nothing shows that it is no replay, so it counts for nothing and the exchange waits on.
+    /// nothing shows that it is no replay, so it is a hint and the exchange waits on.
     //= teep 14.42 (M): Error 7 is answered by a QueryRequest with attestation-payload
     //= teep 14.44 (S): Error 3, 4, 5 and 8 are answered once, with a choice both sides have
     pub(super) fn refused<'b>(
@@ -38,10 +38,9 @@ impl Session {
             self.state = State::Attesting { agent, query };
             return vec![Effect::Attest(error.challenge)];
         }
-        let code = error.err_code;
         if !self.common.retried && is_common(&error) {
             self.common.retried = true;
-            let nonce = code == ErrCode::UnsupportedFreshnessMechanisms;
+            let nonce = error.err_code == ErrCode::UnsupportedFreshnessMechanisms;
             let result = matches!(query.asked, Asked::Result { .. });
             query.asked = if nonce && result {
                 tam.stored_challenge(now, fresh)
@@ -59,7 +58,7 @@ impl Session {
             Asked::Result { .. } => false,
         };
         if !bound {
-            return vec![Effect::Dropped(code.name())];
+            return vec![refusal(error)];
         }
         let reopen = !self.common.retried && has_common_suite(&error);
         self.state = State::Closed;
@@ -77,7 +76,7 @@ impl Session {
         error: Error<'b>,
     ) -> Vec<Effect<'b>> {
         if error.err_code != ErrCode::AttestationRequired {
-            return vec![Effect::Dropped(error.err_code.name())];
+            return vec![refusal(error)];
         }
         let challenge = Challenge::issue(&tam.config().challenge_key, now, fresh);
         let query = tam.attestation(challenge.clone(), challenge, false);

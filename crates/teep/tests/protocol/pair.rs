@@ -163,7 +163,6 @@ impl TamShell {
                 self.log.push(Event::Installed { reports: reports.len() });
             }
             tam::Effect::Refused { code, .. } => self.log.push(Event::Refused(code)),
-            tam::Effect::Dropped(_) => {}
             tam::Effect::Connect(agent) => {
                 let purpose = Purpose::Attest { agent, user_nonce: None, renewal: false };
                 let fresh = self.draws.draw();
