@@ -3,7 +3,8 @@
 //!
 //! One [`Agent`] serves all its sessions with all its TAMs. The shell around it owns the keys, the
 //! attester, the SUIT processor and the sealed store; it makes one call, runs the effects in order,
-//! and calls back where an effect asks for it. TAM keys come in as [`crate::envelope::Keys`], at every message.
+//! and calls back where an effect asks for it. TAM keys come in at every message, as
+//! [`crate::envelope::Keys`].
 //!
 //! The REE is the adversary here: it may replay, reorder, drop and invent. What it asks for by
 //! [`Agent::request_ta`] and [`Agent::unrequest_ta`] is only remembered and reported; what changes
