@@ -128,7 +128,7 @@ impl Moc {
         Ok(self.store.commit(vec![Change::Expire { now_ms }]).await?)
     }
 
-    /// What the device said instead of an answer to a pending attestation.
+    /// Why the device could not answer a pending attestation yet.
     async fn said(&self, row: &DeploymentRow) -> Result<Option<String>, Refusal> {
         let results = self.store.results(&row.deployment).await?;
         let pending = results.into_iter().find(|result| result.state == ResultState::Pending);

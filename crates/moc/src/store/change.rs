@@ -63,7 +63,7 @@ pub enum Change {
     },
     /// A Network User asks for an Attestation Result.
     AddResult(ResultRow),
-    /// What a device said instead of an answer; it decides nothing.
+    /// Why a device could not answer yet; it decides nothing.
     HintResult {
         /// Which Attestation Result is pending.
         attestation: String,

@@ -216,8 +216,8 @@ impl Run<'_> {
         }
         let mut failure = refused(code, msg);
         match self.errand.purpose {
-            // The device is woken again.
-            Purpose::Deploy if code == ErrCode::TemporaryError => {}
+            // A hint; or the device is woken again.
+            Purpose::Deploy if !self.answers || code == ErrCode::TemporaryError => {}
             Purpose::Deploy => {
                 let Some((_, row)) = self.under_way().await? else { return Ok(()) };
                 self.audit("refused by the Agent", &format!("{code:?}: {msg}"));
@@ -229,7 +229,16 @@ impl Run<'_> {
                 failure = explained.unwrap_or(failure);
                 self.fail(failure);
             }
-            // Nothing in the Error shows that it answers this challenge, so it decides nothing.
+            Purpose::Attest if self.answers && code != ErrCode::TemporaryError => {
+                let Some(row) = self.load().await?.cloned() else { return Ok(()) };
+                if self.task() == Some(Task::Attest) {
+                    self.audit("refused by the Agent", &format!("{code:?}: {msg}"));
+                    let refusals = self.moc.refuse_pending(&row, &failure).await?;
+                    refusals.into_iter().for_each(|change| self.change(change));
+                    self.fail(failure);
+                }
+            }
+            // A hint; or the device is woken again.
             Purpose::Attest => {
                 let detail = Some(format!("it said: {}", failure.seen));
                 let problem = Problem { detail, ..http::failure(&failure) };

@@ -106,10 +106,9 @@ fn changed_payload(code: i64, record: &Record, envelope: Option<&[u8]>) -> Optio
         expected: format!("{expected}, as the owner signed it"),
         seen: seen.to_string(),
         owner: Owner::Operator,
-        remedy:
-            "the payload was changed between its owner and the TEE: deliver the bytes that the \
-                 owner handed over, and find out who changed them"
-                .into(),
+        remedy: "deliver the bytes that the owner handed over, and find out who changed them \
+                 between the owner and the TEE"
+            .into(),
     })
 }
 
@@ -120,24 +119,28 @@ fn signed_digest(envelope: &[u8], component: u64) -> Option<Digest> {
     let manifest = envelope.unverified_manifest().ok()?;
     let (mut selected, mut stated) = (Selection::One(0), None);
     for (_, command) in manifest.common.shared.as_ref()?.commands() {
-        match command {
-            Command::SetComponentIndex(selection) => selected = selection,
-            Command::OverrideParameters(parameters) => {
-                let here = match &selected {
-                    Selection::One(index) => *index == component,
-                    Selection::All => true,
-                    Selection::Several(indices) => indices.contains(&component),
-                };
-                let digest = parameters.iter().find_map(|parameter| match parameter {
-                    Parameter::ImageDigest(digest) => Some(digest),
-                    _ => None,
-                });
-                stated = digest.filter(|_| here).or(stated);
-            }
-            _ => {}
+        if let Command::SetComponentIndex(selection) = command {
+            selected = selection;
+        } else if let Command::OverrideParameters(parameters) = command
+            && covers(&selected, component)
+        {
+            stated = parameters.iter().find_map(image_digest).or(stated);
         }
     }
     stated
+}
+
+fn covers(selected: &Selection, component: u64) -> bool {
+    match selected {
+        Selection::One(index) => *index == component,
+        Selection::All => true,
+        Selection::Several(indices) => indices.contains(&component),
+    }
+}
+
+fn image_digest(parameter: Parameter<'_>) -> Option<Digest> {
+    let Parameter::ImageDigest(digest) = parameter else { return None };
+    Some(digest)
 }
 
 /// The Agent's own words for what went wrong.

@@ -26,6 +26,8 @@ pub(super) struct Run<'a> {
     pub(super) device: Option<DeviceRow>,
     pub(super) deployment: Option<DeploymentRow>,
     pub(super) appraised: Option<Appraised>,
+    /// Whether the message uses up what it answers; if not, nobody proved that it is new.
+    pub(super) answers: bool,
     changes: Vec<Change>,
     device_changed: bool,
     deployment_changed: bool,
@@ -40,6 +42,7 @@ impl<'a> Run<'a> {
             device,
             deployment: None,
             appraised: None,
+            answers: false,
             changes: Vec::new(),
             device_changed: false,
             deployment_changed: false,
@@ -92,6 +95,7 @@ impl<'a> Run<'a> {
         effects: Effects<'b>,
         envelope: &'b OnceLock<Vec<u8>>,
     ) -> Result<Option<Outgoing<'b>>, TamFailed> {
+        self.answers = effects.iter().any(|e| matches!(e, Effect::Persist(_) | Effect::Decide(_)));
         let mut outgoing = None;
         let mut waiting = VecDeque::from(effects);
         while let Some(effect) = waiting.pop_front() {
@@ -147,7 +151,6 @@ impl<'a> Run<'a> {
             }
             Effect::Dropped(why) => {
                 tracing::warn!(device = %self.errand.device, why, "an answer was dropped");
-                self.audit("answer dropped", why);
             }
             Effect::TimedOut => {}
             Effect::Send(_) => tracing::error!("what goes out is not run"),

@@ -10,7 +10,7 @@ use keys::SigningKey;
 use moc::app::Refusal;
 use suit::build::{Compatibility, Name, Payload as Content, Ta, Uri};
 use teep::{
-    Numbering, Suite, Token,
+    ErrCode, Numbering, Suite, Token,
     envelope::{Dialect, Outgoing, Protection, Sealed},
     message::{Message, Success},
 };
@@ -176,7 +176,7 @@ async fn two_devices_cannot_share_an_agent() {
 }
 
 #[tokio::test]
-async fn an_error_that_answers_no_token_is_a_hint_and_decides_nothing() {
+async fn an_error_counts_only_for_the_challenge_that_it_names() {
     let bench = Bench::start().await;
     let user = bench.tenant("acme").await;
     let mut device = enrolled(&bench, "edge").await;
@@ -188,18 +188,31 @@ async fn an_error_that_answers_no_token_is_a_hint_and_decides_nothing() {
     let (path, handle) = (ticket_path(&device).await, device.policy_check());
     let query = device.post(&path, Vec::new()).await.body;
 
-    let code = teep::ErrCode::TemporaryError;
-    let error = teep::message::Error::new(code, None, "no quote");
-    let hint = signed(Message::Error(error), &device);
-    assert_eq!(device.post(&path, hint.clone()).await.status, 204);
+    let result = api::path::attestation(&id, &attestation);
+    let decisions = bench.moc.store().decisions().await.unwrap().len();
+    let unbound = error(ErrCode::PermanentError, None, &device);
+    let temporary = error(ErrCode::TemporaryError, challenge_of(&query), &device);
 
-    let shown = user.get(&api::path::attestation(&id, &attestation)).await;
-    let pending: api::AttestationPending = shown.expect(202);
+    assert_eq!(device.post(&path, unbound).await.status, 204);
+    let pending: api::AttestationPending = user.get(&result).await.expect(202);
+    assert!(pending.progress.starts_with("waiting for edge"));
+    assert_eq!(bench.moc.store().decisions().await.unwrap().len(), decisions);
+
+    assert_eq!(device.post(&path, temporary).await.status, 204);
+    let pending: api::AttestationPending = user.get(&result).await.expect(202);
     assert_eq!(pending.progress, "waiting for edge; it said: Error TemporaryError: no quote");
     let response = device.process(handle, &query).unwrap();
     assert_eq!(device.post(&path, response).await.status, 204);
-    assert_eq!(device.post(&path, hint).await.status, 204);
-    assert_eq!(names(&view(&user, &id).await).last().unwrap(), "att:TEEP-Agent");
+    assert_eq!(user.get(&result).await.status, 202);
+
+    bench.clock.advance_ms(60_000);
+    let (path, _handle) = (ticket_path(&device).await, device.policy_check());
+    let query = device.post(&path, Vec::new()).await.body;
+    let permanent = error(ErrCode::PermanentError, challenge_of(&query), &device);
+    assert_eq!(device.post(&path, permanent).await.status, 204);
+    let problem = user.get(&result).await.refused(403, "refused");
+    assert_eq!(problem.seen.as_deref(), Some("Error PermanentError: no quote"));
+    assert_eq!(view(&user, &id).await.state, State::Failed);
 }
 
 //= rats 11.34 (M): release of PD to a TA requires the TA's own entry
@@ -371,6 +384,20 @@ fn token_of(update: &[u8]) -> Token {
 
 fn hex(byte: &u8) -> String {
     format!("{byte:02x}")
+}
+
+fn challenge_of(query: &[u8]) -> Option<teep::Challenge> {
+    let sealed = Sealed::decode(query, &Dialect::default()).unwrap();
+    let message = Message::decode(sealed.unverified_payload(), Numbering::V26).unwrap();
+    let Message::QueryRequest(request) = message else { panic!("not a QueryRequest") };
+    request.challenge
+}
+
+/// An Error that this device signs.
+fn error(code: ErrCode, challenge: Option<teep::Challenge>, device: &Sim) -> Vec<u8> {
+    let error = teep::message::Error::new(code, None, "no quote");
+    let error = teep::message::Error { request_challenge: challenge, ..error };
+    signed(Message::Error(error), device)
 }
 
 /// A Success that this device signs over somebody else's token.
