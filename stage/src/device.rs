@@ -39,6 +39,8 @@ pub struct Device {
     pub broker: Party,
     /// The software TEE, parent of the TEEP Agent.
     pub tee: Party,
+    /// The ticket that the M/OC gave when the device was added.
+    pub enrolment_ticket: String,
     layout: Layout,
     programs: Programs,
     misbehaviour: Option<Misbehaviour>,
@@ -59,6 +61,7 @@ impl Device {
         let added = stage.moc.operator(&stage.programs, &arguments)?;
         let token = added["token"].as_str().context("the M/OC gave the device no token")?;
         write_secret(&directory.join("device.token"), token)?;
+        let ticket = added["enrolment_ticket"].as_str().context("no ticket for the enrolment")?;
         fs::write(directory.join("broker.toml"), broker_settings(&stage.moc.url, name))?;
         let tee = start_tee(&stage.layout, &stage.programs, name, misbehaviour)?;
         let broker = start_broker(&stage.layout, &stage.programs, name)?;
@@ -66,6 +69,7 @@ impl Device {
             name: name.to_owned(),
             broker,
             tee,
+            enrolment_ticket: ticket.to_owned(),
             layout: stage.layout.clone(),
             programs: stage.programs.clone(),
             misbehaviour,
@@ -115,6 +119,15 @@ impl Device {
         self.broker.kill()?;
         self.broker = start_broker(&self.layout, &self.programs, &self.name)?;
         Ok(())
+    }
+
+    /// The bearer token of its Broker.
+    ///
+    /// # Errors
+    /// The file does not read.
+    pub fn token(&self) -> Result<String> {
+        let path = self.layout.device(&self.name).join("device.token");
+        fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))
     }
 
     /// The TEEP messages that passed the Broker, in order.

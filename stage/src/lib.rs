@@ -6,7 +6,9 @@
 //! measurement) and the Network User's hands; it never plays a TEE.
 
 mod canary;
+mod deploying;
 mod device;
+mod http;
 mod layout;
 mod moc;
 mod party;
@@ -14,11 +16,15 @@ mod release;
 mod user;
 
 pub use canary::{Sighting, search, search_memory};
+pub use deploying::{Attempt, Deploying};
 pub use device::{Device, Misbehaviour};
+pub use http::{Answer, Ask};
 pub use layout::{Layout, Programs};
 pub use moc::Moc;
 pub use party::Party;
-pub use user::{Deployed, Refusal, Ride, User, VehicleAnswer, phases};
+pub use user::{Deployed, Pins, Refusal, Ride, User, VehicleAnswer, phases};
+
+use std::path::PathBuf;
 
 use anyhow::Result;
 
@@ -60,6 +66,32 @@ impl Stage {
     /// # Errors
     /// A program failed; the error says which and what it printed.
     pub fn user(&self, name: &str) -> Result<User> {
-        User::new(self, name)
+        self.user_with(name, &self.pins())
+    }
+
+    /// A Network User of a new tenant, with pins of their own.
+    ///
+    /// # Errors
+    /// A program failed; the error says which and what it printed.
+    pub fn user_with(&self, name: &str, pins: &Pins) -> Result<User> {
+        User::new(self, name, pins)
+    }
+
+    /// What a Network User of this stage has reason to pin.
+    #[must_use]
+    pub fn pins(&self) -> Pins {
+        Pins {
+            emulator: Some(self.anchor.clone()),
+            reference: self.layout.release().join("agent.corim"),
+            policy: None,
+        }
+    }
+
+    /// Reference values of another release of the TEEP Agent, from the same signer.
+    ///
+    /// # Errors
+    /// A program failed; the error says which and what it printed.
+    pub fn other_release(&self) -> Result<PathBuf> {
+        release::other(&self.layout, &self.programs)
     }
 }

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{
+    http::{self, Answer, Ask},
     layout::{Layout, Programs},
     party::{self, Party},
     release,
@@ -85,6 +86,35 @@ impl Moc {
         Ok(())
     }
 
+    /// Asks something that no program of the field would ask.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub fn ask(&self, ask: &Ask<'_>) -> Result<Answer> {
+        http::ask(self.port, ask)
+    }
+
+    /// Calls the interface under `/v1`, in the name of a token, with JSON or nothing.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub fn api(&self, token: &str, method: &str, path: &str, body: &Value) -> Result<Answer> {
+        let bearer = format!("Bearer {token}");
+        let headers = [("Authorization", bearer.as_str()), ("Content-Type", "application/json")];
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        self.ask(&Ask { method, path, headers: &headers, body: body.as_bytes() })
+    }
+
+    /// Posts bytes as a TEEP message.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub fn teep(&self, path: &str, message: &[u8]) -> Result<Answer> {
+        let headers =
+            [("Accept", "application/teep+cbor"), ("Content-Type", "application/teep+cbor")];
+        self.ask(&Ask { method: "POST", path, headers: &headers, body: message })
+    }
+
     /// Runs an operator's command of `tamarack`.
     pub(crate) fn operator(&self, programs: &Programs, arguments: &[&str]) -> Result<Value> {
         let mut command = programs.command("tamarack");
@@ -110,8 +140,9 @@ fn address(port: u16) -> String {
     )
 }
 
-/// The operator's own policy is lenient on purpose: it takes devices whose TCB is out of date, so
-/// that the stage shows a Network User's appraisal refusing what the M/OC accepts.
+/// The operator's own policy is lenient on purpose: it takes devices whose TCB is out of date or
+/// that can be debugged, so that the stage shows a Network User's appraisal refusing what the M/OC
+/// accepts.
 fn appraisal(layout: &Layout, anchor: &str) -> String {
     let text = |path: PathBuf| json!(path).to_string();
     format!(
@@ -123,6 +154,7 @@ fn appraisal(layout: &Layout, anchor: &str) -> String {
          [appraisal.policy]\n\
          id = \"operator\"\n\
          emulated_allowed = true\n\
+         debug_allowed = true\n\
          \n\
          [appraisal.policy.dcap]\n\
          tcb_statuses = [\"UpToDate\", \"OutOfDate\"]\n\

@@ -2,8 +2,7 @@
 
 use std::{
     fs::{self, File},
-    io::{BufRead as _, BufReader, Read as _, Write as _},
-    net::{TcpListener, TcpStream},
+    net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -11,6 +10,8 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
+
+use crate::http::{self, Ask};
 
 /// A program that runs until it is dropped; what it says goes to its log.
 #[derive(Debug)]
@@ -40,6 +41,14 @@ impl Party {
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// The processes that it started and that run.
+    #[must_use]
+    pub fn children(&self) -> Vec<u32> {
+        let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+        let numbers = processes.filter_map(|process| process.file_name().to_str()?.parse().ok());
+        numbers.filter(|process| parent(*process) == Some(self.pid())).collect()
     }
 
     /// Ends it at once, as a power cut would.
@@ -94,6 +103,13 @@ impl Drop for Party {
     }
 }
 
+/// Who started a process. Its name stands in brackets and may hold anything.
+fn parent(process: u32) -> Option<u32> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    let (_, rest) = stat.rsplit_once(')')?;
+    rest.split_whitespace().nth(1)?.parse().ok()
+}
+
 /// Runs a program to its end and reads the JSON that it prints.
 ///
 /// # Errors
@@ -124,15 +140,8 @@ pub(crate) fn free_port() -> Result<u16> {
 
 /// Whether an HTTP server answers with success.
 pub(crate) fn answers(port: u16, path: &str) -> bool {
-    let asked = || -> std::io::Result<bool> {
-        let mut stream = TcpStream::connect(("127.0.0.1", port))?;
-        stream.set_read_timeout(Some(Duration::from_secs(2)))?;
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")?;
-        let mut line = String::new();
-        BufReader::new(stream.take(1024)).read_line(&mut line)?;
-        Ok(line.starts_with("HTTP/1.1 2"))
-    };
-    asked().unwrap_or(false)
+    let ready = Ask { method: "GET", path, headers: &[], body: &[] };
+    http::ask(port, &ready).is_ok_and(|answer| (200..300).contains(&answer.status))
 }
 
 const READY_WITHIN: Duration = Duration::from_secs(60);

@@ -1,9 +1,9 @@
 //! The emulated hardware vendor, and the release signer who vouches for the TEEP Agent.
 
-use std::fs;
+use std::{fs, path::PathBuf};
 
 use anyhow::{Context as _, Result};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     layout::{Layout, Programs},
@@ -29,10 +29,26 @@ pub(crate) fn publish(layout: &Layout, programs: &Programs, tam: &Tam) -> Result
     measure.arg("measure").arg("--agent").arg(programs.path("tamarack-agent"));
     let measured = party::json(measure.arg("--settings").arg(release.join("agent.toml")))?;
     fs::write(release.join("measurement.json"), measured.to_string())?;
+    vouch(layout, programs, "measurement.json", "agent.corim")
+}
+
+/// Signs the measurement of an Agent that is not the stage's.
+pub(crate) fn other(layout: &Layout, programs: &Programs) -> Result<PathBuf> {
+    let release = layout.release();
+    let text = fs::read_to_string(release.join("measurement.json"))?;
+    let mut measured: Value = serde_json::from_str(&text)?;
+    measured["mrenclave"] = "5e".repeat(32).into();
+    fs::write(release.join("other.json"), measured.to_string())?;
+    vouch(layout, programs, "other.json", "other.corim")?;
+    Ok(release.join("other.corim"))
+}
+
+fn vouch(layout: &Layout, programs: &Programs, measurement: &str, corim: &str) -> Result<()> {
+    let release = layout.release();
     let mut create = programs.command("tamarack");
     create.args(["reference", "create", "--json", "--signer"]).arg(release.join("release.key"));
-    create.arg("--measurement").arg(release.join("measurement.json"));
-    create.arg("--out").arg(release.join("agent.corim"));
+    create.arg("--measurement").arg(release.join(measurement));
+    create.arg("--out").arg(release.join(corim));
     party::json(&mut create).map(drop)
 }
 

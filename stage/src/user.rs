@@ -4,7 +4,8 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Command,
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result, bail};
@@ -13,6 +14,7 @@ use serde_json::{Value, json};
 
 use crate::{
     Stage,
+    deploying::{Attempt, Deploying},
     moc::write_secret,
     party::{self, free_port},
 };
@@ -56,6 +58,17 @@ pub struct User {
     name: String,
 }
 
+/// Whom a Network User believes.
+#[derive(Clone, Debug)]
+pub struct Pins {
+    /// The root of an emulator that is accepted.
+    pub emulator: Option<String>,
+    /// Reference values, signed by the stage's release signer.
+    pub reference: PathBuf,
+    /// A policy in place of the strict default.
+    pub policy: Option<PathBuf>,
+}
+
 /// A ride of the vehicle: names of the driver's places.
 #[derive(Clone, Copy, Debug)]
 pub struct Ride<'a> {
@@ -79,7 +92,7 @@ pub struct VehicleAnswer {
 }
 
 impl User {
-    pub(crate) fn new(stage: &Stage, name: &str) -> Result<Self> {
+    pub(crate) fn new(stage: &Stage, name: &str, pins: &Pins) -> Result<Self> {
         let home = stage.layout.user(name);
         fs::create_dir_all(&home)?;
         let added = stage.moc.operator(&stage.programs, &["tenant", "add", name])?;
@@ -89,7 +102,7 @@ impl User {
         let mut init = user.tamarack(stage);
         init.args(["init", "--json", "--moc", &stage.moc.url]);
         party::json(init.arg("--token-file").arg(user.home.join("tenant.token")))?;
-        user.trust(stage)?;
+        user.trust(stage, pins)?;
         let mut vehicle = stage.programs.command("route-vehicle");
         party::json(vehicle.args(["key", "--out"]).arg(user.home.join("vehicle.key")))?;
         Ok(user)
@@ -97,14 +110,18 @@ impl User {
 
     /// Pins come from the parties themselves, never from the M/OC: the release signer's key and
     /// statement, the vendor's root, and the key of the Verifier whose results are compared.
-    fn trust(&self, stage: &Stage) -> Result<()> {
-        let release = stage.layout.release();
+    fn trust(&self, stage: &Stage, pins: &Pins) -> Result<()> {
         let mut trust = self.tamarack(stage);
         trust.args(["trust", "--json", "--verifier", &stage.moc.verifier_key]);
-        trust.args(["--emulator", &stage.anchor]);
-        trust.arg("--reference").arg(release.join("agent.corim"));
-        trust.arg("--reference-signer").arg(release.join("release.pub"));
+        if let Some(emulator) = &pins.emulator {
+            trust.args(["--emulator", emulator]);
+        }
+        trust.arg("--reference").arg(&pins.reference);
+        trust.arg("--reference-signer").arg(stage.layout.release().join("release.pub"));
         trust.arg("--collateral").arg(stage.layout.vendor().join("collateral"));
+        if let Some(policy) = &pins.policy {
+            trust.arg("--policy").arg(policy);
+        }
         party::json(&mut trust).map(drop)
     }
 
@@ -150,21 +167,42 @@ impl User {
     /// # Errors
     /// The command failed without an explained refusal.
     pub fn deploy(&self, stage: &Stage, project: &Path, device: &str) -> Result<Deployed> {
-        let mut command = self.tamarack(stage);
-        command.args(["deploy", "--json", "--device", device, "--project"]).arg(project);
-        let output = command.stdin(Stdio::null()).output().context("starting tamarack deploy")?;
-        let report: Value = serde_json::from_slice(&output.stdout).with_context(|| {
-            format!("tamarack deploy: {}", String::from_utf8_lossy(&output.stderr))
-        })?;
-        match output.status.code() {
+        let Attempt { code, report, said, .. } = self.attempt(stage, project, device)?;
+        match code {
             Some(0) => Ok(Deployed::Running { report }),
             Some(3) => {
                 let refusal = serde_json::from_value(report["refused"].clone())
                     .with_context(|| format!("a refusal without its reason: {report}"))?;
                 Ok(Deployed::Refused { refusal, report })
             }
-            _ => bail!("tamarack deploy ended with {}: {report}", output.status),
+            _ => bail!("tamarack deploy ended with {code:?}: {said}"),
         }
+    }
+
+    /// Deploys a project, however that ends.
+    ///
+    /// # Errors
+    /// The command did not start, or did not end in time.
+    pub fn attempt(&self, stage: &Stage, project: &Path, device: &str) -> Result<Attempt> {
+        self.begin(stage, project, device)?.end_within(DEPLOYED_WITHIN)
+    }
+
+    /// Begins to deploy a project.
+    ///
+    /// # Errors
+    /// The command did not start.
+    pub fn begin(&self, stage: &Stage, project: &Path, device: &str) -> Result<Deploying> {
+        let mut command = self.tamarack(stage);
+        command.args(["deploy", "--json", "--device", device, "--project"]).arg(project);
+        Deploying::start(command, &self.home)
+    }
+
+    /// The bearer token of the user's tenant.
+    ///
+    /// # Errors
+    /// The file does not read.
+    pub fn token(&self) -> Result<String> {
+        fs::read_to_string(self.home.join("tenant.token")).context("reading the tenant's token")
     }
 
     /// Sends the vehicle's sealed request through the UA and opens the TA's answer.
@@ -187,5 +225,7 @@ impl User {
 pub fn phases(report: &Value) -> BTreeMap<String, u64> {
     serde_json::from_value(report["phases_ms"].clone()).unwrap_or_default()
 }
+
+const DEPLOYED_WITHIN: Duration = Duration::from_secs(120);
 
 const SAMPLE: &str = include_str!("../../examples/route-planner/tamarack.toml");

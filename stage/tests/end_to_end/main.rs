@@ -1,0 +1,11 @@
+//! The real programs, all parties on one machine.
+//!
+//! Who runs these has built the programs before: `TAMARACK_PROGRAMS` names their directory and
+//! `TAMARACK_TA` the sample's component. `cargo xtask test` does both.
+
+mod bad_input;
+mod canary;
+mod crash;
+mod main_job;
+mod refusals;
+mod troupe;

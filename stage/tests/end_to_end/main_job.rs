@@ -1,0 +1,88 @@
+//! Case 3 of the draft, from the request to the vehicle's answer.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::troupe::{Driver, assert_ride, deployment, get, open_stage, run, sequence};
+
+#[test]
+fn case_3_loads_in_the_order_of_the_draft_and_ends_with_a_receipt() {
+    let stage = open_stage!();
+    let device = stage.device("edge-1", None).unwrap();
+    let user = stage.user("oda").unwrap();
+    let project = user.project(&stage, "route-planner", &Driver::ODA.data()).unwrap();
+
+    let report = run(&stage, &user, &project, &device);
+
+    assert_eq!(sequence(&report), row_of_the_figure());
+    assert_eq!((&report["receipt"], &report["emulated"]), (&true.into(), &true.into()));
+    assert_eq!((&report["hardware"], &report["tcb_status"]), (&"SGX".into(), &"UpToDate".into()));
+    let id = report["deployment"].as_str().unwrap();
+    let shown = deployment(&stage, &user, id);
+    assert_eq!(shown["state"], "running");
+    let receipts = get(&stage, &user, &format!("/v1/deployments/{id}/receipts"));
+    assert_eq!(receipts.as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn the_vehicle_gets_an_answer_that_only_the_released_data_explains() {
+    let stage = open_stage!();
+    let device = stage.device("edge-1", None).unwrap();
+    let user = stage.user("oda").unwrap();
+    let driver = Driver::ODA;
+    let project = user.project(&stage, "route-planner", &driver.data()).unwrap();
+    run(&stage, &user, &project, &device);
+
+    let answer = user.ride(&stage, &project, driver.ride()).unwrap();
+
+    assert!(answer.habits.contains(&driver.habit()), "{answer:?}");
+    assert!(answer.habits.iter().any(|habit| habit.starts_with("avoids Harbour Tunnel")));
+    assert!(!answer.streets.contains(&"Harbour Tunnel".to_owned()), "{answer:?}");
+    let stranger = stage.user("stranger").unwrap();
+    let theirs = stranger.project(&stage, "route-planner", &driver.data()).unwrap();
+    let ticket = "call-ticket.json";
+    std::fs::copy(project.with_file_name(ticket), theirs.with_file_name(ticket)).unwrap();
+    let refused = stranger.ride(&stage, &theirs, driver.ride()).unwrap_err();
+    assert!(format!("{refused:#}").contains("not served"), "{refused:#}");
+    assert_ride(&stage, &user, &project, &driver);
+}
+
+#[test]
+fn inspect_explains_every_message_and_every_artefact() {
+    let stage = open_stage!();
+    let device = stage.device("edge-1", None).unwrap();
+    let user = stage.user("oda").unwrap();
+    let project = user.project(&stage, "route-planner", &Driver::ODA.data()).unwrap();
+    run(&stage, &user, &project, &device);
+
+    let messages = device.captured();
+    assert!(messages.len() >= 12, "{messages:?}");
+    let artefacts = ["result.cmw", "pd.suit", "receipt.cbor"];
+    let artefacts = artefacts.map(|name| project.with_file_name(name));
+    let release = ["agent.corim", "release.pub"].map(|name| stage.layout.release().join(name));
+    for file in messages.iter().chain(&artefacts).chain(&release) {
+        let output = user.tamarack(&stage).arg("inspect").arg(file).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}: {text}", file.display());
+        assert!(text.lines().count() > 2, "{}: {text}", file.display());
+        let first = text.lines().next().unwrap();
+        assert!(!first.starts_with("CBOR"), "{} is not recognised: {text}", file.display());
+    }
+}
+
+/// Figure 4's row, from the matrix where it is, else as it was read.
+fn row_of_the_figure() -> Vec<String> {
+    let matrix = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/seed/matrix.json");
+    let Ok(text) = std::fs::read(matrix) else {
+        let row = ["UA->REE", "TA->ConfidentialProcess", "att:TEEP-Agent", "PD->TA"];
+        return row.map(str::to_owned).to_vec();
+    };
+    let matrix: Value = serde_json::from_slice(&text).unwrap();
+    let is_ours = |flow: &&Value| {
+        (&flow["case"], &flow["instance"], &flow["hardware"], &flow["with_ua"])
+            == (&3.into(), &"process".into(), &"SGX".into(), &true.into())
+    };
+    let row = matrix["flows"].as_array().unwrap().iter().find(is_ours).unwrap();
+    serde_json::from_value(row["load_sequence"].clone()).unwrap()
+}
