@@ -74,9 +74,8 @@ pub fn seal(
     };
     let receiver = &to.accepted.receiver;
     let deployment = to.deployment;
-    let (sealed, digests) = channel::release::seal(
-        owner, receiver, &binding, deployment, &callers, pd, entropy,
-    )?;
+    let (sealed, digests) =
+        channel::release::seal(owner, receiver, &binding, deployment, &callers, pd, entropy)?;
     let package = packager.pd(name, to.sequence, sealed)?;
     Ok(Release { package, deployment: deployment.to_owned(), digests })
 }
