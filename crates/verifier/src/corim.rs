@@ -6,7 +6,7 @@
 //! | key | value |
 //! |---|---|
 //! | `mrenclave` | digests: SHA-256, the measurement; name: what people call it |
-//! | `config-id` | digests: SHA-256 of what the enclave was configured with; CONFIGID is this digest and 32 zero bytes |
+//! | `config-id` | digests: SHA-256 of the configuration; CONFIGID is it and 32 zero bytes |
 //!
 //! A triple without `mrenclave` states nothing about an enclave and is passed over. A CoRIM comes
 //! here after `rats` has checked its signature, signer and times.

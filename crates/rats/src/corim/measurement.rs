@@ -13,7 +13,8 @@ use crate::refusal::Malformed;
 ///
 /// ```cddl
 /// measurement-map = { ? 0: key, 1: { ? 0: { 0: version tstr, ? 1: scheme },
-///                     ? 1: uint / #6.552(uint) / #6.553(uint), ? 2: [ + digest ], ? 11: name tstr } }
+///                     ? 1: uint / #6.552(uint) / #6.553(uint),
+///                     ? 2: [ + digest ], ? 11: name tstr } }
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Measurement {

@@ -52,7 +52,8 @@ impl Manifest {
 /// The results of one measurement system (RFC 9711 section 4.2.17).
 ///
 /// ```cddl
-/// measurement-results-group = [ measurement-system: tstr, [ + [ result-id: tstr / bstr, result ] ] ]
+/// measurement-results-group = [ measurement-system: tstr,
+///                               [ + [ result-id: tstr / bstr, result ] ] ]
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MeasurementResults {

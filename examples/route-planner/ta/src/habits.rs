@@ -2,7 +2,8 @@
 //!
 //! ```json
 //! { "driver": "…", "places": { "home": [lon, lat] },
-//!   "habits": { "avoid": ["Harbour Tunnel"], "stops": [{ "at": "bakery", "on_the_way_to": "work" }] } }
+//!   "habits": { "avoid": ["Harbour Tunnel"],
+//!               "stops": [{ "at": "bakery", "on_the_way_to": "work" }] } }
 //! ```
 
 use alloc::{collections::BTreeMap, string::String, vec::Vec};
