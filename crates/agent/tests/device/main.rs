@@ -1,9 +1,6 @@
 //! A whole agent with real workers, and the parties around it.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "helpers of tests fail like tests"
-)]
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
 #[path = "../../src/testing/component.rs"]
 mod component;
