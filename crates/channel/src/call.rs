@@ -78,6 +78,9 @@ impl Awaiting {
     /// # Errors
     /// See [`Refused`].
     pub fn open(&self, answer: &[u8]) -> Result<Secret, Refused> {
+        if answer.len() > PAYLOAD_BYTES_MAX + OVERHEAD_BYTES_MAX {
+            return Err(Refused::TooLarge(PAYLOAD_BYTES_MAX));
+        }
         let (nonce, sealed): ([u8; 32], _) = codec::array(answer, "an answer", 3, |d| {
             if d.str()? != ANSWER {
                 return Err(cbor::Malformed::Expected("the label of an answer"));
@@ -85,7 +88,8 @@ impl Awaiting {
             Ok((codec::fixed(d)?, d.bytes()?))
         })?;
         let (key, _) = answer_key(&self.secret, &self.enc, &nonce);
-        let object = Encrypt0::decode(sealed, Tagging::Tagged)
+        let limits = cbor::Limits { bytes: sealed.len(), ..cbor::Limits::DEFAULT };
+        let object = Encrypt0::decode_within(sealed, Tagging::Tagged, limits)
             .map_err(|_| Refused::Malformed("a sealed answer"))?;
         object.decrypt(&key, Integrity::Cipher, &[]).map_err(|_| Refused::DoesNotOpen)
     }
@@ -147,6 +151,9 @@ impl Endpoint {
     /// # Errors
     /// See [`Refused`].
     pub fn open(&mut self, request: &[u8]) -> Result<Received, Refused> {
+        if request.len() > PAYLOAD_BYTES_MAX + OVERHEAD_BYTES_MAX {
+            return Err(Refused::TooLarge(PAYLOAD_BYTES_MAX));
+        }
         let (from, enc, sealed) = codec::array(request, "a request", 4, |d| {
             if d.str()? != REQUEST {
                 return Err(cbor::Malformed::Expected("the label of a request"));
@@ -199,6 +206,8 @@ fn answer_key(secret: &Secret, enc: &[u8], nonce: &[u8]) -> (Secret, Vec<u8>) {
     (Secret::new(expand(b"key").to_vec()), expand(b"nonce")[..IV_BYTES].to_vec())
 }
 
+/// What sealing adds to a payload, at most.
+const OVERHEAD_BYTES_MAX: usize = 1024;
 const REQUEST: &str = "tamarack-call-v1";
 const ANSWER: &str = "tamarack-answer-v1";
 const SECRET_BYTES: usize = 32;

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use crate::{
     PrivateKey, Refused,
-    call::{Endpoint, Service, request},
+    call::{Endpoint, PAYLOAD_BYTES_MAX, Service, request},
     receipt::Receipt,
     release::{Binding, CHUNK_BYTES_MAX, Opened, Receiver, Role, seal},
 };
@@ -186,6 +186,23 @@ fn a_request_is_served_once_and_never_out_of_order() {
     // Naming the callers again does not forget what was served.
     scene.endpoint.admit(vec![scene.caller.public().clone()]);
     assert_eq!(scene.endpoint.open(&fifth).err(), Some(Refused::Replay));
+}
+
+#[test]
+fn the_largest_request_and_answer_pass_and_a_larger_one_is_refused() {
+    let mut scene = Scene::new();
+    let largest = vec![1; PAYLOAD_BYTES_MAX];
+
+    let (bytes, awaiting) = scene.request(1, &largest);
+    let received = scene.endpoint.open(&bytes).unwrap();
+    let answer = received.answer(&largest, &mut SystemEntropy).unwrap();
+
+    assert_eq!(awaiting.open(&answer).unwrap().expose(), largest);
+    let too_large = vec![1; PAYLOAD_BYTES_MAX + 1];
+    let refused = request(&scene.service(), &scene.caller, 2, &too_large, &mut SystemEntropy).err();
+    assert_eq!(refused, Some(Refused::TooLarge(PAYLOAD_BYTES_MAX)));
+    let padded = vec![0; PAYLOAD_BYTES_MAX + 2048];
+    assert_eq!(scene.endpoint.open(&padded).err(), Some(Refused::TooLarge(PAYLOAD_BYTES_MAX)));
 }
 
 #[test]
