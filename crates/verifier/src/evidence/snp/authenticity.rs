@@ -47,7 +47,7 @@ pub(crate) fn authenticate(
             tampered("send the HCL report as the paravisor made it: its claims changed")
         }))?;
     }
-    Ok(Authentic { list: check_list(list, &known, request), key })
+    Ok(Authentic { list: check_list(&key, list, &known, request), key })
 }
 
 /// Finds the key that must have signed the report, and checks that it did.
@@ -197,25 +197,33 @@ fn check_windows(key: &EndorsedKey, list: Option<Window>, request: &Request<'_>)
     })
 }
 
-fn check_list(list: Option<Window>, known: &VerifiedEndorsements, request: &Request<'_>) -> Check {
-    let check = Check::new("snp.revocation-list").source("policy");
+fn check_list(
+    key: &EndorsedKey,
+    list: Option<Window>,
+    known: &VerifiedEndorsements,
+    request: &Request<'_>,
+) -> Check {
+    let check = Check::new("snp.revocation-list");
     if let Some(window) = list {
-        return check.seen(window.from);
+        return check.seen(window.from).source(window.what);
     }
-    let problems = known.problems().iter();
-    let broken = problems.filter(|problem| problem.name == "snp.list.signature");
-    let children = broken.cloned().collect::<Vec<_>>();
-    if !children.is_empty() {
-        return Check { ok: false, children, ..check };
+    if let Some(file) = known.unsigned_lists(&key.authority.root).next() {
+        return check.source(file.to_owned()).holds(false, || {
+            Failure::new(
+                Reason::BadSignature,
+                Owner::EndorsementProvider,
+                "fetch the revocation list again, from the vendor of this hardware",
+            )
+        });
     }
     let required = request.policy.snp.revocation_list_required;
-    check.seen("none supplied").holds(!required, || {
-        Failure::new(
-            Reason::MissingEndorsement,
-            Owner::EndorsementProvider,
-            "supply the revocation list of this product, \
-             https://kdsintf.amd.com/vcek/v1/{product}/crl",
-        )
+    check.seen("none supplied").source("policy").holds(!required, || {
+        let product = key.vek.product;
+        let remedy = format!(
+            "supply the revocation list of this product, for real hardware \
+             https://kdsintf.amd.com/vcek/v1/{product}/crl"
+        );
+        Failure::new(Reason::MissingEndorsement, Owner::EndorsementProvider, remedy)
     })
 }
 

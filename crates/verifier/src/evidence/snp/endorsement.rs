@@ -21,6 +21,8 @@ pub struct VerifiedEndorsements {
     roots: Vec<Arc<Root>>,
     authorities: Vec<Arc<Authority>>,
     lists: Vec<Arc<List>>,
+    /// Lists that no trusted root signed: name of the file and contents.
+    unsigned: Vec<(String, Vec<u8>)>,
     keys: Vec<Arc<EndorsedKey>>,
     /// Authorities under roots that nobody listed, to tell them from forged ones.
     untrusted: Vec<Untrusted>,
@@ -107,9 +109,9 @@ impl VerifiedEndorsements {
         files: impl IntoIterator<Item = (&'f str, &'f [u8])>,
         anchors: &Anchors,
     ) -> Self {
-        let (mut certificates, mut lists) = (Vec::new(), Vec::new());
+        let mut certificates = Vec::new();
         for (name, bytes) in files {
-            self.read(name, bytes, &mut certificates, &mut lists);
+            self.read(name, bytes, &mut certificates);
         }
         let named = certificates.iter().filter_map(|(file, der)| {
             let certificate = Certificate::decode(der).ok()?;
@@ -126,9 +128,8 @@ impl VerifiedEndorsements {
                 self.add_authority(certificate, *product, *issues, &named);
             }
         }
-        for (file, der) in &lists {
-            self.add_list(file, der);
-        }
+        let lists = std::mem::take(&mut self.unsigned);
+        self.unsigned = lists.into_iter().filter(|(_, der)| !self.add_list(der)).collect();
         let mut problems = Vec::new();
         for (file, role, certificate) in &named {
             if let Role::Key(product, kind) = role
@@ -176,17 +177,21 @@ impl VerifiedEndorsements {
         &self.problems
     }
 
+    /// The files with lists in that root's name which it did not sign.
+    pub(super) fn unsigned_lists(&self, root: &Root) -> impl Iterator<Item = &str> {
+        let subject = Certificate::decode(&root.certificate).map(|root| root.subject.to_vec());
+        let named = move |der: &[u8]| {
+            let issuer = RevocationList::decode(der).map(|list| list.issuer.to_vec());
+            issuer.is_ok() && issuer == subject
+        };
+        self.unsigned.iter().filter(move |(_, der)| named(der)).map(|(file, _)| file.as_str())
+    }
+
     fn lists_of(&self, root: &Root) -> impl Iterator<Item = &Arc<List>> {
         self.lists.iter().filter(|list| list.root.anchor == root.anchor)
     }
 
-    fn read(
-        &mut self,
-        file: &str,
-        bytes: &[u8],
-        certificates: &mut Vec<(String, Vec<u8>)>,
-        lists: &mut Vec<(String, Vec<u8>)>,
-    ) {
+    fn read(&mut self, file: &str, bytes: &[u8], certificates: &mut Vec<(String, Vec<u8>)>) {
         if bytes.starts_with(b"-----BEGIN CERTIFICATE-----") {
             match decode_pem(bytes) {
                 Ok(chain) => {
@@ -195,7 +200,7 @@ impl VerifiedEndorsements {
                 Err(error) => self.problems.push(unreadable(file, error.0)),
             }
         } else if RevocationList::decode(bytes).is_ok() {
-            lists.push((file.to_owned(), bytes.to_vec()));
+            self.unsigned.push((file.to_owned(), bytes.to_vec()));
         } else {
             match Certificate::decode(bytes) {
                 Ok(_) => certificates.push((file.to_owned(), bytes.to_vec())),
@@ -258,33 +263,24 @@ impl VerifiedEndorsements {
         }
     }
 
+    /// Takes a list over if a root signed it.
     //= EV-SNP-4: lists of the ARK
-    fn add_list(&mut self, file: &str, der: &[u8]) {
-        let Ok(list) = RevocationList::decode(der) else { return };
+    fn add_list(&mut self, der: &[u8]) -> bool {
+        let Ok(list) = RevocationList::decode(der) else { return false };
         let issuer = self.roots.iter().find(|root| {
             Certificate::decode(&root.certificate).is_ok_and(|root| {
                 root.may_sign_lists() && strong(&list.algorithm) && list.is_signed_by(&root)
             })
         });
-        match issuer {
-            Some(root) => self.lists.push(Arc::new(List {
-                root: root.clone(),
-                serials: list.serials().map(Box::from).collect(),
-                window: Window {
-                    what: "revocation list of the ARK",
-                    from: list.this_update,
-                    until: list.next_update,
-                },
-            })),
-            None => {
-                let check = Check::new("snp.list.signature").source(file.to_owned());
-                self.problems.push(*check.refused(Failure::new(
-                    Reason::BadSignature,
-                    Owner::EndorsementProvider,
-                    "fetch the revocation list again, from the vendor of this hardware",
-                )));
-            }
-        }
+        let Some(root) = issuer.cloned() else { return false };
+        let window = Window {
+            what: "revocation list of the ARK",
+            from: list.this_update,
+            until: list.next_update,
+        };
+        let serials = list.serials().map(Box::from).collect();
+        self.lists.push(Arc::new(List { root, serials, window }));
+        true
     }
 
     //= EV-SNP-2: VCEK by ASK, VLEK by ASVK
