@@ -3,8 +3,11 @@
 use proptest::prelude::*;
 use verifier::anchor::{Device, Listed, ListedDevice, Vendor};
 use verifier::evidence::arm::component::Component;
-use verifier::evidence::arm::{HashAlgorithm, Lifecycle, NotAToken};
-use verifier::evidence::cca::{PlatformClaims, RealmClaims, Reference, rem};
+use verifier::evidence::arm::{
+    HashAlgorithm, Lifecycle, NotAToken, PlatformClaims, PlatformReference, RealmClaims,
+    RealmReference, rem,
+};
+use verifier::evidence::cca::Reference;
 use verifier::value::{Hex, Octets};
 use verifier::{Appraisal, Collateral, Kind, Reason, ReferenceValues};
 
@@ -284,18 +287,21 @@ fn a_realm_or_platform_that_differs_from_the_reference_value_is_refused() {
     };
     let other = || Some(Octets::new(&[9; 32]));
 
-    assert_eq!(refused(&|it| it.implementation_id = Hex([9; 32])), Some("implementation_id"));
-    assert_eq!(refused(&|it| it.rim = Octets::new(&[9; 32])), Some("rim"));
-    assert_eq!(refused(&|it| it.rpv = Some(Hex([9; 64]))), Some("rpv"));
-    assert_eq!(refused(&|it| it.configuration = other()), Some("configuration"));
-    assert_eq!(refused(&|it| it.rem0 = other()), Some("rem0"));
-    assert_eq!(refused(&|it| it.rem3 = other()), Some("rem3"));
-    assert_eq!(refused(&|it| it.components.truncate(1)), Some("component"));
     assert_eq!(
-        refused(&|it| it.components[0].signer_id = Octets::new(&[9; 32])),
+        refused(&|it| it.platform.implementation_id = Hex([9; 32])),
+        Some("implementation_id")
+    );
+    assert_eq!(refused(&|it| it.realm.rim = Octets::new(&[9; 32])), Some("rim"));
+    assert_eq!(refused(&|it| it.realm.rpv = Some(Hex([9; 64]))), Some("rpv"));
+    assert_eq!(refused(&|it| it.platform.configuration = other()), Some("configuration"));
+    assert_eq!(refused(&|it| it.realm.rem0 = other()), Some("rem0"));
+    assert_eq!(refused(&|it| it.realm.rem3 = other()), Some("rem3"));
+    assert_eq!(refused(&|it| it.platform.components.truncate(1)), Some("component"));
+    assert_eq!(refused(&|it| it.platform.components[0].signer_id = other()), Some("component"));
+    assert_eq!(
+        refused(&|it| it.platform.components[1].measurement = Octets::new(&[9])),
         Some("component")
     );
-    assert_eq!(refused(&|it| it.components[1].measurement = Octets::new(&[9])), Some("component"));
 
     let mut bench = platform.bench();
     bench.reference = ReferenceValues::default();
@@ -459,11 +465,11 @@ fn policy_and_reference_values_are_read_from_toml() {
 
     let id = "ab".repeat(32);
     let text = format!(
-        "[[cca]]\nname = 'r'\nimplementation_id = '{id}'\nrim = '{id}'\n\
-         components = [{{ type = 'RMM', measurement = '{id}', signer_id = '{id}' }}]"
+        "[[cca]]\nname = 'r'\nrealm = {{ rim = '{id}' }}\n\
+         [cca.platform]\nimplementation_id = '{id}'\ncomponents = [{{ type = 'RMM', measurement = '{id}', signer_id = '{id}' }}]"
     );
     let values = ReferenceValues::from_toml(&text).expect("reference values");
-    assert_eq!(values.cca[0].components[0].kind.as_deref(), Some("RMM"));
+    assert_eq!(values.cca[0].platform.components[0].kind.as_deref(), Some("RMM"));
     assert!(ReferenceValues::from_toml("[[cca]]\nname = 'r'").is_err());
 }
 
@@ -519,21 +525,25 @@ fn enrolled(vector: &Vector) -> Bench {
         Component {
             kind: member("type"),
             measurement: octets("measurement_value"),
-            signer_id: octets("signer_id"),
+            signer_id: Some(octets("signer_id")),
             version: member("version"),
         }
     });
     bench.reference.cca.push(Reference {
         name: "recorded".into(),
-        implementation_id: vector.fixed("/fields/platform/implementation_id"),
-        configuration: Some(vector.octets("/fields/platform/config")),
-        components: components.collect(),
-        rim: vector.octets("/fields/realm/rim"),
-        rpv: Some(vector.fixed("/fields/realm/rpv")),
-        rem0: Some(vector.octets("/fields/realm/rems/0")),
-        rem1: Some(vector.octets("/fields/realm/rems/1")),
-        rem2: Some(vector.octets("/fields/realm/rems/2")),
-        rem3: Some(vector.octets("/fields/realm/rems/3")),
+        platform: PlatformReference {
+            implementation_id: vector.fixed("/fields/platform/implementation_id"),
+            configuration: Some(vector.octets("/fields/platform/config")),
+            components: components.collect(),
+        },
+        realm: RealmReference {
+            rim: vector.octets("/fields/realm/rim"),
+            rpv: Some(vector.fixed("/fields/realm/rpv")),
+            rem0: Some(vector.octets("/fields/realm/rems/0")),
+            rem1: Some(vector.octets("/fields/realm/rems/1")),
+            rem2: Some(vector.octets("/fields/realm/rems/2")),
+            rem3: Some(vector.octets("/fields/realm/rems/3")),
+        },
     });
     bench
 }
@@ -647,20 +657,24 @@ impl Platform {
         let listed = |kind: &str, measurement, signer| Component {
             kind: Some(kind.into()),
             measurement: Octets::new(&[measurement; 32]),
-            signer_id: Octets::new(&[signer; 32]),
+            signer_id: Some(Octets::new(&[signer; 32])),
             version: None,
         };
         bench.reference.cca.push(Reference {
             name: "ours".into(),
-            implementation_id: Hex([3; 32]),
-            configuration: None,
-            components: vec![listed("BL2", 1, 7), listed("RMM", 2, 8)],
-            rim: Octets::new(&[4; 32]),
-            rpv: None,
-            rem0: None,
-            rem1: None,
-            rem2: None,
-            rem3: None,
+            platform: PlatformReference {
+                implementation_id: Hex([3; 32]),
+                configuration: None,
+                components: vec![listed("BL2", 1, 7), listed("RMM", 2, 8)],
+            },
+            realm: RealmReference {
+                rim: Octets::new(&[4; 32]),
+                rpv: None,
+                rem0: None,
+                rem1: None,
+                rem2: None,
+                rem3: None,
+            },
         });
         bench
     }

@@ -197,7 +197,7 @@ fn enrolled(vector: &Vector, file: &str) -> Bench {
     let components = components.iter().map(|it| Component {
         kind: it["type"].as_str().map(str::to_owned),
         measurement: Octets::new(&octets(&it["measurement_value"])),
-        signer_id: Octets::new(&octets(&it["signer_id"])),
+        signer_id: Some(Octets::new(&octets(&it["signer_id"]))),
         version: it["version"].as_str().map(str::to_owned),
     });
     let reference = Reference {
@@ -279,7 +279,7 @@ impl Unit {
         let component = Component {
             kind: Some("SPE".into()),
             measurement: Octets::new(&[1; 32]),
-            signer_id: Octets::new(&[7; 32]),
+            signer_id: Some(Octets::new(&[7; 32])),
             version: None,
         };
         let reference = Reference {

@@ -57,9 +57,9 @@ impl<'b> Claim<'b> {
         if matches!(bytes.len(), 32 | 48 | 64) { Ok(bytes) } else { Err(Malformed::Expected(what)) }
     }
 
-    /// Text.
+    /// Text, without the NUL characters that some firmware ends it with.
     pub(crate) fn text(self) -> Result<&'b str, Malformed> {
-        whole(self.0, |d| Ok(d.str()?))
+        whole(self.0, |d| Ok(d.str()?.trim_end_matches('\0')))
     }
 
     /// A number that is not negative.

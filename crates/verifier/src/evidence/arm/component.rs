@@ -12,7 +12,7 @@ use crate::value::{Octets, Value};
 ///
 /// ```cddl
 /// software-component = {
-///   ? 1 => tstr, 2 => measurement-value bstr, ? 4 => version tstr, 5 => signer-id bstr,
+///   ? 1 => tstr, 2 => measurement-value bstr, ? 4 => version tstr, ? 5 => signer-id bstr,
 ///   ? 6 => hash-algorithm tstr
 /// }
 /// ```
@@ -24,8 +24,8 @@ pub struct SoftwareComponent {
     pub measurement: Octets,
     /// The version that its maker gave it.
     pub version: Option<String>,
-    /// The digest of the key that signed it.
-    pub signer_id: Octets,
+    /// The digest of the key that signed it; virtCCA states none.
+    pub signer_id: Option<Octets>,
     /// The algorithm of the measurement; without, that of the token.
     pub algorithm: Option<String>,
 }
@@ -45,8 +45,8 @@ pub struct Component {
     pub kind: Option<String>,
     /// The measurement.
     pub measurement: Octets,
-    /// The digest of the key that signed it.
-    pub signer_id: Octets,
+    /// The digest of the key that signed it; without, none must be stated.
+    pub signer_id: Option<Octets>,
     /// The version; without, any.
     pub version: Option<String>,
 }
@@ -64,6 +64,7 @@ impl SoftwareComponent {
                 1 => kind = Some(value.text()?.to_owned()),
                 2 => measurement = Some(Octets::new(value.digest("a measurement value")?)),
                 4 => version = Some(value.text()?.to_owned()),
+                5 if value.bytes()?.is_empty() => (),
                 5 => signer_id = Some(Octets::new(value.digest("a signer id")?)),
                 6 => algorithm = Some(value.text()?.to_owned()),
                 _ => (),
@@ -74,7 +75,7 @@ impl SoftwareComponent {
             kind,
             measurement: missing(measurement, "a component's measurement value (2)")?,
             version,
-            signer_id: missing(signer_id, "a component's signer id (5)")?,
+            signer_id,
             algorithm,
         })
     }
@@ -87,7 +88,7 @@ impl SoftwareComponent {
             ("type", text(&self.kind)),
             ("measurement_value", Some(self.measurement.clone().into())),
             ("version", text(&self.version)),
-            ("signer_id", Some(self.signer_id.clone().into())),
+            ("signer_id", self.signer_id.clone().map(Value::from)),
             ("hash_algo", text(&self.algorithm)),
         ];
         let present = members.into_iter().filter_map(|(name, value)| Some((name.into(), value?)));
@@ -147,6 +148,12 @@ pub(crate) fn compare(listed: &[Component], loaded: &[SoftwareComponent]) -> Vec
     rows
 }
 
+/// CCA and PSA tokens say of every component who signed it.
+pub(crate) fn require_signers(components: &[SoftwareComponent]) -> Result<(), NotAToken> {
+    let unsigned = components.iter().any(|component| component.signer_id.is_none());
+    missing((!unsigned).then_some(()), "a component's signer id (5)")
+}
+
 //= EV-CCA-6: hash length must match the declared algorithm
 /// Whether every measurement is as long as the digest that it claims to be.
 pub(crate) fn check_lengths(components: &[SoftwareComponent], default: Option<&str>) -> Check {
@@ -178,10 +185,9 @@ pub(crate) fn add_claims(
     claims.measurements.push(Named::new("implementation-id", implementation_id));
     for component in components {
         claims.measurements.push(Named::new("component", component.measurement.as_slice()));
-        let signer = Named::new("component-signer", component.signer_id.as_slice());
-        if !claims.signers.contains(&signer) {
-            claims.signers.push(signer);
-        }
+        let signer = component.signer_id.as_ref();
+        let signer = signer.map(|id| Named::new("component-signer", id.as_slice()));
+        claims.signers.extend(signer.filter(|signer| !claims.signers.contains(signer)));
     }
 }
 
@@ -194,7 +200,7 @@ mod tests {
             kind: Some(kind.to_owned()),
             measurement: Octets::new(&[octet; 32]),
             version: Some("1".to_owned()),
-            signer_id: Octets::new(&[7; 32]),
+            signer_id: Some(Octets::new(&[7; 32])),
             algorithm: None,
         }
     }
@@ -203,7 +209,7 @@ mod tests {
         Component {
             kind: Some(kind.to_owned()),
             measurement: Octets::new(&[octet; 32]),
-            signer_id: Octets::new(&[7; 32]),
+            signer_id: Some(Octets::new(&[7; 32])),
             version: None,
         }
     }
@@ -227,7 +233,7 @@ mod tests {
     #[test]
     fn a_component_of_another_signer_version_or_type_does_not_fit() {
         let seen = [loaded("RMM", 1)];
-        let other_signer = Component { signer_id: Octets::new(&[8; 32]), ..listed("RMM", 1) };
+        let other_signer = Component { signer_id: Some(Octets::new(&[8; 32])), ..listed("RMM", 1) };
         let other_version = Component { version: Some("2".into()), ..listed("RMM", 1) };
         let any_type = Component { kind: None, ..listed("RMM", 1) };
 

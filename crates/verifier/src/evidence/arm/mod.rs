@@ -1,14 +1,19 @@
 //! What the tokens of CCA, virtCCA and PSA share: claim maps, the COSE signatures of devices and
-//! the keys that they were enrolled with, life cycles, software components.
+//! the keys that they were enrolled with, life cycles, software components; and what CCA and
+//! virtCCA share: platform and realm claims.
 //!
-//! This module does not know which claims a token must have, nor what an instance may be.
+//! This module does not know which signature vouches for which.
 
 pub mod component;
 pub mod digest;
 pub mod lifecycle;
+pub mod platform;
+pub mod realm;
+pub mod rem;
 
 mod base64url;
 mod claim;
+mod collection;
 mod key;
 mod refusal;
 mod signed;
@@ -16,9 +21,12 @@ mod signed;
 pub use component::SoftwareComponent;
 pub use digest::HashAlgorithm;
 pub use lifecycle::Lifecycle;
+pub use platform::{PlatformClaims, PlatformReference};
+pub use realm::{RealmClaims, RealmReference};
 pub use refusal::NotAToken;
 
 pub(crate) use base64url::decode_base64url;
 pub(crate) use claim::{Claim, each_claim, missing};
+pub(crate) use collection::Collection;
 pub(crate) use key::{DeviceKey, DeviceKeys, Enrolment};
 pub(crate) use signed::{Scheme, Signed};

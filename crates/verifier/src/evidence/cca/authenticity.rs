@@ -6,8 +6,8 @@ use cose::Untrusted;
 use super::Endorsements;
 use super::token::Token;
 use crate::anchor::{Anchor, Device, Vendor};
-use crate::check::{Check, Checks, Failure, Owner, Reason, Stop};
-use crate::crypto::{equal, sha256_of};
+use crate::check::{Checks, Stop};
+use crate::crypto::sha256_of;
 use crate::evidence::arm::{DeviceKey, Enrolment, Scheme};
 use crate::evidence::{Request, check_standing};
 use crate::value::Octets;
@@ -33,11 +33,13 @@ pub(super) fn authenticate(
         .keys
         .find_signer(&enrolment, checks, |key| verify_platform(token, key, endorsements))?;
     *anchor = Some(found.clone());
-    checks.need(check_binding(token))?;
+    //= EV-CCA-3: the platform challenge is the digest of the RAK claim exactly as carried
+    let check = token.realm_claims.check_binding("cca.realm.binding", &token.platform_claims);
+    checks.need(check)?;
     //= EV-CCA-2: the realm signature by the RAK inside the realm token
     checks.need(token.realm.check(
         "cca.realm.signature",
-        &token.realm_claims.key().to_spki(),
+        token.realm_claims.spki(),
         &[Scheme::Es384],
         "send the realm token as the realm management monitor signed it",
     ))?;
@@ -58,26 +60,4 @@ fn verify_platform(
     token.platform.verify(&key.spki, &[Scheme::Es256, Scheme::Es384, Scheme::Es512])?;
     endorsements.known.insert(name, ());
     Ok(())
-}
-
-//= EV-CCA-3: the platform challenge is the digest of the RAK claim exactly as carried
-fn check_binding(token: &Token<'_>) -> Check {
-    let seen = &token.platform_claims.challenge;
-    let check = Check::new("cca.realm.binding").seen(seen.clone()).source("realm token");
-    let Some(expected) = token.realm_claims.key_digest() else {
-        let named = token.realm_claims.public_key_hash_algorithm.clone();
-        return check.expected(named).holds(false, || {
-            let remedy = "hash the realm's key with sha-256, sha-384 or sha-512";
-            Failure::new(Reason::Unsupported, Owner::DeviceVendor, remedy)
-        });
-    };
-    let ok = equal(seen.as_slice(), expected.as_slice());
-    check.expected(expected).holds(ok, || {
-        Failure::new(
-            Reason::BindingMismatch,
-            Owner::Attester,
-            "send the realm token with the platform token that was made for it: this platform \
-             vouches for another realm key",
-        )
-    })
 }

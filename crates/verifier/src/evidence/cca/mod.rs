@@ -5,31 +5,26 @@
 //! for its instance id, and comes as JWK or PEM among the collateral.
 
 mod authenticity;
-mod platform;
-mod realm;
-pub mod rem;
 mod token;
 
 use serde::{Deserialize, Serialize};
 
-use super::arm::component::{self, Component, check_lengths, wrong_length};
+use super::arm::component::{self, check_lengths, wrong_length};
 use super::arm::lifecycle::check_lifecycle;
-use super::arm::{DeviceKeys, Lifecycle};
+use super::arm::realm::REGISTERS;
+use super::arm::{
+    DeviceKeys, Lifecycle, PlatformClaims, PlatformReference, RealmClaims, RealmReference, rem,
+};
 use super::{Kind, Request, check_user_data, refuse};
 use crate::cache::Bounded;
 use crate::check::{Check, Checks};
 use crate::claims::{Claims, Named};
 use crate::reference::{Comparable, Row, check_reference};
 use crate::trust::{self, Isolation, TrustClaim, TrustValue};
-use crate::value::{Hex, Octets};
+use crate::value::Octets;
 use crate::{Anchors, Appraisal, Collateral, UserData};
 use authenticity::authenticate;
 use token::Token;
-
-pub use platform::PlatformClaims;
-pub use platform::Profile as PlatformProfile;
-pub use realm::Profile as RealmProfile;
-pub use realm::RealmClaims;
 
 /// Rules for realms and their platforms.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,13 +50,14 @@ impl Default for Policy {
     }
 }
 
-/// A reference value for a realm on its platform; of what is optional, what is absent is not
-/// compared.
+/// A reference value for a realm on its platform.
 ///
 /// ```toml
 /// name = "edge realm 7"
+/// [cca.platform]
 /// implementation_id = "…"
 /// components = [{ type = "RMM", measurement = "…", signer_id = "…" }]
+/// [cca.realm]
 /// rim = "…"
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,24 +65,10 @@ impl Default for Policy {
 pub struct Reference {
     /// What people call it.
     pub name: String,
-    /// The platform's immutable root of trust.
-    pub implementation_id: Hex<32>,
-    /// The platform's configuration.
-    pub configuration: Option<Octets>,
-    /// All of the platform's firmware: HES, TF-A, RMM and what else is measured.
-    pub components: Vec<Component>,
-    /// What the realm was made of.
-    pub rim: Octets,
-    /// The realm personalization value, if the owner sets one.
-    pub rpv: Option<Hex<64>>,
-    /// What the realm measured into REM0.
-    pub rem0: Option<Octets>,
-    /// What the realm measured into REM1.
-    pub rem1: Option<Octets>,
-    /// What the realm measured into REM2.
-    pub rem2: Option<Octets>,
-    /// What the realm measured into REM3.
-    pub rem3: Option<Octets>,
+    /// The platform.
+    pub platform: PlatformReference,
+    /// The realm.
+    pub realm: RealmReference,
 }
 
 impl Comparable for Reference {
@@ -96,32 +78,9 @@ impl Comparable for Reference {
         &self.name
     }
 
-    //= EV-CCA-6: implementation id, components, configuration, RIM, RPV, REMs
     fn compare(&self, (platform, realm): &Self::Measured) -> Vec<Row> {
-        let row = |field, expected: Octets, seen: Octets| {
-            let ok = expected == seen;
-            Row { field, expected: expected.into(), seen: seen.into(), ok }
-        };
-        let implementation = Octets::new(&platform.implementation_id);
-        let [rem0, rem1, rem2, rem3] = &realm.rems;
-        let optional = [
-            ("configuration", self.configuration.clone(), &platform.config),
-            ("rem0", self.rem0.clone(), rem0),
-            ("rem1", self.rem1.clone(), rem1),
-            ("rem2", self.rem2.clone(), rem2),
-            ("rem3", self.rem3.clone(), rem3),
-        ];
-        let mut rows = vec![
-            row("implementation_id", Octets::new(&self.implementation_id.0), implementation),
-            row("rim", self.rim.clone(), realm.rim.clone()),
-        ];
-        rows.extend(self.rpv.map(|rpv| row("rpv", Octets::new(&rpv.0), Octets::new(&realm.rpv))));
-        rows.extend(
-            optional
-                .into_iter()
-                .filter_map(|(field, expected, seen)| Some(row(field, expected?, seen.clone()))),
-        );
-        rows.extend(component::compare(&self.components, &platform.components));
+        let mut rows = self.platform.compare(platform);
+        rows.extend(self.realm.compare(realm));
         rows
     }
 }
@@ -192,7 +151,7 @@ fn check_realm(
     let check = Check::new("cca.realm.length").seen(realm.hash_algorithm.clone());
     let ok = realm.has_declared_lengths() || !request.policy.cca.digest_lengths_required;
     checks.note(check.holds(ok, wrong_length));
-    checks.note(rem::check(&realm, request));
+    checks.note(rem::check(&realm, request.policy.cca.event_log_required, request));
     let measured = (platform, realm);
     let (check, name) =
         check_reference("instance.reference", &request.reference.cca, &measured, request.policy);
@@ -217,7 +176,6 @@ fn claims(platform: &PlatformClaims, realm: &RealmClaims) -> Claims {
     claims
 }
 
-const REGISTERS: [&str; 4] = ["rem0", "rem1", "rem2", "rem3"];
 const SUPPORTED: &str = "a CCA token (CBOR tag 399) of the legacy or the 2023 profiles";
 /// How many platform tokens are remembered.
 const MAX_KNOWN: usize = 4096;

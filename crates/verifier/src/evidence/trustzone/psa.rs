@@ -136,6 +136,8 @@ impl PsaClaims {
             Ok(())
         })?;
         let instance_id: [u8; 33] = missing(instance_id, "the claim instance id")?;
+        let components = missing(components, "the claim software components")?;
+        component::require_signers(&components)?;
         Ok(Self {
             profile,
             nonce: missing(nonce, "the claim nonce")?,
@@ -148,7 +150,7 @@ impl PsaClaims {
             implementation_id: missing(implementation_id, "the claim implementation id")?,
             boot_seed,
             certification_reference: certification,
-            components: missing(components, "the claim software components")?,
+            components,
             verification_service: service,
         })
     }

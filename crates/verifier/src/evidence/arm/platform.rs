@@ -1,7 +1,11 @@
 //! The claims of the platform token: what firmware made the machine what it is.
 
-use crate::evidence::arm::{NotAToken, SoftwareComponent, each_claim, missing};
-use crate::value::{Octets, Value};
+use serde::{Deserialize, Serialize};
+
+use super::component::{self, Component};
+use super::{NotAToken, SoftwareComponent, each_claim, missing};
+use crate::reference::Row;
+use crate::value::{Hex, Octets, Value};
 
 /// The claims of a CCA platform.
 ///
@@ -15,8 +19,8 @@ use crate::value::{Octets, Value};
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlatformClaims {
-    /// Which published profile the token has.
-    pub profile: Profile,
+    /// Which profile the token has.
+    pub profile: String,
     /// The digest of the realm's attestation key.
     pub challenge: Octets,
     /// Which immutable root of trust it is.
@@ -35,13 +39,21 @@ pub struct PlatformClaims {
     pub hash_algorithm: String,
 }
 
-/// The published profiles of platform tokens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Profile {
-    /// `http://arm.com/CCA-SSD/1.0.0`.
-    Legacy,
-    /// `tag:arm.com,2023:cca_platform#1.0.0`.
-    Tag2023,
+/// A reference value for a platform; a configuration that is absent is not compared.
+///
+/// ```toml
+/// implementation_id = "…"
+/// components = [{ type = "RMM", measurement = "…", signer_id = "…" }]
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlatformReference {
+    /// The platform's immutable root of trust.
+    pub implementation_id: Hex<32>,
+    /// The platform's configuration.
+    pub configuration: Option<Octets>,
+    /// All of the platform's firmware: HES, TF-A, RMM and what else is measured.
+    pub components: Vec<Component>,
 }
 
 impl PlatformClaims {
@@ -53,7 +65,7 @@ impl PlatformClaims {
         let (mut components, mut verification_service, mut hash) = (None, None, None);
         each_claim(bytes, |key, claim| {
             match key {
-                265 => profile = Some(Profile::of(claim.text()?)?),
+                265 => profile = Some(claim.text()?.to_owned()),
                 10 => challenge = Some(Octets::new(claim.digest("a platform challenge")?)),
                 2396 => implementation_id = Some(claim.fixed("an implementation id of 32 octets")?),
                 256 => instance_id = Some(claim.fixed("an instance id of 33 octets")?),
@@ -88,7 +100,7 @@ impl PlatformClaims {
     pub fn show(&self) -> Value {
         let components = self.components.iter().map(SoftwareComponent::show).collect();
         let members = [
-            ("profile", Some(self.profile.uri().into())),
+            ("profile", Some(self.profile.clone().into())),
             ("challenge", Some(self.challenge.clone().into())),
             ("implementation_id", Some((&self.implementation_id).into())),
             ("instance_id", Some((&self.instance_id).into())),
@@ -103,18 +115,21 @@ impl PlatformClaims {
     }
 }
 
-impl Profile {
-    fn of(uri: &str) -> Result<Self, NotAToken> {
-        let known = [Self::Legacy, Self::Tag2023].into_iter().find(|profile| profile.uri() == uri);
-        known.ok_or_else(|| NotAToken::unsupported(format!("platform profile `{uri}`")))
-    }
-
-    /// The text of the claim.
-    #[must_use]
-    pub const fn uri(self) -> &'static str {
-        match self {
-            Self::Legacy => "http://arm.com/CCA-SSD/1.0.0",
-            Self::Tag2023 => "tag:arm.com,2023:cca_platform#1.0.0",
-        }
+impl PlatformReference {
+    //= EV-CCA-6: implementation id, configuration, every component
+    pub(crate) fn compare(&self, claims: &PlatformClaims) -> Vec<Row> {
+        let expected = self.implementation_id;
+        let ok = expected.0 == claims.implementation_id;
+        let seen = Value::from(&claims.implementation_id);
+        let mut rows =
+            vec![Row { field: "implementation_id", expected: expected.into(), seen, ok }];
+        rows.extend(self.configuration.as_ref().map(|expected| Row {
+            field: "configuration",
+            ok: *expected == claims.config,
+            expected: expected.clone().into(),
+            seen: claims.config.clone().into(),
+        }));
+        rows.extend(component::compare(&self.components, &claims.components));
+        rows
     }
 }

@@ -3,9 +3,9 @@
 //! Guests keep a TCG crypto-agile log in the CCEL ACPI table, as trust domains do; measurement
 //! register 0 stands for the RIM there, 1 to 4 for REM0 to REM3.
 
-use super::{REGISTERS, RealmClaims};
+use super::HashAlgorithm;
+use super::realm::{REGISTERS, RealmClaims};
 use crate::check::{Check, Failure, Owner, Reason};
-use crate::evidence::arm::HashAlgorithm;
 use crate::evidence::tdx::event_log::{NotTheLog, read_ccel};
 use crate::evidence::{EventLog, MAX_EVENT_LOG, Request};
 use crate::value::Octets;
@@ -37,11 +37,10 @@ pub fn replay(algorithm: HashAlgorithm, bytes: &[u8]) -> Result<[Octets; 4], Mal
 }
 
 /// The check of an appraisal: no log is well unless the policy asks for one.
-pub(super) fn check(realm: &RealmClaims, request: &Request<'_>) -> Check {
-    let check = Check::new("cca.event-log").source("realm token");
+pub(crate) fn check(realm: &RealmClaims, required: bool, request: &Request<'_>) -> Check {
+    let check = Check::new("realm.event-log").source("realm token");
     let bytes = match request.event_log {
         None => {
-            let required = request.policy.cca.event_log_required;
             return check.seen("none supplied").holds(!required, || {
                 let remedy = "send the event log beside the token";
                 Failure::new(Reason::MissingEndorsement, Owner::Attester, remedy)
