@@ -60,16 +60,22 @@ pub fn request(
         return Err(Refused::TooLarge(PAYLOAD_BYTES_MAX));
     }
     let (enc, mut context) = kem::sender(&service.key, &service.info(), Some(caller), entropy)?;
-    let plaintext = Secret::new(cbor::encode(|e| {
-        e.array(2)?.u64(counter)?.bytes(payload)?;
-        Ok(())
-    }));
+    let plaintext = content(counter, payload);
     let sealed = context.seal(plaintext.expose(), &[]).map_err(|_| Refused::DoesNotOpen)?;
     let caller = caller.public().thumbprint();
     let bytes = codec::labelled(REQUEST, &[&caller.0, &enc, &sealed]);
     let mut secret = vec![0; SECRET_BYTES];
     context.export(ANSWER.as_bytes(), &mut secret).map_err(|_| Refused::DoesNotOpen)?;
     Ok((bytes, Awaiting { enc, secret: Secret::new(secret) }))
+}
+
+/// The plaintext of a request, in a buffer that never grows: no unwiped copy stays behind.
+fn content(counter: u64, payload: &[u8]) -> Secret {
+    let head = cbor::encode(|e| e.array(2)?.u64(counter)?.bytes_len(payload.len() as u64)?.ok());
+    let mut bytes = Vec::with_capacity(head.len() + payload.len());
+    bytes.extend_from_slice(&head);
+    bytes.extend_from_slice(payload);
+    Secret::new(bytes)
 }
 
 impl Awaiting {

@@ -8,6 +8,7 @@ use hpke::{
     kem::DhP256HkdfSha256,
     rand_core::{TryCryptoRng, TryRng},
 };
+use zeroize::Zeroize as _;
 
 use crate::Refused;
 
@@ -46,7 +47,10 @@ impl PrivateKey {
     /// The scalar, 32 bytes.
     #[must_use]
     pub fn to_scalar(&self) -> Secret {
-        Secret::new(self.private.to_bytes().to_vec())
+        let mut scalar = self.private.to_bytes();
+        let secret = Secret::new(scalar.to_vec());
+        scalar.as_mut_slice().zeroize();
+        secret
     }
 
     /// The public key.
@@ -138,3 +142,6 @@ impl TryRng for Drawn<'_> {
 impl TryCryptoRng for Drawn<'_> {}
 
 const SCALAR_BYTES: usize = 32;
+
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,9 @@
 //! from the manifest that it verified, and the EAT's digest from what it issued; nothing that a
 //! message says about them is believed. Entropy and time come from the caller.
 
+// Not called: its feature wipes the round keys that `hpke` leaves in memory.
+use aes_gcm as _;
+
 pub mod call;
 mod codec;
 mod kem;

@@ -14,6 +14,9 @@ pub enum Refused {
     /// Key, binding or ciphertext do not fit.
     #[error("the container does not open here")]
     DoesNotOpen,
+    /// The owner asks for something that the receiver cannot keep.
+    #[error("the receiver cannot keep the conditions of the release")]
+    Conditions,
     /// The receiver key of this exchange has opened a release already.
     #[error("the receiver key of this exchange was used already")]
     Spent,

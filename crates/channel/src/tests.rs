@@ -9,6 +9,9 @@ use crate::{
     release::{Binding, CHUNK_BYTES_MAX, Opened, Receiver, Role, seal},
 };
 
+mod conditions;
+mod stream;
+
 #[test]
 fn the_attested_receiver_opens_what_its_owner_sealed() {
     let mut scene = Scene::new();
@@ -219,6 +222,48 @@ fn an_answer_to_another_request_does_not_open() {
 }
 
 #[test]
+fn a_long_answer_comes_back_and_one_too_long_is_refused() {
+    let mut scene = Scene::new();
+    let long = vec![7; PAYLOAD_BYTES_MAX];
+    let (bytes, awaiting) = scene.request(1, &long);
+
+    let received = scene.endpoint.open(&bytes).unwrap();
+    assert_eq!(received.payload.expose(), long);
+    let answer = received.answer(&long, &mut SystemEntropy).unwrap();
+    assert_eq!(awaiting.open(&answer).unwrap().expose(), long);
+
+    let (bytes, _) = scene.request(2, b"x");
+    let received = scene.endpoint.open(&bytes).unwrap();
+    let too_long = vec![7; PAYLOAD_BYTES_MAX + 1];
+    let refused = Some(Refused::TooLarge(PAYLOAD_BYTES_MAX));
+    assert_eq!(received.answer(&too_long, &mut SystemEntropy).err(), refused);
+    let entropy: &mut dyn Entropy = &mut SystemEntropy;
+    let asked = request(&scene.service(), &scene.caller, 3, &too_long, entropy);
+    assert_eq!(asked.err(), refused);
+}
+
+#[test]
+fn a_caller_who_is_no_longer_named_is_refused() {
+    let mut scene = Scene::new();
+    let (bytes, _) = scene.request(1, b"x");
+
+    scene.endpoint.admit(Vec::new());
+
+    assert_eq!(scene.endpoint.open(&bytes).err(), Some(Refused::Caller));
+}
+
+#[test]
+fn a_refused_request_uses_no_counter() {
+    let mut scene = Scene::new();
+    let (bytes, _) = scene.request(1, b"x");
+    let mut damaged = bytes.clone();
+    *damaged.last_mut().unwrap() ^= 1;
+
+    assert_eq!(scene.endpoint.open(&damaged).err(), Some(Refused::DoesNotOpen));
+    assert!(scene.endpoint.open(&bytes).is_ok());
+}
+
+#[test]
 fn a_request_for_another_version_of_the_application_is_refused() {
     let mut scene = Scene::new();
     let service = Service { manifest_digest: [9; 32], ..scene.service() };
@@ -247,6 +292,25 @@ proptest! {
         sealed[at] ^= 1 << bit;
 
         prop_assert!(scene.open(&sealed).is_err());
+    }
+
+    #[test]
+    fn no_flipped_bit_of_a_call_is_accepted(
+        position in any::<prop::sample::Index>(),
+        bit in 0..8_u8,
+    ) {
+        let mut scene = Scene::new();
+        let (good, awaiting) = scene.request(1, b"home to work");
+        let mut bytes = good.clone();
+        let at = position.index(bytes.len());
+        bytes[at] ^= 1 << bit;
+        prop_assert!(scene.endpoint.open(&bytes).is_err());
+
+        let received = scene.endpoint.open(&good).unwrap();
+        let mut answer = received.answer(b"turn left", &mut SystemEntropy).unwrap();
+        let at = position.index(answer.len());
+        answer[at] ^= 1 << bit;
+        prop_assert!(awaiting.open(&answer).is_err());
     }
 }
 
