@@ -6,8 +6,6 @@
 
 mod measurement;
 mod signed;
-#[cfg(test)]
-mod tests;
 
 use minicbor::data::{Tag, Type};
 use minicbor::decode::Decoder;
@@ -408,3 +406,6 @@ const TAG_COMID: u64 = 506;
 const TAG_SVN: u64 = 552;
 const TAG_MIN_SVN: u64 = 553;
 const TAG_BYTES: u64 = 560;
+
+#[cfg(test)]
+mod tests;

@@ -5,8 +5,6 @@
 
 mod base64url;
 pub mod json;
-#[cfg(test)]
-mod tests;
 mod token;
 mod vector;
 
@@ -416,3 +414,6 @@ fn decode_akpub(d: &mut Decoder<'_>) -> Result<Vec<u8>, Malformed> {
 }
 
 const AKPUB: &str = "akpub";
+
+#[cfg(test)]
+mod tests;

@@ -10,8 +10,6 @@ mod manifests;
 mod private;
 mod sealed;
 mod submods;
-#[cfg(test)]
-mod tests;
 
 use std::collections::BTreeMap;
 
@@ -299,3 +297,6 @@ fn decode_sueids(d: &mut Decoder<'_>) -> Result<BTreeMap<String, Ueid>, Malforme
 }
 
 const CWT_TAG: &[u8] = &[0xd8, 0x3d];
+
+#[cfg(test)]
+mod tests;

@@ -26,6 +26,7 @@ pub enum Confirmation {
 }
 
 impl Confirmation {
+    //= rats 11.8 (M): thumbprints of EC2 and OKP keys; leading zeros are kept
     /// The thumbprint of the confirmed key, computed where the key itself is there.
     pub fn thumbprint(&self) -> Thumbprint {
         match self {

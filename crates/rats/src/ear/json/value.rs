@@ -272,7 +272,8 @@ mod tests {
 
     #[test]
     fn text_of_every_kind_is_read() {
-        let text = " {\"a\" : [1, -2, 0, 1.5, 2e3, true, false, null], \"b\": \"x\\u00e9\\ud83d\\ude00\\n\"} ";
+        let text = r#" {"a" : [1, -2, 0, 1.5, 2e3, true, false, null],
+            "b": "x\u00e9\ud83d\ude00\n"} "#;
 
         let Value::Object(members) = Value::parse(text).unwrap() else { panic!("an object") };
 
