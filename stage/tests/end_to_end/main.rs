@@ -6,6 +6,7 @@
 mod bad_input;
 mod canary;
 mod crash;
+mod forgery;
 mod main_job;
 mod refusals;
 mod troupe;

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use serde_json::Value;
+use stage::{Stage, User};
 
 use crate::troupe::{Driver, assert_ride, deployment, get, open_stage, run, sequence};
 
@@ -58,17 +59,27 @@ fn inspect_explains_every_message_and_every_artefact() {
 
     let messages = device.captured();
     assert!(messages.len() >= 12, "{messages:?}");
-    let artefacts = ["result.cmw", "pd.suit", "receipt.cbor"];
-    let artefacts = artefacts.map(|name| project.with_file_name(name));
-    let release = ["agent.corim", "release.pub"].map(|name| stage.layout.release().join(name));
-    for file in messages.iter().chain(&artefacts).chain(&release) {
-        let output = user.tamarack(&stage).arg("inspect").arg(file).output().unwrap();
-        let text = String::from_utf8(output.stdout).unwrap();
-        assert_eq!(output.status.code(), Some(0), "{}: {text}", file.display());
-        assert!(text.lines().count() > 2, "{}: {text}", file.display());
-        let first = text.lines().next().unwrap();
-        assert!(!first.starts_with("CBOR"), "{} is not recognised: {text}", file.display());
+    for message in &messages {
+        let text = inspected(&stage, &user, message);
+        assert!(MESSAGES.iter().any(|name| text.contains(name)), "{text}");
     }
+    for (artefact, what) in [
+        (project.with_file_name("result.cmw"), "CMW collection"),
+        (project.with_file_name("pd.suit"), "SUIT_Envelope"),
+        (project.with_file_name("receipt.cbor"), "tamarack-receipt-v1"),
+        (stage.layout.release().join("agent.corim"), "CoRIM"),
+        (stage.layout.release().join("release.pub"), "COSE_Key"),
+    ] {
+        let text = inspected(&stage, &user, &artefact);
+        assert!(text.contains(what), "{}: {text}", artefact.display());
+    }
+}
+
+fn inspected(stage: &Stage, user: &User, file: &Path) -> String {
+    let output = user.tamarack(stage).arg("inspect").arg(file).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}: {text}", file.display());
+    text
 }
 
 /// Figure 4's row, from the matrix where it is, else as it was read.
@@ -86,3 +97,12 @@ fn row_of_the_figure() -> Vec<String> {
     let row = matrix["flows"].as_array().unwrap().iter().find(is_ours).unwrap();
     serde_json::from_value(row["load_sequence"].clone()).unwrap()
 }
+
+/// As an explanation names the five messages, under their signature.
+const MESSAGES: [&str; 5] = [
+    "\n    QueryRequest:",
+    "\n    QueryResponse:",
+    "\n    Update:",
+    "\n    Success:",
+    "\n    Error:",
+];
