@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::Error;
 use crate::disk::{self, Access};
 
+//= EV-EMU-3 (M): each negative variant can be asked for by name
 /// A fault that every quote of the device then has, so that each refusal can be shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]

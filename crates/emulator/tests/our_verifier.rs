@@ -17,6 +17,7 @@ use verifier::{
     UserData,
 };
 
+//= EV-EMU-2 (M): the same code as for real hardware accepts, only the anchor differs
 #[test]
 fn an_honest_device_is_accepted_and_named_an_emulator() {
     let bench = Bench::new();
@@ -31,6 +32,8 @@ fn an_honest_device_is_accepted_and_named_an_emulator() {
     assert_eq!(Kind::from_media_type(MEDIA_TYPE), Some(Kind::Sgx));
 }
 
+//= rats 11.17, 11.26 (M): debug, revoked, wrong root and an old TCB are each refused
+//= EV-EMU-3 (M): each negative variant, by its own check
 #[test]
 fn every_misbehaviour_is_refused_by_the_check_meant_for_it() {
     let expected = [
@@ -62,6 +65,7 @@ fn a_device_that_behaves_again_is_accepted_again() {
     }
 }
 
+//= EV-EMU-1 (M): refused by every policy that does not name emulation
 #[test]
 fn an_emulated_device_is_refused_by_every_policy_that_does_not_name_it() {
     let bench = Bench::new();
@@ -74,6 +78,7 @@ fn an_emulated_device_is_refused_by_every_policy_that_does_not_name_it() {
     assert_eq!(unlisted.reason(), Some(Reason::UntrustedRoot));
 }
 
+//= rats 11.26 (M): an expired chain is refused
 #[test]
 fn expired_collateral_is_refused() {
     let bench = Bench::new();

@@ -58,6 +58,7 @@ pub enum Vendor {
     OpTee,
 }
 
+//= EV-EMU-2 (M): the anchor alone tells an emulator; no other code asks
 /// Why an anchor is trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]

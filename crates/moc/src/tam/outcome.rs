@@ -101,6 +101,7 @@ impl Run<'_> {
         let emulated = if appraised.emulated == Some(true) { "emulated " } else { "" };
         let tcb = appraised.tcb_status.as_deref().unwrap_or("unknown");
         let reason = format!("{emulated}{} with TCB {tcb}", facts.kind.title());
+        //= rats 11.32 (M): what is logged of an appraisal is who and why, never the Evidence
         tracing::info!(device = %self.errand.device, %reason, "device attested");
         self.audit("attested", &reason);
         self.result(&appraised).await

@@ -18,6 +18,7 @@ use crate::{
 
 //= teep 14.48 (S): logs hold codes and ids, no Evidence, keys or Personalization Data
 //= rats 11.32 (M): raw Evidence is never logged
+//= rats 11.32 (M): raw Evidence is never logged
 #[tokio::test]
 async fn the_log_of_a_whole_deployment_holds_no_secret_and_no_evidence() {
     let log = Log::default();

@@ -139,6 +139,7 @@ impl Agent {
     /// token there and have this Agent sign that the exchange has failed, so it gets none, and
     /// only so many Errors in a given time.
     //= teep 14.51 (M): a TAM whose key is not anchored or expired gets Error 6 or 9, nothing else
+    //= rats 11.31 (M): so no evidence goes to it
     //= teep 15.119: nothing that identifies the device goes to an unknown TAM
     fn reject<'b>(
         &mut self,

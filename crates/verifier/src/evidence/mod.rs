@@ -170,6 +170,7 @@ pub(crate) fn check_user_data(seen: &[u8], expected: UserData<'_>) -> Check {
     }
 }
 
+//= EV-EMU-1 (M): refused by every policy that does not name emulation
 /// Whether the anchor's standing is allowed (EV-EMU-1).
 pub(crate) fn check_standing(anchor: &crate::Anchor, policy: &Policy) -> Check {
     let check = Check::new("anchor.standing").source(anchor.name.clone().into_owned());
@@ -184,6 +185,7 @@ pub(crate) fn check_standing(anchor: &crate::Anchor, policy: &Policy) -> Check {
 }
 
 //= EV-COM-10: debug is reported apart from the TCB status
+//= rats 11.17 (M): a debug bit never yields affirming
 /// EV-COM-10: debug is judged apart from the TCB.
 pub(crate) fn check_debug(debug: bool, policy: &Policy) -> Check {
     let check = Check::new("instance.debug").seen(debug).expected(false).source("policy");

@@ -74,6 +74,7 @@ fn an_older_algorithm_identifier_is_refused_unless_configured() {
 }
 
 //= teep 14.51 (M): a TAM whose key is not anchored or expired gets Error 6 or 9, nothing else
+//= rats 11.31 (M): no evidence goes to an unauthenticated or unauthorised TAM
 //= teep 15.119: nothing that identifies the device goes to an unknown TAM
 #[test]
 fn an_unknown_or_expired_tam_learns_nothing_but_that() {

@@ -283,6 +283,7 @@ fn check_same_chain(
 }
 
 //= EV-DCAP-6: no certificate on the path is listed
+//= rats 11.26 (M): revoked, expired, wrong root and old TCB are each a check of their own
 fn check_revocation(
     collateral: &VerifiedCollateral,
     leaf: &Certificate<'_>,
