@@ -32,14 +32,15 @@ mod parameters;
 mod program;
 mod references;
 mod request;
+mod watch;
 
 pub use device::{Context, Device, Installed, Limits, SecondProcessor, every_command};
 pub use failure::{Ending, Failure, Fault, Value};
 pub use references::References;
 pub use request::{Obstacle, Outcome, Request};
+pub use watch::Begun;
 
 use frame::{Frame, Scene};
-use machine::Stop;
 use operation::Waiting;
 use program::Program;
 
@@ -95,6 +96,8 @@ struct Run {
     sections: VecDeque<Section>,
     frames: Vec<Frame>,
     fuel: u32,
+    /// The command that was begun last, until somebody saw it.
+    begun: Option<Scene>,
     records: Vec<Entry>,
     /// Sources and targets since strict-order was set to false.
     free_order: Option<FreeOrder>,
@@ -201,15 +204,7 @@ impl<'b> Processor<'b> {
     /// Runs commands until the shell is needed, and tells for what. Asked again without an
     /// answer, it tells the same.
     pub fn step(&mut self) -> Request<'_> {
-        if matches!(self.state, State::Idle) {
-            self.stop(Stop::hard(Fault::NotStarted));
-        }
-        while matches!(self.state, State::Running) {
-            if let Err(stop) = self.advance() {
-                self.stop(stop);
-            }
-        }
-        self.request()
+        self.step_watched(&mut |_| {})
     }
 
     /// What the device has to keep after a procedure: sequence numbers, which only a success
@@ -291,6 +286,7 @@ impl Run {
             sections: procedure.sections().iter().copied().collect(),
             frames: Vec::new(),
             fuel: limits.commands,
+            begun: None,
             records: Vec::new(),
             free_order: None,
             validated: false,

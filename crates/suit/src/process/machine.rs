@@ -45,6 +45,11 @@ impl Stop {
         self
     }
 
+    /// What went wrong.
+    pub(super) fn fault(&self) -> &Fault {
+        &self.0.fault
+    }
+
     /// The same with the place where it happened.
     pub(super) fn at(mut self, scene: Scene) -> Self {
         self.0.scene.get_or_insert(scene);
@@ -172,6 +177,7 @@ impl Processor<'_> {
     fn burn(&mut self, scene: Scene) -> Result<(), Stop> {
         let left = self.run.fuel.checked_sub(1);
         self.run.fuel = left.ok_or_else(|| Stop::hard(Fault::Fuel).at(scene))?;
+        self.run.begun = Some(scene);
         Ok(())
     }
 
