@@ -140,13 +140,13 @@ fn words(what: &'static str) -> Description<'static> {
 }
 
 /// UUID version 5 of `tamarack.example` in the DNS namespace.
-const VENDOR: [u8; 16] = hex_uuid(0xd98d_fd44_7114_5376_bf7c_3adf_b471_2dd2);
+pub const VENDOR: [u8; 16] = hex_uuid(0xd98d_fd44_7114_5376_bf7c_3adf_b471_2dd2);
 /// UUID version 5 of `confidential process` in the namespace of the vendor.
-const CLASS_PROCESS: [u8; 16] = hex_uuid(0x7b39_7450_6111_5eb1_8e91_ba8b_2c60_eede);
+pub const CLASS_PROCESS: [u8; 16] = hex_uuid(0x7b39_7450_6111_5eb1_8e91_ba8b_2c60_eede);
 /// UUID version 5 of `confidential container` in the namespace of the vendor.
-const CLASS_CONTAINER: [u8; 16] = hex_uuid(0x34c9_a948_c7d1_5061_8a5b_275f_752f_dcca);
+pub const CLASS_CONTAINER: [u8; 16] = hex_uuid(0x34c9_a948_c7d1_5061_8a5b_275f_752f_dcca);
 /// UUID version 5 of `confidential vm` in the namespace of the vendor.
-const CLASS_VM: [u8; 16] = hex_uuid(0xa6c4_590c_78c7_5cd0_b288_1e91_a42e_cf6c);
+pub const CLASS_VM: [u8; 16] = hex_uuid(0xa6c4_590c_78c7_5cd0_b288_1e91_a42e_cf6c);
 
 const fn hex_uuid(number: u128) -> [u8; 16] {
     number.to_be_bytes()
