@@ -112,7 +112,7 @@ impl Endorsements {
     pub fn prepare(kind: Kind, collateral: &Collateral, anchors: &Anchors) -> Self {
         Self(Arc::new(match kind {
             Kind::Cca => Prepared::Cca(cca::Endorsements::prepare(collateral, anchors)),
-            Kind::Sev => Prepared::Sev(sev::Endorsements::prepare(collateral, anchors)),
+            Kind::Sev => Prepared::Sev(sev::Endorsements::prepare(collateral, anchors, None)),
             Kind::SevSnp => Prepared::Snp(snp::Endorsements::prepare(collateral, anchors)),
             Kind::Sgx | Kind::Tdx => {
                 Prepared::Dcap(dcap::Endorsements::prepare(collateral, anchors))
@@ -121,6 +121,18 @@ impl Endorsements {
                 Prepared::TrustZone(trustzone::Endorsements::prepare(collateral, anchors))
             }
         }))
+    }
+
+    /// Verifies the certificates of a platform for the launch of one SEV guest, which only the
+    /// holder of the launch's keys can appraise.
+    #[must_use]
+    pub fn for_launch(
+        keys: sev::session::LaunchKeys,
+        collateral: &Collateral,
+        anchors: &Anchors,
+    ) -> Self {
+        let prepared = sev::Endorsements::prepare(collateral, anchors, Some(keys));
+        Self(Arc::new(Prepared::Sev(prepared)))
     }
 }
 
