@@ -1,8 +1,10 @@
 //! AMD's evidence, recorded from real hardware and made by a vendor of our own.
 
 mod hostile;
+mod launches;
 mod made;
 mod recorded;
+mod sessions;
 #[expect(clippy::print_stdout, reason = "a skipped test says so")]
 mod vectors;
 mod vendor;

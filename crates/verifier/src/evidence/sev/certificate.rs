@@ -112,7 +112,7 @@ impl<'b> AuthorityCertificate<'b> {
         let (signed, signature) = bytes.split_at(64 + 2 * width);
         let (exponent, modulus) = signed[64..].split_at(width);
         Ok(Self {
-            usage: Usage::decode(word(header, 0x24)),
+            usage: Usage::decode(word(header, 0x24))?,
             key_id: field(header, 0x04),
             certifying_id: field(header, 0x14),
             key: rsa_public_key(&reversed(modulus), &reversed(exponent)),
@@ -170,7 +170,7 @@ impl<'b> PlatformCertificate<'b> {
         let point = [&[4][..], &reversed(&x[..COORDINATE]), &reversed(&y[..COORDINATE])].concat();
         let key = Key::from_sec1(Curve::P384, &point).map_err(|_| Malformed("a point on P-384"))?;
         let signatures = [Signature::decode(&raw[SIGNED..1564])?, Signature::decode(&raw[1564..])?];
-        let usage = Usage::decode(word(raw, 8));
+        let usage = Usage::decode(word(raw, 8))?;
         Ok(Self { raw, usage, api: [raw[4], raw[5]], algorithm, key, signatures })
     }
 
@@ -178,6 +178,13 @@ impl<'b> PlatformCertificate<'b> {
     #[must_use]
     pub const fn signatures(&self) -> &[Signature<'b>; 2] {
         &self.signatures
+    }
+
+    /// Whether the places for signatures name these keys and no other.
+    #[must_use]
+    pub fn names_signers(&self, usages: [Usage; 2]) -> bool {
+        let [first, second] = self.signatures.map(|signature| signature.usage);
+        [first, second] == usages || [second, first] == usages
     }
 
     /// Whether the key in `issuer` signed this certificate.
@@ -214,7 +221,7 @@ impl<'b> PlatformCertificate<'b> {
 impl<'b> Signature<'b> {
     fn decode(bytes: &'b [u8]) -> Result<Self, NotACertificate> {
         let (usage, algorithm, value) = (word(bytes, 0), word(bytes, 4), &bytes[8..]);
-        let usage = Usage::decode(usage);
+        let usage = Usage::decode(usage)?;
         let empty = algorithm == 0 && value.iter().all(|&octet| octet == 0);
         if usage == Usage::None && !empty {
             return Err(Malformed("an empty signature to be empty"));
@@ -247,12 +254,11 @@ impl Usage {
         }
     }
 
-    /// Unknown numbers are nothing that could sign.
-    fn decode(number: u32) -> Self {
-        [Self::Ark, Self::Ask, Self::Oca, Self::Pek, Self::Pdh, Self::Cek]
+    fn decode(number: u32) -> Result<Self, NotACertificate> {
+        [Self::Ark, Self::Ask, Self::Oca, Self::Pek, Self::Pdh, Self::Cek, Self::None]
             .into_iter()
             .find(|usage| usage.number() == number)
-            .unwrap_or(Self::None)
+            .ok_or(Malformed("a known usage"))
     }
 }
 

@@ -42,10 +42,11 @@ impl VerifiedChain {
         for (name, ok) in [
             (ARK, ark.is_signed_by(&ark)),
             (ASK, ask.is_signed_by(&ark)),
-            (CEK, cek.is_signed_by_authority(&ask)),
-            (OCA, oca.is_signed_by(&oca)),
+            (CEK, cek.names_signers([Usage::Ask, Usage::None]) && cek.is_signed_by_authority(&ask)),
+            (OCA, oca.names_signers([Usage::Oca, Usage::None]) && oca.is_signed_by(&oca)),
+            (PEK, pek.names_signers([Usage::Cek, Usage::Oca])),
             (PEK, pek.is_signed_by(&cek) && pek.is_signed_by(&oca)),
-            (PDH, pdh.is_signed_by(&pek)),
+            (PDH, pdh.names_signers([Usage::Pek, Usage::None]) && pdh.is_signed_by(&pek)),
         ] {
             signed(name, ok)?;
         }

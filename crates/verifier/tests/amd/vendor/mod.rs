@@ -4,6 +4,8 @@
 #[path = "../../intel/vendor/der.rs"]
 pub(crate) mod der;
 
+pub(crate) mod platform;
+
 use std::sync::OnceLock;
 
 use aws_lc_rs::encoding::{AsDer as _, PublicKeyX509Der};
