@@ -1,13 +1,20 @@
 //! The hardware families: what differs between them, behind one small trait.
 
+mod evidence;
+pub mod intel;
+mod registers;
 pub mod sgx;
+pub mod tdx;
+
+use std::path::Path;
 
 use device::Failure;
 use device::FailureCode;
 use device::tee::{Description, Quote, REPORT_DATA_BYTES, SealingKey};
 use jiff::Timestamp;
+use serde_json::Value;
 
-use crate::Error;
+use crate::{Error, Misbehaviour};
 
 /// A device of one hardware family, with one program running in it.
 pub trait Family: Send {
@@ -35,11 +42,65 @@ pub trait Family: Send {
     }
 }
 
-/// The families that are emulated.
+/// The families that are emulated, by generation where the evidence differs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum FamilyName {
     /// Intel SGX, quote version 3.
     Sgx,
+    /// Intel TDX 1.0, quote version 4.
+    Tdx,
+    /// Intel TDX 1.5, quote version 5.
+    #[value(name = "tdx-1.5")]
+    Tdx15,
+}
+
+/// What a device starts with.
+#[derive(Clone, Copy)]
+pub struct Start<'a> {
+    /// The vendor, which is made if absent.
+    pub vendor_dir: &'a Path,
+    /// The device's own state.
+    pub state_dir: &'a Path,
+    /// The program that runs inside.
+    pub program: &'a [u8],
+    /// The settings that are measured with it.
+    pub settings: &'a [u8],
+    /// What is wrong with the device.
+    pub misbehaviour: Misbehaviour,
+    /// When it starts.
+    pub now: Timestamp,
+}
+
+impl FamilyName {
+    /// Measures a program and its settings; the members are named as in the family's evidence.
+    pub fn measure(self, program: &[u8], settings: &[u8]) -> Result<Value, Error> {
+        let measured = match self {
+            Self::Sgx => serde_json::to_value(sgx::Measurement::of(program, settings)?),
+            Self::Tdx | Self::Tdx15 => {
+                serde_json::to_value(tdx::Measurement::of(program, settings)?)
+            }
+        };
+        Ok(measured.expect("measurements have text keys only"))
+    }
+
+    /// Starts a device of the family with a program in it.
+    pub fn start(self, start: Start<'_>) -> Result<Box<dyn Family>, Error> {
+        let Start { vendor_dir, state_dir, program, settings, misbehaviour, now } = start;
+        let tdx = |generation| {
+            let measurement = tdx::Measurement::of(program, settings)?;
+            tdx::Machine::start(vendor_dir, state_dir, generation, measurement, misbehaviour, now)
+        };
+        Ok(match self {
+            Self::Sgx => {
+                let measurement = sgx::Measurement::of(program, settings)?;
+                let machine =
+                    sgx::Machine::start(vendor_dir, state_dir, measurement, misbehaviour, now);
+                Box::new(machine?)
+            }
+            Self::Tdx => Box::new(tdx(tdx::Generation::Td10)?),
+            Self::Tdx15 => Box::new(tdx(tdx::Generation::Td15)?),
+        })
+    }
 }
 
 /// EAT claim 258 of every emulated device: 16 bytes, type RAND.

@@ -12,8 +12,8 @@ use std::thread;
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use emulator::Misbehaviour;
-use emulator::family::FamilyName;
-use emulator::family::sgx::{Freshness, Machine, Measurement, Vendor};
+use emulator::family::intel::{Freshness, Tee, Vendor};
+use emulator::family::{FamilyName, Start};
 use emulator::launch::{self, Launch};
 use emulator::serve::Device;
 use jiff::Timestamp;
@@ -38,11 +38,12 @@ enum Command {
     /// Make the emulated vendor, or renew its lists, and print its trust anchor.
     ///
     /// Prints JSON: `anchor` is the SHA-256 of the root's SubjectPublicKeyInfo, which a Verifier
-    /// pins; `collateral` is the directory with certificates, revocation and TCB lists. Lists live
-    /// 30 days; this command, and a device when it makes a quote, renew them in time.
+    /// pins; `collateral` is the directory with certificates, revocation and TCB lists. Both are
+    /// those of SGX; `families` has them for each family. Lists live 30 days; this command, and a
+    /// device when it makes a quote, renew them in time.
     Vendor(VendorArguments),
     /// Measure a program and its settings as the hardware would, and print the values as JSON.
-    Measure(ProgramArguments),
+    Measure(MeasureArguments),
     /// Start a program inside the emulated hardware, and serve it until it ends.
     ///
     /// The program is started from the very bytes that were measured, with descriptors 3 (the TEE
@@ -65,6 +66,15 @@ struct VendorArguments {
     /// Publish lists that expired long ago, so that the refusal can be shown; `false` ends it.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     expired: Option<bool>,
+}
+
+#[derive(Args)]
+struct MeasureArguments {
+    #[command(flatten)]
+    program: ProgramArguments,
+    /// The hardware that measures.
+    #[arg(long, value_enum, default_value_t = FamilyName::Sgx)]
+    family: FamilyName,
 }
 
 #[derive(Args)]
@@ -126,15 +136,21 @@ fn vendor(arguments: &VendorArguments) -> anyhow::Result<ExitCode> {
         let freshness = if expired { Freshness::Expired } else { Freshness::Recent };
         vendor.set_freshness(freshness, now).context("renewing the lists")?;
     }
-    let collateral = vendor.collateral_dir();
-    let collateral = collateral.canonicalize().context("finding the collateral")?;
-    print(&VendorReport { anchor: hex::encode(vendor.anchor()), collateral })
+    let anchor = hex::encode(vendor.anchor());
+    let families = [("sgx", Tee::Sgx), ("tdx", Tee::Tdx)].map(|(family, tee)| {
+        let collateral = vendor.collateral_dir_of(tee);
+        let collateral = collateral.canonicalize().context("finding the collateral")?;
+        Ok(FamilyReport { family, vendor: "intel", anchor: anchor.clone(), collateral })
+    });
+    let families = families.into_iter().collect::<anyhow::Result<Vec<_>>>()?;
+    let collateral = families[0].collateral.clone();
+    print(&VendorReport { anchor, collateral, families })
 }
 
-fn measure(arguments: &ProgramArguments) -> anyhow::Result<ExitCode> {
-    let (program, settings) = read_program(arguments)?;
-    let measurement = Measurement::of(&program, &settings).context("measuring the program")?;
-    print(&measurement)
+fn measure(arguments: &MeasureArguments) -> anyhow::Result<ExitCode> {
+    let (program, settings) = read_program(&arguments.program)?;
+    let measurement = arguments.family.measure(&program, &settings);
+    print(&measurement.context("measuring the program")?)
 }
 
 fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
@@ -142,18 +158,18 @@ fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
     let _held = launch::hold(&arguments.state).context("holding the device")?;
     let misbehaviour = Misbehaviour::recall(&arguments.state, arguments.misbehave)
         .context("finding out how the device misbehaves")?;
-    let measurement = Measurement::of(&program, &settings).context("measuring the program")?;
-    let mrenclave = hex::encode(measurement.mrenclave);
-    let FamilyName::Sgx = arguments.family;
-    let machine = Machine::start(
-        &arguments.vendor,
-        &arguments.state,
-        measurement,
+    let measurement =
+        arguments.family.measure(&program, &settings).context("measuring the program")?;
+    let machine = arguments.family.start(Start {
+        vendor_dir: &arguments.vendor,
+        state_dir: &arguments.state,
+        program: &program,
+        settings: &settings,
         misbehaviour,
-        Timestamp::now(),
-    );
+        now: Timestamp::now(),
+    });
     let machine = machine.context("starting the device")?;
-    let mut device = Device::new(Box::new(machine), &arguments.state)?;
+    let mut device = Device::new(machine, &arguments.state)?;
 
     let (tee, program_end) = UnixStream::pair().context("making the TEE interface")?;
     let broker = launch::listen(&arguments.broker_socket)?;
@@ -166,7 +182,7 @@ fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
     };
     let mut child = launch.spawn(Path::new("/proc/self/exe"))?;
     drop(program);
-    info!(pid = child.id(), mrenclave, ?misbehaviour, "the program runs");
+    info!(pid = child.id(), %measurement, ?misbehaviour, "the program runs");
 
     thread::spawn(move || {
         if let Err(error) = device.serve(tee) {
@@ -207,6 +223,15 @@ fn print(report: &impl Serialize) -> anyhow::Result<ExitCode> {
 
 #[derive(Serialize)]
 struct VendorReport {
+    anchor: String,
+    collateral: PathBuf,
+    families: Vec<FamilyReport>,
+}
+
+#[derive(Serialize)]
+struct FamilyReport {
+    family: &'static str,
+    vendor: &'static str,
     anchor: String,
     collateral: PathBuf,
 }

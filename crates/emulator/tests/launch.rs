@@ -63,6 +63,25 @@ fn the_quote_shows_what_measuring_the_file_shows() {
 }
 
 #[test]
+fn a_program_in_a_trust_domain_has_registers_and_its_own_measurements() {
+    let bench = Bench::new("colour = 'blue'");
+    let mut running = bench.run(&["--family", "tdx"]);
+    let report = bench.report(&mut running);
+    let quote = hex::decode(report["quote"].as_str().unwrap()).unwrap();
+
+    let mut command = bench.command("measure");
+    command.args(bench.program_arguments()).args(["--family", "tdx"]);
+    let measured: Value = serde_json::from_slice(&command.output().unwrap().stdout).unwrap();
+
+    assert_eq!(hex::encode(&quote[48 + 136..48 + 184]), measured["mrtd"]);
+    assert_eq!(hex::encode(&quote[48 + 184..48 + 232]), measured["mrconfigid"]);
+    let answers = report["answers"].as_array().unwrap();
+    assert!(answers[1].as_str().unwrap().contains("family: \"TDX\""), "{}", answers[1]);
+    assert!(answers[3].as_str().unwrap().starts_with("Register([0, "), "{}", answers[3]);
+    drop(running);
+}
+
+#[test]
 fn a_device_goes_on_after_a_restart_where_it_was() {
     let bench = Bench::new("");
     let mut running = bench.run(&[]);
@@ -163,6 +182,10 @@ fn the_vendor_prints_its_anchor_and_where_its_collateral_is() {
     assert_eq!(first["anchor"].as_str().unwrap().len(), 64);
     let collateral = bench.path("vendor/collateral").canonicalize().unwrap();
     assert_eq!(first["collateral"], collateral.to_str().unwrap());
+    let domains = bench.path("vendor/collateral-tdx").canonicalize().unwrap();
+    assert_eq!(first["families"][1]["family"], "tdx");
+    assert_eq!(first["families"][1]["anchor"], first["anchor"]);
+    assert_eq!(first["families"][1]["collateral"], domains.to_str().unwrap());
     let recent = list();
     assert_eq!(vendor(&[]), first);
     assert_eq!(list(), recent, "nothing is made anew without need");

@@ -10,6 +10,7 @@ use aws_lc_rs::digest;
 use serde::Serialize;
 
 use crate::Error;
+use crate::family::intel::quote::mrsigner;
 use crate::key::sha256;
 
 /// The identity of a program and its settings.
@@ -47,19 +48,6 @@ impl Measurement {
     }
 }
 
-/// The MRSIGNER of an emulated signer: SHA-256 of a 3072-bit modulus, little-endian.
-///
-/// Nobody holds a key with this modulus; it is a name.
-pub(super) fn mrsigner(name: &str) -> [u8; 32] {
-    let mut modulus = Vec::new();
-    for part in 0..MODULUS_BYTES / 32 {
-        modulus.extend(sha256(format!("tamarack emulated signer {name} {part}").as_bytes()));
-    }
-    modulus[0] |= 1;
-    modulus[MODULUS_BYTES - 1] |= 0x80;
-    sha256(&modulus)
-}
-
 fn mrenclave(program: &[u8]) -> Result<[u8; 32], Error> {
     if program.is_empty() {
         return Err(Error::EmptyProgram);
@@ -95,7 +83,6 @@ fn record(tag: &[u8; 8], fields: &[&[u8]]) -> [u8; 64] {
 }
 
 const EXTEND_BYTES: usize = 256;
-const MODULUS_BYTES: usize = 384;
 const PAGE_BYTES: usize = 4096;
 /// Flags: page type PT_REG (2) in bits 8 to 15, R (bit 0), X (bit 2).
 const SECINFO: u64 = 0x0205;

@@ -7,7 +7,10 @@ use x509_cert::Certificate;
 use x509_cert::crl::CertificateList;
 use x509_cert::der::{Decode as _, DecodePem as _, Encode as _};
 
+use std::path::PathBuf;
+
 use super::*;
+use crate::family::intel::pck::{self, Platform, Tcb};
 use crate::key::sha256;
 
 #[test]
@@ -85,7 +88,7 @@ fn the_extension_of_a_real_platform_is_reproduced_byte_for_byte() {
     let platform = Platform {
         ppid: value[20..36].try_into().unwrap(),
         instance: value[value.len() - 86..value.len() - 70].try_into().unwrap(),
-        tcb: Tcb { components, pce_svn: 13 },
+        tcb: Tcb { components, pce_svn: 13, tee_tcb_svn: [0; 16] },
     };
 
     let ours = platform.extension();

@@ -4,18 +4,18 @@
 use crate::der;
 
 /// A platform as its PCK certificate names it.
-pub(super) struct Platform {
+pub(crate) struct Platform {
     /// Names the platform.
-    pub(super) ppid: [u8; 16],
+    pub(crate) ppid: [u8; 16],
     /// Names the platform's current registration.
-    pub(super) instance: [u8; 16],
+    pub(crate) instance: [u8; 16],
     /// The TCB that the certificate is for.
-    pub(super) tcb: Tcb,
+    pub(crate) tcb: Tcb,
 }
 
 impl Platform {
     /// Encodes the extension's value, members in the vendor's order.
-    pub(super) fn extension(&self) -> Vec<u8> {
+    pub(crate) fn extension(&self) -> Vec<u8> {
         let configuration = der::sequence(&[
             &member(&[7, 1], &der::boolean(true)),
             &member(&[7, 2], &der::boolean(false)),
@@ -35,19 +35,27 @@ impl Platform {
 
 /// The security versions of a platform.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Tcb {
-    pub(super) components: [u8; 16],
-    pub(super) pce_svn: u16,
+pub(crate) struct Tcb {
+    pub(crate) components: [u8; 16],
+    pub(crate) pce_svn: u16,
+    /// TEE_TCB_SVN: the TDX module (revision, generation), then what else a domain depends on.
+    pub(crate) tee_tcb_svn: [u8; 16],
 }
 
 impl Tcb {
     /// The level that the emulated vendor calls current.
-    pub(super) const UP_TO_DATE: Self =
-        Self { components: [16, 16, 3, 3, 255, 255, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0], pce_svn: 13 };
+    pub(crate) const UP_TO_DATE: Self = Self {
+        components: [16, 16, 3, 3, 255, 255, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+        pce_svn: 13,
+        tee_tcb_svn: [11, 1, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+    };
 
     /// The level before it.
-    pub(super) const OUT_OF_DATE: Self =
-        Self { components: [12, 12, 3, 3, 255, 255, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], pce_svn: 11 };
+    pub(crate) const OUT_OF_DATE: Self = Self {
+        components: [12, 12, 3, 3, 255, 255, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+        pce_svn: 11,
+        tee_tcb_svn: [6, 1, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+    };
 
     fn encode(&self) -> Vec<u8> {
         let mut members = Vec::new();
@@ -61,12 +69,12 @@ impl Tcb {
 }
 
 /// Names the platform's family; no real family has this number.
-pub(super) const FMSPC: [u8; 6] = [0xe0, b'T', b'A', b'M', 0, 0];
+pub(crate) const FMSPC: [u8; 6] = [0xe0, b'T', b'A', b'M', 0, 0];
 /// The provisioning certification enclave.
-pub(super) const PCE_ID: [u8; 2] = [0, 0];
+pub(crate) const PCE_ID: [u8; 2] = [0, 0];
 
 /// 1.2.840.113741.1.13.1
-pub(super) const SGX_EXTENSION: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf8, 0x4d, 0x01, 0x0d, 0x01];
+pub(crate) const SGX_EXTENSION: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf8, 0x4d, 0x01, 0x0d, 0x01];
 
 fn member(arcs: &[u8], value: &[u8]) -> Vec<u8> {
     der::sequence(&[&der::oid(&[SGX_EXTENSION, arcs].concat()), value])

@@ -3,7 +3,8 @@
 //! ```text
 //! vendor.json                  state: certificates, numbers, revocations
 //! keys/*.pk8                   private keys, PKCS #8
-//! collateral/                  what a Verifier needs; names as below
+//! collateral/                  what a Verifier needs for SGX; names as below
+//! collateral-tdx/              the same for TDX
 //! ```
 //!
 //! Everything is made at first use, for this installation alone. Lists live 30 days like the
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::Tee;
 use super::collateral;
 use super::pck::{Platform, SGX_EXTENSION};
 use super::pki::{Certificate, Party, RevocationList, Usage, Window, serial};
@@ -22,7 +24,7 @@ use crate::key::{SigningKey, sha256};
 use crate::misbehaviour::Misbehaviour;
 use crate::{Error, pem};
 
-/// The emulated vendor of SGX platforms.
+/// The emulated vendor of SGX and TDX platforms.
 pub struct Vendor {
     dir: PathBuf,
     root: Authority,
@@ -55,9 +57,19 @@ impl Vendor {
         sha256(&self.root.key.spki())
     }
 
-    /// The directory with what a Verifier needs.
+    /// The directory with what a Verifier needs for SGX.
     pub fn collateral_dir(&self) -> PathBuf {
-        self.dir.join("collateral")
+        self.collateral_dir_of(Tee::Sgx)
+    }
+
+    /// The directory with what a Verifier needs.
+    ///
+    /// SGX and TDX have files of the same names with other contents.
+    pub fn collateral_dir_of(&self, tee: Tee) -> PathBuf {
+        self.dir.join(match tee {
+            Tee::Sgx => "collateral",
+            Tee::Tdx => "collateral-tdx",
+        })
     }
 
     /// The root certificate.
@@ -71,12 +83,12 @@ impl Vendor {
     }
 
     /// When the collateral is to be made anew.
-    pub(super) fn collateral_due(&self) -> Timestamp {
+    pub(crate) fn collateral_due(&self) -> Timestamp {
         at(self.state.issued_at + (LIST_LIFE - LIST_RENEWAL).as_secs())
     }
 
     /// Gives the device in this directory its certificate, one for each TCB and standing.
-    pub(super) fn pck_certificate(
+    pub(crate) fn pck_certificate(
         &self,
         device_dir: &Path,
         key: &SigningKey,
@@ -112,7 +124,7 @@ impl Vendor {
     }
 
     /// Puts a device certificate on the revocation list for good.
-    pub(super) fn revoke(&mut self, serial: [u8; 20], now: Timestamp) -> Result<(), Error> {
+    pub(crate) fn revoke(&mut self, serial: [u8; 20], now: Timestamp) -> Result<(), Error> {
         if self.state.revoked.iter().any(|revoked| revoked.serial == serial) {
             return Ok(());
         }
@@ -172,7 +184,11 @@ impl Vendor {
 
     fn is_due(&self, now: Timestamp) -> bool {
         let clock_went_back = now.as_second() < self.state.issued_at;
-        let whole = FILES.iter().all(|name| self.collateral_dir().join(name).exists());
+        let is_there = |tee| {
+            let dir = self.collateral_dir_of(tee);
+            FILES.iter().all(|name| dir.join(name).exists())
+        };
+        let whole = Tee::ALL.into_iter().all(is_there);
         !whole || self.certificates_are_new || clock_went_back || now >= self.collateral_due()
     }
 
@@ -187,7 +203,16 @@ impl Vendor {
         let lists = Window { from, to: after(from, LIST_LIFE)? };
         let root_list = Window { from, to: after(from, ROOT_CRL_LIFE)? };
 
-        let dir = self.collateral_dir();
+        for tee in Tee::ALL {
+            self.publish_for(tee, lists, root_list)?;
+        }
+        disk::write_json(&self.dir.join(STATE), &self.state)?;
+        self.certificates_are_new = false;
+        Ok(())
+    }
+
+    fn publish_for(&self, tee: Tee, lists: Window, root_list: Window) -> Result<(), Error> {
+        let dir = self.collateral_dir_of(tee);
         disk::create_dir(&dir, Access::Public)?;
         let write = |name: &str, bytes: &[u8]| disk::write(&dir.join(name), bytes, Access::Public);
         let signed = |name: &str, json: Vec<u8>| {
@@ -195,8 +220,8 @@ impl Vendor {
             write(&format!("{name}.json"), &json)?;
             write(&format!("{name}.sig.hex"), signature.as_bytes())
         };
-        signed("tcb_info", collateral::tcb_info(lists))?;
-        signed("qe_identity", collateral::qe_identity(lists))?;
+        signed("tcb_info", collateral::tcb_info(lists, tee))?;
+        signed("qe_identity", collateral::qe_identity(lists, tee))?;
         let chain = |of: &Authority| {
             let chain: [&[u8]; 2] = [&of.certificate.der, &self.root.certificate.der];
             pem::certificates(chain)
@@ -205,7 +230,7 @@ impl Vendor {
         write("pck_crl_issuer_chain.pem", chain(&self.pck_ca).as_bytes())?;
         let revoked = self.state.revoked.iter();
         let revoked: Vec<_> =
-            revoked.map(|revoked| (revoked.serial, at(revoked.at).min(from))).collect();
+            revoked.map(|revoked| (revoked.serial, at(revoked.at).min(lists.from))).collect();
         let crl = |authority: &Authority, window, revoked: &[_]| {
             let number = self.state.crl_number;
             let list = RevocationList { issuer: authority.party(), number, window, revoked };
@@ -213,8 +238,6 @@ impl Vendor {
         };
         write("pck_crl.der", &crl(&self.pck_ca, lists, &revoked)?)?;
         write("root_ca_crl.der", &crl(&self.root, root_list, &[])?)?;
-        disk::write_json(&self.dir.join(STATE), &self.state)?;
-        self.certificates_are_new = false;
         Ok(())
     }
 }
@@ -231,14 +254,14 @@ pub enum Freshness {
 }
 
 /// The certificate of a device.
-pub(super) struct PckCertificate(Issued);
+pub(crate) struct PckCertificate(Issued);
 
 impl PckCertificate {
-    pub(super) fn der(&self) -> &[u8] {
+    pub(crate) fn der(&self) -> &[u8] {
         &self.0.der
     }
 
-    pub(super) fn serial(&self) -> [u8; 20] {
+    pub(crate) fn serial(&self) -> [u8; 20] {
         self.0.serial
     }
 }

@@ -10,16 +10,16 @@ use crate::{Error, der};
 
 /// Who a certificate or list is about or from.
 #[derive(Clone, Copy)]
-pub(super) struct Party {
+pub(crate) struct Party {
     /// The common name.
-    pub(super) common_name: &'static str,
+    pub(crate) common_name: &'static str,
     /// The public key.
-    pub(super) point: [u8; 65],
+    pub(crate) point: [u8; 65],
 }
 
 impl Party {
     /// RFC 7093 section 2, method 1: the left 160 bits of SHA-256 of the public key.
-    pub(super) fn key_id(&self) -> [u8; 20] {
+    pub(crate) fn key_id(&self) -> [u8; 20] {
         left(&sha256(&self.point))
     }
 
@@ -33,14 +33,14 @@ impl Party {
 
 /// When a certificate or list is valid.
 #[derive(Clone, Copy)]
-pub(super) struct Window {
-    pub(super) from: Timestamp,
-    pub(super) to: Timestamp,
+pub(crate) struct Window {
+    pub(crate) from: Timestamp,
+    pub(crate) to: Timestamp,
 }
 
 /// What a certified key may do.
 #[derive(Clone, Copy)]
-pub(super) enum Usage {
+pub(crate) enum Usage {
     /// Sign certificates and lists, with this many authorities below.
     Authority { path_length: u64 },
     /// Sign anything else.
@@ -48,20 +48,20 @@ pub(super) enum Usage {
 }
 
 /// A certificate to be signed.
-pub(super) struct Certificate<'a> {
-    pub(super) serial: [u8; 20],
-    pub(super) subject: Party,
-    pub(super) issuer: Party,
-    pub(super) validity: Window,
-    pub(super) usage: Usage,
-    pub(super) crl_uri: &'a str,
+pub(crate) struct Certificate<'a> {
+    pub(crate) serial: [u8; 20],
+    pub(crate) subject: Party,
+    pub(crate) issuer: Party,
+    pub(crate) validity: Window,
+    pub(crate) usage: Usage,
+    pub(crate) crl_uri: &'a str,
     /// One more extension, not critical: arcs of its identifier, and value.
-    pub(super) extra: Option<(&'a [u8], &'a [u8])>,
+    pub(crate) extra: Option<(&'a [u8], &'a [u8])>,
 }
 
 impl Certificate<'_> {
     /// Signs the certificate with the issuer's key.
-    pub(super) fn sign(&self, key: &SigningKey) -> Result<Vec<u8>, Error> {
+    pub(crate) fn sign(&self, key: &SigningKey) -> Result<Vec<u8>, Error> {
         let validity = [der::time(self.validity.from)?, der::time(self.validity.to)?].concat();
         let to_be_signed = der::sequence(&[
             &der::context(0, &der::number(2)),
@@ -99,17 +99,17 @@ impl Certificate<'_> {
 }
 
 /// A revocation list to be signed.
-pub(super) struct RevocationList<'a> {
-    pub(super) issuer: Party,
-    pub(super) number: u64,
-    pub(super) window: Window,
+pub(crate) struct RevocationList<'a> {
+    pub(crate) issuer: Party,
+    pub(crate) number: u64,
+    pub(crate) window: Window,
     /// Serial numbers, and when they were revoked.
-    pub(super) revoked: &'a [([u8; 20], Timestamp)],
+    pub(crate) revoked: &'a [([u8; 20], Timestamp)],
 }
 
 impl RevocationList<'_> {
     /// Signs the list with the issuer's key.
-    pub(super) fn sign(&self, key: &SigningKey) -> Result<Vec<u8>, Error> {
+    pub(crate) fn sign(&self, key: &SigningKey) -> Result<Vec<u8>, Error> {
         let mut entries = Vec::new();
         for (serial, at) in self.revoked {
             let reason = extension(REASON_CODE, false, &der::enumerated(KEY_COMPROMISE));
@@ -132,7 +132,7 @@ impl RevocationList<'_> {
 }
 
 /// A positive serial number made of these bytes.
-pub(super) fn serial(parts: &[&[u8]]) -> [u8; 20] {
+pub(crate) fn serial(parts: &[&[u8]]) -> [u8; 20] {
     let mut serial = left(&sha256(&parts.concat()));
     serial[0] = serial[0] & 0x7f | 0x40;
     serial

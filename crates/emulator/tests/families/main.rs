@@ -1,0 +1,6 @@
+//! Our Verifier, and an independent one where there is one, judge emulated devices of each family:
+//! accepted when the emulator is listed and allowed, and each misbehaviour refused by its check.
+#![expect(clippy::unwrap_used, reason = "lets a test fail")]
+
+mod bench;
+mod tdx;
