@@ -10,7 +10,7 @@ use cose::Key;
 use keys::{SystemEntropy, file};
 use rats::Timestamp;
 use sdk::{
-    MocClient, Project,
+    Project,
     deploy::{Deploy as Flow, DeployFailed, Progress},
     trust::Trust,
 };
@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use verifier::Policy;
 
 use crate::{
+    connect,
     evidence::collateral,
     home::{Home, Pins},
     outcome::Failed,
@@ -45,9 +46,7 @@ impl Deploy {
     pub async fn run(self, home: &Home) -> Result<(), Failed> {
         let project = Project::read(&self.project).map_err(anyhow::Error::from)?;
         let account = home.account()?;
-        let token = fs::read_to_string(&account.token_file)
-            .with_context(|| format!("reading the token {}", account.token_file.display()))?;
-        let moc = MocClient::new(&account.moc, token.trim())?;
+        let moc = connect::moc(&account.moc, &account.token_file, account.roots.as_ref())?;
         let owner = file::load(home.owner_key()).context("reading the owner's key")?;
         let trust = trust(&home.pins()?)?;
         let flow = Flow {

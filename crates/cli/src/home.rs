@@ -22,6 +22,9 @@ pub struct Account {
     pub moc: String,
     /// File with the tenant's token.
     pub token_file: PathBuf,
+    /// File with trust anchors for TLS besides the platform's, PEM.
+    #[serde(default)]
+    pub roots: Option<PathBuf>,
 }
 
 /// What the Network User pinned. None of it comes from the M/OC.

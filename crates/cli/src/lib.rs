@@ -3,6 +3,7 @@
 //! It is thin over `sdk`: what decides about trust is there or in `verifier`. Exit codes: 0 done,
 //! 2 unusable input, 3 refused with the reason, 4 somebody does not answer.
 
+mod connect;
 pub mod deploy;
 pub mod evidence;
 pub mod home;

@@ -3,13 +3,11 @@
 use std::path::PathBuf;
 
 use anstream::println;
-use anyhow::Context as _;
 use api::{DeviceView, Hardware, InstanceType, Outcome, PostDevice};
 use clap::{Args, Subcommand};
-use sdk::MocClient;
 use serde_json::json;
 
-use crate::outcome::Failed;
+use crate::{connect, outcome::Failed};
 
 /// `tamarack operator`.
 #[derive(Debug, Args)]
@@ -20,6 +18,9 @@ pub struct Operator {
     /// File with the operator's token
     #[arg(long, value_name = "FILE")]
     token_file: PathBuf,
+    /// File with trust anchors for TLS besides the platform's (PEM)
+    #[arg(long, value_name = "FILE")]
+    roots: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -77,9 +78,7 @@ impl Operator {
     /// # Errors
     /// See [`Failed`].
     pub async fn run(self) -> Result<(), Failed> {
-        let token = std::fs::read_to_string(&self.token_file)
-            .with_context(|| format!("reading the token {}", self.token_file.display()))?;
-        let moc = MocClient::new(&self.moc, token.trim())?;
+        let moc = connect::moc(&self.moc, &self.token_file, self.roots.as_ref())?;
         match self.command {
             Command::Tenant(Tenant::Add { name }) => {
                 let added = moc.add_tenant(&name).await?;

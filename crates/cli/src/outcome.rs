@@ -55,6 +55,9 @@ impl From<CallFailed> for Failed {
             CallFailed::Refused(problem) => {
                 Self::Refused { refusal: Box::new(Refusal::from(*problem)), report: json!({}) }
             }
+            CallFailed::Unidentified { base, source } => {
+                Self::Refused { refusal: Box::new(source.refusal(&base)), report: json!({}) }
+            }
             other @ CallFailed::Unreachable { .. } => Self::Unreachable(other.into()),
             other => Self::Unusable(other.into()),
         }

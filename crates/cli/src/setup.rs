@@ -11,10 +11,12 @@ use rats::{
     Timestamp,
     corim::{Meta, Validity},
 };
+use sdk::MocClient;
 use serde::Deserialize;
 use serde_json::json;
 
 use crate::{
+    connect,
     home::{Account, Home, Reference as Pinned},
     outcome::Failed,
 };
@@ -28,6 +30,9 @@ pub struct Init {
     /// File with the tenant's token
     #[arg(long, value_name = "FILE")]
     token_file: PathBuf,
+    /// File with trust anchors for TLS besides the platform's (PEM)
+    #[arg(long, value_name = "FILE")]
+    roots: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -39,9 +44,13 @@ impl Init {
     /// # Errors
     /// See [`Failed`].
     pub fn run(self, home: &Home) -> Result<(), Failed> {
+        let anchors = self.roots.as_ref().map(connect::anchors).transpose()?;
+        // What cannot work later is refused here.
+        let _usable = MocClient::new(&self.moc, "", anchors.as_deref())?;
         home.create()?;
         let token_file = absolute(&self.token_file)?;
-        home.keep_account(&Account { moc: self.moc, token_file })?;
+        let roots = self.roots.as_deref().map(absolute).transpose()?;
+        home.keep_account(&Account { moc: self.moc, token_file, roots })?;
         let owner = create(&home.owner_key())?;
         if self.json {
             println!("{}", json!({ "owner": owner }));

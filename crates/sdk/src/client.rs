@@ -8,8 +8,13 @@ use api::{
     TenantAdded, path,
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url, header::CONTENT_TYPE};
+use reqwest::{
+    Certificate, Client, Method, RequestBuilder, Response, StatusCode, Url, header::CONTENT_TYPE,
+    tls::Version,
+};
 use serde::{Serialize, de::DeserializeOwned};
+
+use crate::identity::Unidentified;
 
 /// Why a call of the M/OC did not succeed.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +29,18 @@ pub enum CallFailed {
         #[source]
         source: reqwest::Error,
     },
+    /// Somebody answers, but it is not shown that it is the M/OC.
+    #[error("whoever answers at {base} is not known to be the Network M/OC")]
+    Unidentified {
+        /// Its address.
+        base: String,
+        /// Why.
+        #[source]
+        source: Unidentified,
+    },
+    /// The trust anchors for TLS are not usable.
+    #[error("the trust anchors for TLS cannot be used: {0}")]
+    Roots(String),
     /// The address is not one that may be used.
     #[error("`{0}` is no address of a Network M/OC: use https, or http on loopback")]
     Address(String),
@@ -49,26 +66,32 @@ pub struct MocClient {
 }
 
 impl MocClient {
-    /// A client for the M/OC at `base`. Plain HTTP is for loopback only.
+    /// A client for the M/OC at `base`: TLS 1.3; plain HTTP is for loopback only. `roots` is PEM
+    /// text with trust anchors besides the platform's.
     ///
     /// # Errors
-    /// [`CallFailed::Address`] for anything else.
-    pub fn new(base: &str, token: &str) -> Result<Self, CallFailed> {
+    /// [`CallFailed::Address`] for another address, [`CallFailed::Roots`] for bad trust anchors.
+    pub fn new(base: &str, token: &str, roots: Option<&str>) -> Result<Self, CallFailed> {
         let bad = || CallFailed::Address(base.to_owned());
         let url = Url::parse(base).map_err(|_| bad())?;
         let host = url.host_str().unwrap_or("").trim_matches(['[', ']']);
         let loopback =
             host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
-        if !(url.scheme() == "https" || (url.scheme() == "http" && loopback)) {
-            return Err(bad());
-        }
-        let http = Client::builder()
+        let roots = roots.map(certificates).transpose()?.unwrap_or_default();
+        let builder = match url.scheme() {
+            "https" => Client::builder().tls_certs_merge(roots),
+            // Works where the platform has no trust anchors at all.
+            "http" if loopback => Client::builder().tls_certs_only(roots),
+            _ => return Err(bad()),
+        };
+        let http = builder
+            .tls_version_min(Version::TLS_1_3)
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .connect_timeout(Duration::from_secs(10))
             .timeout(Duration::from_secs(60))
             .build()
-            .map_err(|_| bad())?;
+            .map_err(|error| CallFailed::Roots(causes(&error)))?;
         Ok(Self { http, base: base.trim_end_matches('/').to_owned(), token: token.to_owned() })
     }
 
@@ -249,8 +272,32 @@ impl MocClient {
     }
 
     fn unreachable(&self, source: reqwest::Error) -> CallFailed {
-        CallFailed::Unreachable { base: self.base.clone(), source }
+        let base = self.base.clone();
+        match Unidentified::among(&source) {
+            Some(source) => CallFailed::Unidentified { base, source },
+            None => CallFailed::Unreachable { base, source },
+        }
     }
+}
+
+fn certificates(pem: &str) -> Result<Vec<Certificate>, CallFailed> {
+    let certificates = Certificate::from_pem_bundle(pem.as_bytes())
+        .map_err(|error| CallFailed::Roots(causes(&error)))?;
+    match certificates.is_empty() {
+        true => Err(CallFailed::Roots("there is no certificate in PEM".to_owned())),
+        false => Ok(certificates),
+    }
+}
+
+/// An error with its causes, on one line.
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text += &format!(": {cause}");
+        next = cause.source();
+    }
+    text
 }
 
 const SUIT_ENVELOPE: &str = "application/suit-envelope+cbor";

@@ -8,6 +8,7 @@
 pub mod appraisal;
 pub mod client;
 pub mod deploy;
+pub mod identity;
 pub mod package;
 pub mod project;
 pub mod refusal;

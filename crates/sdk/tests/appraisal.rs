@@ -1,4 +1,5 @@
 //! What the Network User's own appraisal accepts, and everything that it refuses.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 use std::fs;
 
