@@ -12,12 +12,15 @@ use verifier::anchor::{Listed, Vendor};
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// Where to listen; a loopback address, because this interface has no TLS of its own.
+    /// Where to listen; without `tls` a loopback address.
     pub listen: SocketAddr,
-    /// How others reach it: prefix of the TAM URI.
+    /// How others reach it: prefix of the TAM URI. With `tls` an https URL.
     pub public_url: String,
     /// Keys, rows and blobs.
     pub data_dir: PathBuf,
+    /// The identity to serve HTTPS with. Default: none, so plain HTTP on loopback.
+    #[serde(default)]
+    pub tls: Option<Tls>,
     /// What the Verifier accepts. Default: the strict policy and no anchors beyond the vendors'.
     #[serde(default)]
     pub appraisal: Appraisal,
@@ -27,6 +30,16 @@ pub struct Config {
     /// What is logged.
     #[serde(default)]
     pub log: Log,
+}
+
+/// The identity of the interface, read again on SIGHUP.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    /// The certificate and those between it and its root, in this order: PEM.
+    pub certificate: PathBuf,
+    /// Its private key: PKCS#8 in PEM, unreadable for others than owner and group.
+    pub key: PathBuf,
 }
 
 /// What the Verifier accepts.
@@ -81,6 +94,11 @@ pub struct Limits {
     pub package_bytes_max: usize,
     /// How long a long poll stays open, milliseconds. Default: 25 000; the most that is allowed.
     pub poll_ms_max: u64,
+    /// How long a TLS handshake may take, milliseconds. Default: 10 000.
+    pub handshake_ms_max: u64,
+    /// How long a request's headers may take, for a connection's first request from its start,
+    /// milliseconds. Default: 10 000.
+    pub headers_ms_max: u64,
     /// How long a request's body may take, milliseconds. Default: 30 000.
     pub body_ms_max: u64,
     /// How long a device may take for one step, milliseconds. Default: 10 minutes.
@@ -143,15 +161,19 @@ pub enum Unusable {
         /// What is wrong, with line and column.
         detail: String,
     },
-    /// The address is not loopback.
+    /// The address is not loopback, and there is no TLS.
     #[error(
         "listen = \"{0}\" is not a loopback address, and plain HTTP would carry tokens and \
-         packages in the clear: listen on 127.0.0.1 or [::1] and put a TLS proxy in front"
+         packages in the clear: give `[tls]` a certificate and a key, or listen on 127.0.0.1 or \
+         [::1] and put a TLS proxy in front"
     )]
     NotLoopback(SocketAddr),
     /// The URL is not one.
     #[error("public_url = \"{0}\" is not an http or https URL without query and fragment")]
     PublicUrl(String),
+    /// The URL leads around TLS.
+    #[error("public_url = \"{0}\" has to begin with https://, because `[tls]` is set")]
+    PlainUrl(String),
     /// A bound that makes no sense.
     #[error("limits.{name} = {value} is out of range {min} to {max}")]
     Limit {
@@ -198,6 +220,10 @@ impl Config {
     fn rebase(&mut self, base: &Path) {
         self.public_url.truncate(self.public_url.trim_end_matches('/').len());
         self.data_dir = base.join(&self.data_dir);
+        if let Some(tls) = &mut self.tls {
+            tls.certificate = base.join(&tls.certificate);
+            tls.key = base.join(&tls.key);
+        }
         if let Some(PolicySource::File(path)) = &mut self.appraisal.policy {
             *path = base.join(&*path);
         }
@@ -211,13 +237,16 @@ impl Config {
     }
 
     fn check(&self) -> Result<(), Unusable> {
-        if !self.listen.ip().is_loopback() {
+        if self.tls.is_none() && !self.listen.ip().is_loopback() {
             return Err(Unusable::NotLoopback(self.listen));
         }
         let url = &self.public_url;
         let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
         if rest.is_none_or(|rest| rest.is_empty() || rest.contains(['?', '#', ' '])) {
             return Err(Unusable::PublicUrl(url.clone()));
+        }
+        if self.tls.is_some() && !url.starts_with("https://") {
+            return Err(Unusable::PlainUrl(url.clone()));
         }
         self.limits.check()
     }
@@ -230,6 +259,8 @@ impl Limits {
             ("blob_bytes_max", self.blob_bytes_max, 1, 1 << 40),
             ("package_bytes_max", self.package_bytes_max as u64, 1, 64 << 20),
             ("poll_ms_max", self.poll_ms_max, 0, 25_000),
+            ("handshake_ms_max", self.handshake_ms_max, 1, 60_000),
+            ("headers_ms_max", self.headers_ms_max, 1, 60_000),
             ("body_ms_max", self.body_ms_max, 1, 3_600_000),
             ("device_turn_ms_max", self.device_turn_ms_max, 1, 86_400_000),
             ("exchange_ms_max", self.exchange_ms_max, 1, 604_800_000),
@@ -253,6 +284,8 @@ impl Default for Limits {
             blob_bytes_max: 1 << 30,
             package_bytes_max: 3 << 20,
             poll_ms_max: 25_000,
+            handshake_ms_max: 10_000,
+            headers_ms_max: 10_000,
             body_ms_max: 30_000,
             device_turn_ms_max: 600_000,
             exchange_ms_max: 14_400_000,
@@ -376,7 +409,30 @@ mod tests {
         let error = Config::from_toml(&text, Path::new(".")).unwrap_err();
 
         assert!(matches!(error, Unusable::NotLoopback(_)));
-        assert!(error.to_string().contains("TLS proxy"));
+        assert!(error.to_string().contains("give `[tls]` a certificate"));
+    }
+
+    #[test]
+    fn with_tls_any_address_is_fine_but_only_an_https_url() {
+        let tls = "[tls]\ncertificate = 'moc.pem'\nkey = '/keys/moc.key'\n";
+        let open = LEAST.replace("127.0.0.1", "[::]") + tls;
+
+        let config = Config::from_toml(&open.replace("http:", "https:"), Path::new("/etc/moc"));
+
+        let tls = config.unwrap().tls.unwrap();
+        assert_eq!(tls.certificate, Path::new("/etc/moc/moc.pem"));
+        assert_eq!(tls.key, Path::new("/keys/moc.key"));
+        let error = Config::from_toml(&open, Path::new(".")).unwrap_err();
+        assert!(matches!(error, Unusable::PlainUrl(url) if url == "http://moc.example"));
+    }
+
+    #[test]
+    fn tls_takes_both_files_and_nothing_else() {
+        for extra in ["", "certificate = 'a'\n", "key = 'a'\n"] {
+            assert!(matches!(load(&format!("[tls]\n{extra}")), Err(Unusable::Invalid { .. })));
+        }
+        let more = "[tls]\ncertificate = 'a'\nkey = 'b'\nversion = '1.2'\n";
+        assert!(matches!(load(more), Err(Unusable::Invalid { .. })));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use moc::{
     app::Moc,
     clock::Clock,
     config::{Config, Level, Log},
-    http,
+    http::{self, Identity},
     verification::Sources,
 };
 use tokio::{
@@ -39,7 +39,7 @@ enum Command {
     /// Make keys and store, and print the operator's token and the public keys, once.
     Init(File),
     /// Serve until SIGTERM. Policy, endorsements and reference values are read again when a file
-    /// changes, and on SIGHUP.
+    /// changes, and on SIGHUP; the TLS certificate and its key on SIGHUP.
     Serve(File),
     /// Look at the configuration.
     Config {
@@ -72,6 +72,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let unusable = error.is::<moc::config::Unusable>()
+                || error.is::<http::Unusable>()
                 || error.is::<moc::verification::Unusable>()
                 || error.is::<moc::app::NotInitialised>();
             let _written = writeln!(io::stderr(), "error: {error:#}");
@@ -93,11 +94,13 @@ fn init(file: &File) -> anyhow::Result<()> {
 fn check(file: &File) -> anyhow::Result<()> {
     let config = Config::load(&file.config)?;
     let sources = Sources::read(&config.appraisal, Clock::system().now_ms())?;
+    let identity = config.tls.as_ref().map(Identity::open).transpose()?;
     let policy = &sources.policy;
     writeln!(
         io::stdout(),
-        "valid: listens on {}, TAM URI {}, policy `{}`, {} emulator anchors",
+        "valid: listens on {} by {}, TAM URI {}, policy `{}`, {} emulator anchors",
         config.listen,
+        if identity.is_some() { "TLS 1.3" } else { "plain HTTP" },
         config.tam_uri(),
         policy.id,
         config.appraisal.emulated_anchors.len(),
@@ -112,6 +115,7 @@ fn serve(file: &File) -> anyhow::Result<()> {
 }
 
 async fn run(config: Config) -> anyhow::Result<()> {
+    let identity = config.tls.as_ref().map(Identity::open).transpose()?.map(Arc::new);
     let moc = Arc::new(Moc::open(&config, Clock::system()).await?);
     let listener = TcpListener::bind(config.listen)
         .await
@@ -120,10 +124,9 @@ async fn run(config: Config) -> anyhow::Result<()> {
     tracing::info!(%address, tam_uri = %config.tam_uri(), "serving");
 
     let sweeper = tokio::spawn(sweep(moc.clone(), config.clone()));
-    let reloader = tokio::spawn(reload(moc.clone(), config.clone()));
+    let reloader = tokio::spawn(reload(moc.clone(), config.clone(), identity.clone()));
     let end = end(moc.clone())?;
-    let connections_max = config.limits.connections_max;
-    let served = http::serve(listener, http::router(moc), connections_max, end).await;
+    let served = http::serve(listener, identity, http::router(moc), &config.limits, end).await;
     sweeper.abort();
     reloader.abort();
     tracing::info!("ended");
@@ -159,13 +162,21 @@ async fn sweep(moc: Arc<Moc>, config: Config) {
     }
 }
 
-async fn reload(moc: Arc<Moc>, config: Config) {
+async fn reload(moc: Arc<Moc>, config: Config, identity: Option<Arc<Identity>>) {
     let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
     while hangup.recv().await.is_some() {
         let now_ms = Clock::system().now_ms();
         match moc.verification().reload(&config.appraisal, now_ms) {
             Ok(()) => tracing::info!("policy, endorsements and reference values were read again"),
             Err(error) => tracing::error!(%error, "the old policy and endorsements stay"),
+        }
+        match identity.as_ref().map(|identity| identity.reload()) {
+            Some(Ok(())) => tracing::info!("the TLS certificate was read again"),
+            Some(Err(error)) => {
+                let error = anyhow::Error::from(error);
+                tracing::error!(error = format!("{error:#}"), "the old TLS certificate stays");
+            }
+            None => {}
         }
     }
 }

@@ -7,6 +7,7 @@ mod problem;
 mod rate;
 mod serve;
 mod teep;
+mod tls;
 mod user;
 
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use axum::{
 pub use self::{
     problem::{failure, problem},
     serve::{NotServed, serve},
+    tls::{Identity, Unusable},
 };
 
 use self::{problem::Refused, rate::RateLimit};

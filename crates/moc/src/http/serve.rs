@@ -1,26 +1,38 @@
-//! The accept loop: bounded connections, a time for headers, and an orderly end.
+//! The accept loop: bounded connections, a time for handshake and headers, and an orderly end.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
-use axum::{Extension, Router, extract::ConnectInfo};
+use axum::{
+    Router,
+    extract::{ConnectInfo, Request},
+    middleware::map_request,
+};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::{conn::auto::Builder, graceful::GracefulShutdown},
     service::TowerToHyperService,
 };
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{Notify, OwnedSemaphorePermit, Semaphore},
+    task::JoinSet,
+    time::{sleep, timeout},
 };
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
+
+use super::tls::{H2, Identity};
+use crate::config::Limits;
 
 /// The interface cannot be served.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum NotServed {
-    /// The address is not loopback.
+    /// The address is not loopback, and there is no identity for TLS.
     #[error(
         "{0} is not a loopback address, and plain HTTP would carry tokens and packages in the \
-         clear: listen on 127.0.0.1 or [::1] and put a TLS proxy in front"
+         clear: give `[tls]` a certificate and a key, or listen on 127.0.0.1 or [::1] and put a \
+         TLS proxy in front"
     )]
     NotLoopback(SocketAddr),
     /// The address cannot be used.
@@ -28,47 +40,77 @@ pub enum NotServed {
     Listen(#[source] io::Error),
 }
 
-/// Serves until `end` comes, then finishes what is under way, for a while.
+/// A connection, with its part of the room.
+struct Accepted<S> {
+    stream: S,
+    from: SocketAddr,
+    permit: OwnedSemaphorePermit,
+}
+
+/// Which HTTP a connection speaks.
+enum Spoken {
+    /// What its first bytes say: plain HTTP has no other way.
+    Either,
+    Http1,
+    Http2,
+}
+
+/// Serves until `end` comes, then finishes what is under way, for a while. With an identity it is
+/// HTTPS alone; without one plain HTTP, on loopback alone.
 pub async fn serve(
     listener: TcpListener,
+    identity: Option<Arc<Identity>>,
     router: Router,
-    connections_max: usize,
+    limits: &Limits,
     end: impl Future<Output = ()>,
 ) -> Result<(), NotServed> {
     let address = listener.local_addr().map_err(NotServed::Listen)?;
-    if !address.ip().is_loopback() {
+    if identity.is_none() && !address.ip().is_loopback() {
         return Err(NotServed::NotLoopback(address));
     }
-    let room = Arc::new(Semaphore::new(connections_max));
+    let room = Arc::new(Semaphore::new(limits.connections_max));
+    let handshake_wait = Duration::from_millis(limits.handshake_ms_max);
+    let headers_wait = Duration::from_millis(limits.headers_ms_max);
     let graceful = GracefulShutdown::new();
-    let mut end = std::pin::pin!(end);
+    // Ended with this function: nobody waits for a handshake at the end.
+    let mut handshakes: JoinSet<Option<Accepted<TlsStream<TcpStream>>>> = JoinSet::new();
+    let mut end = pin!(end);
     loop {
         let accepted = tokio::select! {
             accepted = accept(&listener, &room) => accepted,
+            Some(shaken) = handshakes.join_next() => {
+                if let Ok(Some(shaken)) = shaken {
+                    let spoken = spoken(&shaken.stream);
+                    connection(shaken, spoken, router.clone(), &graceful, headers_wait);
+                }
+                continue;
+            }
             () = &mut end => break,
         };
-        match accepted {
-            Some((stream, from, permit)) => {
-                connection(stream, from, permit, router.clone(), &graceful);
+        match (accepted, &identity) {
+            (Some(accepted), Some(identity)) => {
+                let acceptor = TlsAcceptor::from(identity.current());
+                handshakes.spawn(handshake(accepted, acceptor, handshake_wait));
             }
-            None => tokio::time::sleep(ACCEPT_AGAIN).await,
+            (Some(accepted), None) => {
+                let router = router.clone();
+                connection(accepted, Spoken::Either, router, &graceful, headers_wait);
+            }
+            (None, _) => sleep(ACCEPT_AGAIN).await,
         }
     }
-    drop(listener);
-    if tokio::time::timeout(END_WAIT, graceful.shutdown()).await.is_err() {
+    drop((listener, handshakes));
+    if timeout(END_WAIT, graceful.shutdown()).await.is_err() {
         tracing::warn!("some connections did not end in time");
     }
     Ok(())
 }
 
 /// The next connection, when there is room for one.
-async fn accept(
-    listener: &TcpListener,
-    room: &Arc<Semaphore>,
-) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> Option<Accepted<TcpStream>> {
     let permit = room.clone().acquire_owned().await.ok()?;
     match listener.accept().await {
-        Ok((stream, from)) => Some((stream, from, permit)),
+        Ok((stream, from)) => Some(Accepted { stream, from, permit }),
         Err(error) => {
             tracing::warn!(%error, "accept failed");
             None
@@ -76,27 +118,81 @@ async fn accept(
     }
 }
 
-fn connection(
-    stream: TcpStream,
-    from: SocketAddr,
-    permit: OwnedSemaphorePermit,
+/// TLS over a connection; `None` when the peer speaks none, another one, or too slowly.
+async fn handshake(
+    accepted: Accepted<TcpStream>,
+    acceptor: TlsAcceptor,
+    wait: Duration,
+) -> Option<Accepted<TlsStream<TcpStream>>> {
+    let Accepted { stream, from, permit } = accepted;
+    match timeout(wait, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => Some(Accepted { stream, from, permit }),
+        Ok(Err(error)) => {
+            tracing::debug!(%from, %error, "a TLS handshake failed");
+            None
+        }
+        Err(_) => {
+            tracing::debug!(%from, "a TLS handshake took too long");
+            None
+        }
+    }
+}
+
+/// RFC 9113, section 3.2: HTTP/2 over TLS is what ALPN named so, and nothing else.
+fn spoken(stream: &TlsStream<TcpStream>) -> Spoken {
+    match stream.get_ref().1.alpn_protocol() {
+        Some(protocol) if protocol == H2 => Spoken::Http2,
+        _ => Spoken::Http1,
+    }
+}
+
+fn connection<S>(
+    accepted: Accepted<S>,
+    spoken: Spoken,
     router: Router,
     graceful: &GracefulShutdown,
-) {
+    headers_wait: Duration,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let Accepted { stream, from, permit } = accepted;
     let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS_WAIT);
-    builder.http2().timer(TokioTimer::new()).keep_alive_interval(HEADERS_WAIT);
-    let service = TowerToHyperService::new(router.layer(Extension(ConnectInfo(from))));
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(headers_wait);
+    builder.http2().timer(TokioTimer::new()).keep_alive_interval(KEEP_ALIVE);
+    let builder = match spoken {
+        Spoken::Either => builder,
+        Spoken::Http1 => builder.http1_only(),
+        Spoken::Http2 => builder.http2_only(),
+    };
+    let begun = Arc::new(Notify::new());
+    let first = begun.clone();
+    let router = router.layer(map_request(move |mut request: Request| {
+        begun.notify_one();
+        request.extensions_mut().insert(ConnectInfo(from));
+        std::future::ready(request)
+    }));
+    let service = TowerToHyperService::new(router);
     let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
     let connection = graceful.watch(connection);
     tokio::spawn(async move {
-        if let Err(error) = connection.await {
-            tracing::debug!(%error, "a connection ended early");
+        let mut connection = pin!(connection);
+        // The library bounds the headers of HTTP/1.1, but neither its wait for the first bytes
+        // nor the opening of HTTP/2.
+        let ended = tokio::select! {
+            ended = &mut connection => ended,
+            () = first.notified() => connection.await,
+            () = sleep(headers_wait) => {
+                tracing::debug!(%from, "no request came in time");
+                Ok(())
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%from, %error, "a connection ended early");
         }
         drop(permit);
     });
 }
 
-const HEADERS_WAIT: Duration = Duration::from_secs(10);
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
 const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
 const END_WAIT: Duration = Duration::from_secs(10);

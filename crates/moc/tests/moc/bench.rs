@@ -6,13 +6,21 @@ use api::{DeviceAdded, PostDevice, TenantAdded};
 use cose::{Algorithm, Signer as _};
 use emulator::family::sgx::{Measurement, Vendor};
 use keys::SigningKey;
-use moc::{app::Moc, clock::Clock, config::Config, http};
+use moc::{
+    app::Moc,
+    clock::Clock,
+    config::Config,
+    http::{self, Identity},
+};
 use rats::corim::Meta;
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::{net::TcpListener, task::JoinHandle};
 
-use crate::audience::Caller;
+use crate::{
+    audience::Caller,
+    certificate::{Authority, Name, VALID},
+};
 
 pub(crate) const PROGRAM: &[u8] = b"agent";
 pub(crate) const SETTINGS: &[u8] = b"settings";
@@ -26,6 +34,10 @@ pub(crate) struct Bench {
     pub(crate) moc: Arc<Moc>,
     pub(crate) url: String,
     pub(crate) operator: Caller,
+    /// Whom clients trust for TLS.
+    pub(crate) authority: Authority,
+    /// Who the M/OC is by TLS.
+    pub(crate) identity: Option<Arc<Identity>>,
     server: JoinHandle<()>,
 }
 
@@ -36,15 +48,36 @@ impl Bench {
 
     /// Starts with more lines in the configuration.
     pub(crate) async fn start_with(limits: &str) -> Self {
+        Self::open(limits, false).await
+    }
+
+    /// The same over HTTPS.
+    pub(crate) async fn start_tls(limits: &str) -> Self {
+        Self::open(limits, true).await
+    }
+
+    async fn open(limits: &str, tls: bool) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let clock = Clock::manual(START_MS);
         prepare(dir.path());
-        let config = config(dir.path(), limits);
+        let mut config = config(dir.path(), limits);
+        let authority = Authority::new();
+        if tls {
+            config.tls = Some(authority.issue(Name::Loopback, VALID).write(dir.path()));
+            config.public_url = "https://moc.example".into();
+        }
+        let identity = config.tls.as_ref().map(|files| Arc::new(Identity::open(files).unwrap()));
         let moc = Arc::new(Moc::open(&config, clock.clone()).await.unwrap());
         let initialised = moc.initialise(&config).await.unwrap();
-        let (url, server) = serve(moc.clone()).await;
-        let operator = Caller::new(&url, &initialised.bootstrap_token);
-        Self { dir, clock, moc, url, operator, server }
+        let (url, server) = serve(moc.clone(), identity.clone()).await;
+        let root = authority.root();
+        let operator = Caller::trusting(Some(&root), &url, &initialised.bootstrap_token);
+        Self { dir, clock, moc, url, operator, authority, identity, server }
+    }
+
+    /// Somebody with a token.
+    pub(crate) fn caller(&self, token: &str) -> Caller {
+        Caller::trusting(Some(&self.authority.root()), &self.url, token)
     }
 
     /// Ends the program as a crash would, and starts it again over the same files.
@@ -53,7 +86,7 @@ impl Bench {
         let _ended = (&mut self.server).await;
         self.moc.close();
         let operator = self.operator.clone();
-        let Self { dir, clock, moc, .. } = self;
+        let Self { dir, clock, moc, authority, identity, .. } = self;
         let mut left = Arc::try_unwrap(moc);
         // Connections that the clients keep open hold the M/OC a little longer.
         while let Err(shared) = left {
@@ -68,15 +101,15 @@ impl Bench {
                 Err(_) => tokio::task::yield_now().await,
             }
         };
-        let (url, server) = serve(moc.clone()).await;
+        let (url, server) = serve(moc.clone(), identity.clone()).await;
         let operator = operator.at(&url);
-        Self { dir, clock, moc, url, operator, server }
+        Self { dir, clock, moc, url, operator, authority, identity, server }
     }
 
     pub(crate) async fn tenant(&self, name: &str) -> Caller {
         let answer = self.operator.post("/v1/tenants", &json!({ "name": name })).await;
         let added: TenantAdded = answer.expect(201);
-        Caller::new(&self.url, &added.token)
+        self.caller(&added.token)
     }
 
     pub(crate) async fn device(&self, name: &str) -> DeviceAdded {
@@ -98,12 +131,15 @@ impl Bench {
     }
 }
 
-async fn serve(moc: Arc<Moc>) -> (String, JoinHandle<()>) {
+async fn serve(moc: Arc<Moc>, identity: Option<Arc<Identity>>) -> (String, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let router = http::router(moc);
+    let scheme = if identity.is_some() { "https" } else { "http" };
+    let url = format!("{scheme}://{}", listener.local_addr().unwrap());
+    let (router, limits) = (http::router(moc.clone()), *moc.limits());
+    drop(moc);
     let server = tokio::spawn(async move {
-        http::serve(listener, router, 64, std::future::pending()).await.unwrap();
+        let end = std::future::pending();
+        http::serve(listener, identity, router, &limits, end).await.unwrap();
     });
     (url, server)
 }

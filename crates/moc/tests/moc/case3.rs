@@ -22,7 +22,15 @@ pub(crate) const NONCE_TEXT: &str = "CQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQk
 
 #[tokio::test]
 async fn the_whole_of_case_3_runs_in_the_order_of_the_figure() {
-    let bench = Bench::start().await;
+    whole(Bench::start().await).await;
+}
+
+#[tokio::test]
+async fn the_whole_of_case_3_runs_over_tls() {
+    whole(Bench::start_tls("").await).await;
+}
+
+async fn whole(bench: Bench) {
     let user = bench.tenant("acme").await;
     let mut device = enrolled(&bench, "edge").await;
     let owner = Owner::new();

@@ -280,8 +280,8 @@ async fn plain_http_is_served_on_loopback_alone() {
     let bench = Bench::start().await;
     let listener = tokio::net::TcpListener::bind("0.0.0.0:0").await.unwrap();
 
-    let router = moc::http::router(bench.moc.clone());
-    let refused = moc::http::serve(listener, router, 1, std::future::pending()).await;
+    let (router, end) = (moc::http::router(bench.moc.clone()), std::future::pending());
+    let refused = moc::http::serve(listener, None, router, bench.moc.limits(), end).await;
 
     assert!(matches!(refused, Err(moc::http::NotServed::NotLoopback(_))));
 }

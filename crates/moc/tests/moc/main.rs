@@ -5,9 +5,12 @@
 mod audience;
 mod bench;
 mod case3;
+mod certificate;
 mod contract;
 mod disorder;
 mod hostile;
+mod program;
 mod silence;
 mod sim;
 mod teep_http;
+mod tls;

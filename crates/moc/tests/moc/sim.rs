@@ -108,7 +108,7 @@ impl Sim {
         let mut config = Config::new(SystemProperties::measured(own, &digest), vec![tam]);
         config.suites = vec![Suite::from_algorithm(algorithm).unwrap()];
         Self {
-            broker: Caller::new(&bench.url, &added.token),
+            broker: bench.caller(&added.token),
             name: added.device.clone(),
             keys: AgentKeys::generate(algorithm),
             sent: Vec::new(),
