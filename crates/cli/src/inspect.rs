@@ -22,6 +22,7 @@ use serde_json::json;
 pub use keyring::Keyring;
 pub use part::Part;
 pub(crate) use quote::kind as quote_kind;
+pub(crate) use suit::command as suit_command;
 
 use crate::outcome::Failed;
 

@@ -11,6 +11,7 @@ pub mod inspect;
 pub mod operator;
 pub mod outcome;
 pub mod setup;
+pub mod suit;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -51,6 +52,9 @@ enum Command {
     Evidence(evidence::Evidence),
     /// Recognises and explains a file of this world
     Inspect(inspect::Inspect),
+    /// Builds, signs, checks and tries SUIT manifests
+    #[command(subcommand)]
+    Suit(suit::Suit),
     /// Operates a Network M/OC
     Operator(operator::Operator),
 }
@@ -76,6 +80,7 @@ fn execute(arguments: Arguments) -> Result<ExitCode, Failed> {
         Command::Deploy(deploy) => wait(deploy.run(&home()?))?,
         Command::Evidence(evidence) => return evidence.run(),
         Command::Inspect(inspect) => inspect.run()?,
+        Command::Suit(suit) => suit.run(&home)?,
         Command::Operator(operator) => wait(operator.run())?,
     }
     Ok(ExitCode::SUCCESS)

@@ -35,17 +35,27 @@ impl Keyring {
         self.0.entry(key.thumbprint()).or_insert((name, key));
     }
 
+    /// The keys.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &Key> {
+        self.0.values().map(|(_, key)| key)
+    }
+
     /// The keys to try for a `kid`: the one it names, or all of them.
     pub(super) fn for_kid(&self, kid: Option<&[u8]>) -> Vec<(&str, &Key)> {
-        let named = kid.and_then(|kid| Thumbprint::try_from(kid).ok());
-        match named.and_then(|thumbprint| self.0.get(&thumbprint)) {
+        match self.named(kid) {
             Some((name, key)) => vec![(name, key)],
             None => self.0.values().map(|(name, key)| (name.as_str(), key)).collect(),
         }
     }
 
+    /// The key that a `kid` names.
+    pub(crate) fn named(&self, kid: Option<&[u8]>) -> Option<(&str, &Key)> {
+        let thumbprint = kid.and_then(|kid| Thumbprint::try_from(kid).ok())?;
+        self.0.get(&thumbprint).map(|(name, key)| (name.as_str(), key))
+    }
+
     /// The name under which a key is known here.
-    pub(super) fn name(&self, thumbprint: &Thumbprint) -> Option<&str> {
+    pub(crate) fn name(&self, thumbprint: &Thumbprint) -> Option<&str> {
         self.0.get(thumbprint).map(|(name, _)| name.as_str())
     }
 }

@@ -110,7 +110,7 @@ fn commands(sequence: &Sequence<'_>) -> Vec<Part> {
     sequence.commands().map(|(_, command)| self::command(&command)).collect()
 }
 
-fn command(command: &Command<'_>) -> Part {
+pub(crate) fn command(command: &Command<'_>) -> Part {
     let name = suit::command::Name(command.label()).to_string();
     match command {
         Command::Condition(_, policy) | Command::Directive(_, policy) => {
