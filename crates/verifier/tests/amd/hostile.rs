@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use crate::vendor::{NOW, Vendor, table};
 use verifier::evidence::snp::container::Container;
+use verifier::evidence::snp::endorsement::VerifiedEndorsements;
 use verifier::evidence::snp::product::Product;
 use verifier::evidence::snp::{self, MinimumTcb};
 use verifier::{
@@ -20,8 +21,8 @@ proptest! {
         let _ = Container::decode(&bytes);
         let _ = Container::decode(&[b"HCLA", &bytes[..]].concat());
         let _ = Container::decode(&[&shared().evidence[..1184], &bytes].concat());
-        let collateral = Collateral::from_files([("a.der", bytes.clone()), ("b", bytes)]);
-        let _ = Endorsements::prepare(Kind::SevSnp, &collateral, &Anchors::vendors());
+        let files = [("a.der", &bytes[..]), ("b", &bytes)];
+        let _ = VerifiedEndorsements::default().with(files, &shared().anchors);
     }
 
     //= EV-SNP-1: no report but the signed one

@@ -21,7 +21,8 @@ use verifier::crypto::sha256;
 use verifier::evidence::snp::product::Product;
 use verifier::value::Hex;
 
-/// The keys of the vendor: slow to make, so there is one set.
+/// The keys of the vendor: slow to make, so there is one set. The recorded evidence has AMD's own
+/// keys of 4096 bits; these are shorter, so that they are made soon.
 pub(crate) struct Keys {
     ark: RsaKeyPair,
     ask: RsaKeyPair,
@@ -38,11 +39,11 @@ impl Keys {
 pub(crate) fn keys() -> &'static Keys {
     static KEYS: OnceLock<Keys> = OnceLock::new();
     KEYS.get_or_init(|| {
-        let rsa = |size| RsaKeyPair::generate(size).expect("a key");
+        let rsa = || RsaKeyPair::generate(KeySize::Rsa2048).expect("a key");
         Keys {
-            ark: rsa(KeySize::Rsa4096),
-            ask: rsa(KeySize::Rsa2048),
-            asvk: rsa(KeySize::Rsa2048),
+            ark: rsa(),
+            ask: rsa(),
+            asvk: rsa(),
             vek: EcdsaKeyPair::generate(&ECDSA_P384_SHA384_FIXED_SIGNING).expect("a key"),
         }
     })

@@ -1,10 +1,12 @@
 //! A platform with SEV under a vendor of our own, and firmware that launches guests on it.
 
+use std::sync::OnceLock;
+
 use aws_lc_rs::agreement::{ECDH_P384, PrivateKey, UnparsedPublicKey, agree};
 use aws_lc_rs::cipher::{AES_128, DecryptingKey, DecryptionContext, UnboundCipherKey};
 use aws_lc_rs::iv::FixedLength;
 use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::rsa::KeyPair as RsaKeyPair;
+use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeySize};
 use aws_lc_rs::signature::{
     ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _, RSA_PSS_SHA256, RSA_PSS_SHA384,
 };
@@ -86,12 +88,12 @@ impl Platform {
     }
 
     fn ark(&self) -> &'static RsaKeyPair {
-        if self.wide { &keys().ark } else { &keys().asvk }
+        if self.wide { wide() } else { &keys().ark }
     }
 
     /// The wide vendor has one key for both, under two identifiers.
     fn ask(&self) -> &'static RsaKeyPair {
-        if self.wide { &keys().ark } else { &keys().ask }
+        if self.wide { wide() } else { &keys().ask }
     }
 
     /// Signs the chip's key as the vendor does.
@@ -152,6 +154,12 @@ impl Entropy for Random {
     fn fill(&mut self, out: &mut [u8]) {
         aws_lc_rs::rand::fill(out).expect("random octets");
     }
+}
+
+/// A key of 4096 bits, which takes seconds to make.
+fn wide() -> &'static RsaKeyPair {
+    static KEY: OnceLock<RsaKeyPair> = OnceLock::new();
+    KEY.get_or_init(|| RsaKeyPair::generate(KeySize::Rsa4096).expect("a key"))
 }
 
 fn exchange(own: &PrivateKey, peer: &[u8]) -> Result<Vec<u8>, KeyUnusable> {
