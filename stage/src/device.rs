@@ -2,7 +2,7 @@
 
 use std::{fs, path::PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
 use crate::{
@@ -22,10 +22,12 @@ pub enum Misbehaviour {
 }
 
 impl Misbehaviour {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::TcbOutOfDate => "tcb-out-of-date",
-            Self::Debug => "debug",
+    /// As `tamarack-tee` is told; without being told it goes on as before.
+    const fn told(misbehaviour: Option<Self>) -> &'static str {
+        match misbehaviour {
+            None => "none",
+            Some(Self::TcbOutOfDate) => "tcb-out-of-date",
+            Some(Self::Debug) => "debug",
         }
     }
 }
@@ -111,6 +113,44 @@ impl Device {
         Ok(())
     }
 
+    /// Sets the TEE up anew, without its misbehaviour, and has it appraised again. What an
+    /// instance of other attributes sealed is lost, as it is in hardware.
+    ///
+    /// # Errors
+    /// It does not start, or is not enrolled.
+    pub fn mend(&mut self, stage: &Stage) -> Result<()> {
+        self.kill_tee()?;
+        self.misbehaviour = None;
+        let storage = self.layout.device(&self.name).join("storage");
+        fs::remove_dir_all(&storage)?;
+        fs::create_dir(&storage)?;
+        self.start_tee()?;
+        let path = format!("/v1/devices/{}/enrolments", self.name);
+        let token = fs::read_to_string(&stage.moc.operator_token)?;
+        let opened = stage.moc.api(&token, "POST", &path, &Value::Null)?;
+        ensure!(opened.status == 201, "no new enrolment: {}", opened.json());
+        self.await_enrolment(stage)
+    }
+
+    /// Cuts the power of the whole device.
+    ///
+    /// # Errors
+    /// It cannot be killed.
+    pub fn cut_power(&mut self) -> Result<()> {
+        self.tee.kill()?;
+        self.broker.kill()
+    }
+
+    /// Starts the whole device again.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn start_again(&mut self) -> Result<()> {
+        self.start_tee()?;
+        self.broker = start_broker(&self.layout, &self.programs, &self.name)?;
+        Ok(())
+    }
+
     /// Kills the Broker and starts it again.
     ///
     /// # Errors
@@ -159,9 +199,7 @@ fn start_tee(
     command.arg("--settings").arg(directory.join("agent.toml"));
     command.arg("--broker-socket").arg(&socket);
     command.arg("--storage").arg(directory.join("storage"));
-    if let Some(misbehaviour) = misbehaviour {
-        command.args(["--misbehave", misbehaviour.as_str()]);
-    }
+    command.args(["--misbehave", Misbehaviour::told(misbehaviour)]);
     let mut tee = Party::start("tamarack-tee", &mut command, &layout.log(&format!("{name}-tee")))?;
     tee.until("socket of the TEEP Agent", || socket.exists())?;
     Ok(tee)

@@ -89,7 +89,10 @@ impl Party {
 
 impl Drop for Party {
     fn drop(&mut self) {
-        // It may have ended already; then there is nothing to end.
+        // The number of a process that has ended may be another one's by now.
+        if !matches!(self.child.try_wait(), Ok(None)) {
+            return;
+        }
         let _ended = Command::new("kill").arg(self.child.id().to_string()).status();
         let started = Instant::now();
         while matches!(self.child.try_wait(), Ok(None)) {

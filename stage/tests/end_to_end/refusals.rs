@@ -3,7 +3,7 @@
 
 use std::{fs, path::PathBuf, thread::JoinHandle, time::Instant};
 
-use stage::{Misbehaviour, Pins};
+use stage::{Device, Misbehaviour, Pins};
 
 use crate::troupe::{
     self, Driver, Theatre, assert_ride, explained, files, log, open_stage, refused, run, sequence,
@@ -31,16 +31,30 @@ fn a_changed_byte_of_the_ta_in_the_operators_store_is_refused_by_the_agent() {
 
 #[test]
 fn a_tcb_out_of_date_is_refused_by_the_user_whose_operator_takes_it() {
-    let misbehaviour = Misbehaviour::TcbOutOfDate;
-    let policy = "id = \"patient\"\nemulated_allowed = true\n\
-                  [dcap]\ntcb_statuses = [\"UpToDate\", \"OutOfDate\"]\n";
-    refused_unless_the_policy_allows(&open_stage!(), misbehaviour, policy, "dcap.tcb.status");
+    let stage = open_stage!();
+    let device = refused_misbehaviour(&stage, Misbehaviour::TcbOutOfDate, "dcap.tcb.status");
+
+    // A user whose own policy allows it gets it on the same device.
+    let policy = stage.layout.release().join("policy.toml");
+    fs::write(&policy, PATIENT).unwrap();
+    let pins = Pins { policy: Some(policy), ..stage.pins() };
+    let user = stage.user_with("otto", &pins).unwrap();
+    let project = user.project(&stage, "route-planner", &Driver::ODA.data()).unwrap();
+    run(&stage, &user, &project, &device);
+    assert_ride(&stage, &user, &project, &Driver::ODA);
 }
 
 #[test]
-fn a_device_that_can_be_debugged_is_refused_by_the_user_whose_operator_takes_it() {
-    let policy = "id = \"developer\"\nemulated_allowed = true\ndebug_allowed = true\n";
-    refused_unless_the_policy_allows(&open_stage!(), Misbehaviour::Debug, policy, "instance.debug");
+fn a_device_that_can_be_debugged_is_refused_by_the_user_until_it_is_mended() {
+    let stage = open_stage!();
+    let mut device = refused_misbehaviour(&stage, Misbehaviour::Debug, "instance.debug");
+
+    device.mend(&stage).unwrap();
+
+    let user = stage.user("otto").unwrap();
+    let project = user.project(&stage, "route-planner", &Driver::ODA.data()).unwrap();
+    run(&stage, &user, &project, &device);
+    assert_ride(&stage, &user, &project, &Driver::ODA);
 }
 
 #[test]
@@ -73,30 +87,18 @@ fn a_user_who_pins_no_emulator_gets_no_emulated_device() {
     assert!(!log(&stage, "moc").contains("deployment opened"));
 }
 
-/// The operator takes the device; a user with the strict policy does not, one whose own policy
-/// allows it does.
-fn refused_unless_the_policy_allows(
-    stage: &Theatre,
-    misbehaviour: Misbehaviour,
-    policy: &str,
-    check: &str,
-) {
+/// The operator takes a device that the Network User's own appraisal refuses.
+fn refused_misbehaviour(stage: &Theatre, misbehaviour: Misbehaviour, check: &str) -> Device {
     let device = stage.device("edge-1", Some(misbehaviour)).unwrap();
     let user = stage.user("oda").unwrap();
     let project = user.project(stage, "route-planner", &Driver::ODA.data()).unwrap();
-    let file = stage.layout.release().join("policy.toml");
-    fs::write(&file, policy).unwrap();
-    let other = Pins { policy: Some(file), ..stage.pins() };
-    let other = stage.user_with("otto", &other).unwrap();
-    let theirs = other.project(stage, "route-planner", &Driver::ODA.data()).unwrap();
 
     let attempt = user.attempt(stage, &project, &device.name).unwrap();
-    let refusal = explained(refused(stage, &user, &project, &attempt));
 
+    let refusal = explained(refused(stage, &user, &project, &attempt));
     assert_eq!(refusal.check, check, "{refusal:#?}");
     assert_eq!(sequence(&attempt.report), BEFORE_PD);
-    run(stage, &other, &theirs, &device);
-    assert_ride(stage, &other, &theirs, &Driver::ODA);
+    device
 }
 
 /// The operator takes the device, and so does a user with the right pins.
@@ -137,3 +139,6 @@ fn tamper_when_stored(store: PathBuf, blob: Vec<u8>) -> JoinHandle<Option<PathBu
 }
 
 const BEFORE_PD: [&str; 3] = ["UA->REE", "TA->ConfidentialProcess", "att:TEEP-Agent"];
+
+const PATIENT: &str = "id = \"patient\"\nemulated_allowed = true\n\
+     [dcap]\ntcb_statuses = [\"UpToDate\", \"OutOfDate\"]\n";

@@ -55,8 +55,7 @@ impl Drop for Theatre {
 /// Sets up the stage; `here` is the path of a function within the test.
 pub(crate) fn open(here: &str) -> Option<Theatre> {
     let test = here.rsplit("::").nth(1).unwrap_or(here);
-    let (Some(programs), Some(ta)) =
-        (env::var_os("TAMARACK_PROGRAMS"), env::var_os("TAMARACK_TA"))
+    let (Some(programs), Some(ta)) = (env::var_os("TAMARACK_PROGRAMS"), env::var_os("TAMARACK_TA"))
     else {
         println!("skipped: {test}: the programs are built by cargo xtask test");
         return None;
