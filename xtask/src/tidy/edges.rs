@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 /// Each crate with all of ours that it may name in `[dependencies]`.
-const EDGES: [(&str, &[&str]); 16] = [
+const EDGES: [(&str, &[&str]); 17] = [
     ("agent", &["channel", "cose", "device", "keys", "rats", "suit", "teep"]),
     ("api", &[]),
     ("broker", &["api", "cose", "device", "suit"]),
@@ -12,6 +12,7 @@ const EDGES: [(&str, &[&str]); 16] = [
     ("cose", &[]),
     ("device", &[]),
     ("emulator", &["cose", "device", "keys", "rats"]),
+    ("fuzz-targets", &["channel", "cose", "device", "keys", "rats", "suit", "teep", "verifier"]),
     ("keys", &["cose"]),
     ("moc", &["api", "cose", "keys", "rats", "suit", "teep", "verifier"]),
     ("rats", &["cose"]),
