@@ -6,6 +6,7 @@
 mod bench;
 mod build;
 mod demo;
+mod fuzz;
 mod ledger;
 mod map;
 mod run;
@@ -61,6 +62,14 @@ enum Task {
         #[arg(long)]
         json: bool,
     },
+    /// Fuzzes one target of `fuzz/`, or all one after another
+    Fuzz {
+        /// The target
+        target: Option<String>,
+        /// How long each target runs
+        #[arg(long, value_name = "N", default_value_t = 30)]
+        seconds: u32,
+    },
     /// Writes the sample application's road map again
     Map,
 }
@@ -73,6 +82,7 @@ fn main() -> ExitCode {
         Task::Spec { write: true, .. } => ledger::write(),
         Task::Spec { name, json, .. } => ledger::run(name.as_deref(), json),
         Task::Bench { name, json } => bench::run(name.as_deref(), json),
+        Task::Fuzz { target, seconds } => fuzz::run(target.as_deref(), seconds),
         Task::Map => {
             map::write(&run::root().join("examples/route-planner/map/tamarack-bay.geojson"))
         }

@@ -40,15 +40,15 @@ pub(crate) fn run() -> Result<()> {
     Ok(())
 }
 
-/// The files that git tracks or would track.
+/// The files that git tracks or would track, but for the inputs of the fuzzer, which are any bytes.
 fn tracked() -> Result<Vec<PathBuf>> {
     let listed = run::output(
         std::process::Command::new("git")
             .args(["ls-files", "--cached", "--others", "--exclude-standard"])
             .current_dir(run::root()),
     )?;
-    let files = listed.lines().map(PathBuf::from).filter(|file| run::root().join(file).is_file());
-    Ok(files.collect())
+    let files = listed.lines().map(PathBuf::from).filter(|file| !file.starts_with("fuzz/corpus"));
+    Ok(files.filter(|file| run::root().join(file).is_file()).collect())
 }
 
 fn println(line: &str) {
