@@ -56,7 +56,7 @@ enum Task {
     },
     /// Measures; floors and peers are taken in the same run
     Bench {
-        /// One suite: demo
+        /// One suite: demo, suit, teep or verifier
         name: Option<String>,
         /// Print JSON
         #[arg(long)]

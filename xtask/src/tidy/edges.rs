@@ -6,6 +6,7 @@ use serde_json::Value;
 const EDGES: [(&str, &[&str]); 17] = [
     ("agent", &["channel", "cose", "device", "keys", "rats", "suit", "teep"]),
     ("api", &[]),
+    ("bench", &[]),
     ("broker", &["api", "cose", "device", "suit"]),
     ("channel", &["cose"]),
     ("cli", &["api", "channel", "cose", "keys", "rats", "sdk", "suit", "teep", "verifier"]),
