@@ -1,6 +1,6 @@
 //! COSE header parameters (RFC 9052 section 3.1, RFC 9360, RFC 9528 section 3.5.3).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::algorithm::Algorithm;
 use crate::cbor::{self, Decoder, Limits, Malformed, MapWriter, Type, Written};
@@ -68,8 +68,7 @@ impl Header {
         cbor::whole(bytes, |d| {
             let header = Self::read_map(d)?;
             // RFC 9052 section 3.1: a label in crit must be in the protected bucket itself
-            let labels = header.labels();
-            if !header.critical.iter().all(|label| labels.contains(label)) {
+            if !header.critical.iter().all(|label| header.has(label)) {
                 return Err(Malformed::Expected("the parameters that crit lists"));
             }
             Ok(header)
@@ -180,7 +179,7 @@ impl Header {
     }
 
     pub(crate) fn overlaps(&self, other: &Self) -> bool {
-        !self.labels().is_disjoint(&other.labels())
+        self.labels().any(|label| other.has(&label))
     }
 
     /// Drops every parameter that the other bucket has.
@@ -218,19 +217,24 @@ impl Header {
         Ok(())
     }
 
-    fn labels(&self) -> BTreeSet<Label> {
-        let known = [
-            (label::ALG, self.algorithm.is_some()),
-            (label::CRIT, !self.critical.is_empty()),
-            (label::CONTENT_TYPE, self.content_type.is_some()),
-            (label::KID, self.kid.is_some()),
-            (label::IV, self.iv.is_some()),
-            (label::KCCS, self.kccs.is_some()),
-            (label::X5CHAIN, !self.x5chain.is_empty()),
-        ];
-        let known = known.into_iter().filter_map(|(number, present)| present.then_some(number));
-        let numbers = known.chain(self.other.keys().copied()).map(Label::Int);
-        numbers.chain(self.other_text.keys().cloned().map(Label::Text)).collect()
+    fn has(&self, label: &Label) -> bool {
+        match label {
+            Label::Int(label::ALG) => self.algorithm.is_some(),
+            Label::Int(label::CRIT) => !self.critical.is_empty(),
+            Label::Int(label::CONTENT_TYPE) => self.content_type.is_some(),
+            Label::Int(label::KID) => self.kid.is_some(),
+            Label::Int(label::IV) => self.iv.is_some(),
+            Label::Int(label::KCCS) => self.kccs.is_some(),
+            Label::Int(label::X5CHAIN) => !self.x5chain.is_empty(),
+            Label::Int(number) => self.other.contains_key(number),
+            Label::Text(text) => self.other_text.contains_key(text),
+        }
+    }
+
+    fn labels(&self) -> impl Iterator<Item = Label> {
+        let known = label::KNOWN.into_iter().map(Label::Int).filter(|label| self.has(label));
+        let numbers = self.other.keys().copied().map(Label::Int);
+        known.chain(numbers).chain(self.other_text.keys().cloned().map(Label::Text))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Public COSE_Keys (RFC 9052 section 7, RFC 9053 section 7).
 
-use crate::cbor::{self, Decoder, Limits, Malformed, MapWriter, Type};
+use crate::cbor::{self, Decoder, Limits, Malformed, Type};
 use crate::crypto;
 use crate::thumbprint::Thumbprint;
 
@@ -18,6 +18,8 @@ pub struct Key {
     curve: Curve,
     /// The uncompressed SEC1 point, or the 32 bytes of an OKP key.
     public: Vec<u8>,
+    /// Kept, since every signature that is made or verified names its key by it.
+    thumbprint: Thumbprint,
 }
 
 /// The curve of a key (IANA registry "COSE Elliptic Curves").
@@ -52,16 +54,25 @@ impl Key {
         members.key()
     }
 
+    fn new(curve: Curve, public: Vec<u8>) -> Self {
+        let mut key = Self { curve, public, thumbprint: Thumbprint([0; 32]) };
+        key.thumbprint = Thumbprint(crypto::sha256(&key.encode()));
+        key
+    }
+
     /// The deterministic encoding of the members that make the key: the thumbprint's input.
     pub fn encode(&self) -> Vec<u8> {
-        let mut map = MapWriter::new();
-        map.put(label::KTY, |e| e.i64(self.curve.kty())?.ok());
-        map.put(label::CRV, |e| e.i64(self.curve.id())?.ok());
-        map.put(label::X, |e| e.bytes(self.x())?.ok());
-        if let Some(y) = self.y() {
-            map.put(label::Y, |e| e.bytes(y)?.ok());
-        }
-        map.finish()
+        let y = self.y();
+        cbor::encode(|e| {
+            e.map(3 + u64::from(y.is_some()))?;
+            e.i64(label::KTY)?.i64(self.curve.kty())?;
+            e.i64(label::CRV)?.i64(self.curve.id())?;
+            e.i64(label::X)?.bytes(self.x())?;
+            match y {
+                Some(y) => e.i64(label::Y)?.bytes(y)?.ok(),
+                None => Ok(()),
+            }
+        })
     }
 
     /// A key on a NIST curve from its SEC1 point, compressed or not.
@@ -70,7 +81,7 @@ impl Key {
         if public.len() != 1 + 2 * curve.coordinate_len() {
             return Err(Malformed::Point);
         }
-        Ok(Self { curve, public })
+        Ok(Self::new(curve, public))
     }
 
     /// An Ed25519 or X25519 key from its 32 bytes.
@@ -81,7 +92,7 @@ impl Key {
         if x.len() != curve.coordinate_len() {
             return Err(Malformed::Expected("an OKP key of 32 bytes"));
         }
-        Ok(Self { curve, public: x.to_vec() })
+        Ok(Self::new(curve, x.to_vec()))
     }
 
     /// The curve.
@@ -118,7 +129,7 @@ impl Key {
     //= teep 14.38 (M): the thumbprint is the one of RFC 9679
     /// The SHA-256 thumbprint (RFC 9679 section 3).
     pub fn thumbprint(&self) -> Thumbprint {
-        Thumbprint(crypto::sha256(&self.encode()))
+        self.thumbprint
     }
 }
 

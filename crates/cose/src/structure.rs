@@ -129,8 +129,9 @@ pub(crate) fn write_bytes_or_nil(e: &mut Encoder<Vec<u8>>, bytes: Option<&[u8]>)
 /// The heads are made here; the strings themselves stay where they are, so that a payload of any
 /// size is hashed in place.
 pub(crate) struct Structure<'a> {
-    heads: Vec<Vec<u8>>,
-    strings: Vec<&'a [u8]>,
+    heads: Vec<u8>,
+    /// Each string, and where its head ends.
+    strings: Vec<(usize, &'a [u8])>,
 }
 
 impl<'a> Structure<'a> {
@@ -138,20 +139,26 @@ impl<'a> Structure<'a> {
     /// Sig_structure = [ context : tstr, + bstr ]
     /// ```
     pub(crate) fn new(context: &str, strings: &[&'a [u8]]) -> Self {
-        let first = cbor::encode(|e| e.array(1 + strings.len() as u64)?.str(context)?.ok());
-        let mut heads = vec![first];
-        for string in strings {
-            heads.push(cbor::encode(|e| e.bytes_len(string.len() as u64)?.ok()));
-        }
-        Self { heads, strings: strings.to_vec() }
+        let mut placed = Vec::with_capacity(strings.len());
+        let heads = cbor::encode(|e| {
+            e.array(1 + strings.len() as u64)?.str(context)?;
+            for string in strings {
+                e.bytes_len(string.len() as u64)?;
+                placed.push((e.writer().len(), *string));
+            }
+            Ok(())
+        });
+        Self { heads, strings: placed }
     }
 
     /// All pieces in order.
     pub(crate) fn parts(&self) -> Vec<&[u8]> {
-        let mut parts = vec![self.heads[0].as_slice()];
-        for (head, string) in self.heads[1..].iter().zip(&self.strings) {
-            parts.push(head);
-            parts.push(string);
+        let mut parts = Vec::with_capacity(2 * self.strings.len());
+        let mut start = 0;
+        for (end, string) in &self.strings {
+            parts.push(&self.heads[start..*end]);
+            parts.push(*string);
+            start = *end;
         }
         parts
     }

@@ -12,18 +12,10 @@ use minicbor::encode::Encoder;
 
 use crate::malformed::Malformed;
 
+pub(crate) use cose::cbor::{Written, encode};
+
 /// Encodes to memory.
 pub(crate) type Writer = Encoder<Vec<u8>>;
-
-/// What an encoder closure gives back; writing to memory does not fail.
-pub(crate) type Written = Result<(), minicbor::encode::Error<std::convert::Infallible>>;
-
-/// Runs `write` and takes the bytes.
-pub(crate) fn encode(write: impl FnOnce(&mut Writer) -> Written) -> Vec<u8> {
-    let mut e = Encoder::new(Vec::new());
-    write(&mut e).expect("writing to memory does not fail");
-    e.into_writer()
-}
 
 /// Runs `read` over one well-formed item that is all of `bytes`.
 //= teep 15.110: a length beyond the input is refused without allocation
@@ -181,7 +173,12 @@ pub(crate) struct Options {
 
 impl Options {
     pub(crate) fn new(numbering: crate::numbering::Numbering) -> Self {
-        Self { numbering, last: None, count: 0, body: Encoder::new(Vec::new()) }
+        Self {
+            numbering,
+            last: None,
+            count: 0,
+            body: Encoder::new(Vec::with_capacity(USUAL_BYTES)),
+        }
     }
 
     /// Writes one option.
@@ -249,3 +246,6 @@ pub(crate) fn put_array<T>(
 pub(crate) fn put_raw(e: &mut Writer, item: &[u8]) {
     e.writer_mut().extend_from_slice(item);
 }
+
+/// Room for the options of a message without manifests and Evidence.
+const USUAL_BYTES: usize = 256;

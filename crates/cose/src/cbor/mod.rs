@@ -143,10 +143,13 @@ pub type Written = Result<(), minicbor::encode::Error<Infallible>>;
 
 /// Encodes to memory. Every call of [`Encoder`] ends with `?`, the last with `.ok()`.
 pub fn encode(write: impl FnOnce(&mut Encoder<Vec<u8>>) -> Written) -> Vec<u8> {
-    let mut encoder = Encoder::new(Vec::new());
+    let mut encoder = Encoder::new(Vec::with_capacity(USUAL_BYTES));
     write(&mut encoder).expect("writing to memory does not fail");
     encoder.into_writer()
 }
+
+/// Room for a header or a key, so that what is written by single bytes does not move.
+const USUAL_BYTES: usize = 96;
 
 #[cfg(test)]
 mod tests;
