@@ -67,6 +67,8 @@ pub enum SignatureAlgorithm {
     EcdsaSha256,
     /// ecdsa-with-SHA384.
     EcdsaSha384,
+    /// ecdsa-with-SHA512.
+    EcdsaSha512,
     /// sha256WithRSAEncryption.
     Pkcs1Sha256,
     /// sha384WithRSAEncryption.
@@ -111,6 +113,7 @@ impl<'b> PublicKey<'b> {
             (Self::P256(_), Algorithm::EcdsaSha384) => &signature::ECDSA_P256_SHA384_ASN1,
             (Self::P384(_), Algorithm::EcdsaSha256) => &signature::ECDSA_P384_SHA256_ASN1,
             (Self::P384(_), Algorithm::EcdsaSha384) => &signature::ECDSA_P384_SHA384_ASN1,
+            (Self::P521(_), Algorithm::EcdsaSha512) => &signature::ECDSA_P521_SHA512_ASN1,
             (Self::Rsa(_), Algorithm::Pkcs1Sha256) => &signature::RSA_PKCS1_2048_8192_SHA256,
             (Self::Rsa(_), Algorithm::Pkcs1Sha384) => &signature::RSA_PKCS1_2048_8192_SHA384,
             (Self::Rsa(_), Algorithm::PssSha256) => &signature::RSA_PSS_2048_8192_SHA256,
@@ -146,6 +149,7 @@ impl SignatureAlgorithm {
         match id {
             ECDSA_WITH_SHA256 if no_parameters => Self::EcdsaSha256,
             ECDSA_WITH_SHA384 if no_parameters => Self::EcdsaSha384,
+            ECDSA_WITH_SHA512 if no_parameters => Self::EcdsaSha512,
             SHA256_WITH_RSA if null => Self::Pkcs1Sha256,
             SHA384_WITH_RSA if null => Self::Pkcs1Sha384,
             RSASSA_PSS => match pss_digest(fields) {
@@ -214,6 +218,8 @@ const SECP521R1: &[u8] = &[0x2b, 0x81, 0x04, 0x00, 0x23];
 const ECDSA_WITH_SHA256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02];
 /// 1.2.840.10045.4.3.3.
 const ECDSA_WITH_SHA384: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x03];
+/// 1.2.840.10045.4.3.4.
+const ECDSA_WITH_SHA512: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x04];
 /// 1.2.840.113549.1.1.1.
 const RSA_ENCRYPTION: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01];
 /// 1.2.840.113549.1.1.8.

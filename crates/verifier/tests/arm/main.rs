@@ -3,5 +3,9 @@
 mod bench;
 mod cca;
 mod device;
+mod huawei;
+mod itrustee;
+mod optee;
 mod psa;
 mod vectors;
+mod virtcca;

@@ -162,6 +162,7 @@ fn a_device_that_differs_from_the_reference_value_is_refused() {
         let mut bench = unit.bench();
         match &mut bench.reference.trustzone[0].software {
             Software::Psa(reference) => change(reference),
+            other => panic!("not a PSA reference value: {other:?}"),
         }
         let appraisal = bench.appraise(&unit.token());
         assert_eq!(appraisal.reason(), Some(Reason::MeasurementMismatch), "{appraisal}");

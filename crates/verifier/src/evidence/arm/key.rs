@@ -9,7 +9,7 @@ use crate::anchor::{Anchor, Device, Vendor};
 use crate::check::{Check, Checks, Failure, Owner, Reason, Stop};
 use crate::crypto::{PublicKey, sha256};
 use crate::value::Value;
-use crate::x509::decode_public_key_pem;
+use crate::x509::{decode_public_key_pem, der};
 use crate::{Anchors, Collateral};
 
 /// Every public key among the collateral: JSON Web Keys (`*.jwk`, `*.jwk.json`) and
@@ -119,28 +119,67 @@ fn read_key(file: &str, bytes: &[u8]) -> Option<Vec<u8>> {
     PublicKey::from_spki(&spki).is_ok().then_some(spki)
 }
 
-/// Reads an elliptic curve JSON Web Key (RFC 7517, RFC 7518 section 6.2); other members are not
-/// looked at.
+/// Reads a JSON Web Key (RFC 7517, RFC 7518 sections 6.2 and 6.3); members that no key needs are
+/// not looked at.
 fn read_jwk(bytes: &[u8]) -> Option<Vec<u8>> {
     #[derive(Deserialize)]
-    struct Jwk {
-        kty: String,
-        crv: String,
-        x: String,
-        y: String,
+    #[serde(tag = "kty")]
+    enum Jwk {
+        #[serde(rename = "EC")]
+        Point { crv: String, x: String, y: String },
+        #[serde(rename = "RSA")]
+        Rsa { n: String, e: String },
     }
-    let Jwk { kty, crv, x, y } = serde_json::from_slice(bytes).ok()?;
-    let (x, y) = (decode_base64url(&x)?, decode_base64url(&y)?);
-    if kty != "EC" || x.len() != y.len() {
-        return None;
-    }
+    let (crv, x, y) = match serde_json::from_slice(bytes).ok()? {
+        Jwk::Point { crv, x, y } => (crv, decode_base64url(&x)?, decode_base64url(&y)?),
+        Jwk::Rsa { n, e } => {
+            let (modulus, exponent) = (decode_base64url(&n)?, decode_base64url(&e)?);
+            return Some(rsa_spki(&rsa_public_key(&modulus, &exponent)?));
+        }
+    };
     let point = [&[4][..], &x, &y].concat();
     match crv.as_str() {
-        "P-256" => Key::from_sec1(Curve::P256, &point).ok().map(|key| key.to_spki()),
-        "P-384" => Key::from_sec1(Curve::P384, &point).ok().map(|key| key.to_spki()),
-        "P-521" if x.len() == 66 => Some(p521_spki(&point)),
+        "P-256" if x.len() == 32 => {
+            Key::from_sec1(Curve::P256, &point).ok().map(|key| key.to_spki())
+        }
+        "P-384" if x.len() == 48 => {
+            Key::from_sec1(Curve::P384, &point).ok().map(|key| key.to_spki())
+        }
+        "P-521" if x.len() == 66 && y.len() == 66 => Some(p521_spki(&point)),
         _ => None,
     }
+}
+
+/// The RSAPublicKey (RFC 8017 appendix A.1.1) of a modulus and an exponent of 1 to 4 octets.
+pub(crate) fn rsa_public_key(modulus: &[u8], exponent: &[u8]) -> Option<Vec<u8>> {
+    let whole = |number: &[u8]| number.first().is_some_and(|&octet| octet != 0);
+    if !whole(modulus) || !whole(exponent) || modulus.len() > 1024 || exponent.len() > 4 {
+        return None;
+    }
+    let numbers = [integer(modulus), integer(exponent)].concat();
+    Some(element(der::SEQUENCE, &numbers))
+}
+
+/// The SubjectPublicKeyInfo of an RSAPublicKey.
+pub(crate) fn rsa_spki(public_key: &[u8]) -> Vec<u8> {
+    let bits = element(der::BIT_STRING, &[&[0], public_key].concat());
+    element(der::SEQUENCE, &[RSA_ALGORITHM, &bits].concat())
+}
+
+fn integer(number: &[u8]) -> Vec<u8> {
+    let sign: &[u8] = if number.first().is_some_and(|&octet| octet >= 0x80) { &[0] } else { &[] };
+    element(der::INTEGER, &[sign, number].concat())
+}
+
+/// An element of less than 64 KiB.
+fn element(tag: u8, content: &[u8]) -> Vec<u8> {
+    let [.., high, low] = content.len().to_be_bytes();
+    let length: &[u8] = match content.len() {
+        0..0x80 => &[low],
+        0x80..0x100 => &[0x81, low],
+        _ => &[0x82, high, low],
+    };
+    [&[tag], length, content].concat()
 }
 
 /// The SubjectPublicKeyInfo of an uncompressed point on P-521.
@@ -153,6 +192,10 @@ const P521_PREFIX: &[u8] = &[
     0x30, 0x81, 0x9b, 0x30, 0x10, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x05,
     0x2b, 0x81, 0x04, 0x00, 0x23, 0x03, 0x81, 0x86, 0x00,
 ];
+
+/// rsaEncryption with NULL parameters, an AlgorithmIdentifier.
+const RSA_ALGORITHM: &[u8] =
+    &[0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01, 0x05, 0x00];
 
 #[cfg(test)]
 mod tests {
@@ -175,8 +218,23 @@ mod tests {
     }
 
     #[test]
+    fn a_key_of_modulus_and_exponent_is_the_same_as_in_pem() {
+        let modulus = [&[0xc1][..], &[0x55; 255]].concat();
+        let public_key = rsa_public_key(&modulus, &[1, 0, 1]).expect("a key");
+
+        let spki = rsa_spki(&public_key);
+
+        assert_eq!(PublicKey::from_spki(&spki), Ok(PublicKey::Rsa(&public_key)));
+        assert_eq!(public_key[..9], [0x30, 0x82, 0x01, 0x0a, 0x02, 0x82, 0x01, 0x01, 0x00]);
+        assert_eq!(rsa_public_key(&[0, 1], &[1]), None);
+        assert_eq!(rsa_public_key(&modulus, &[]), None);
+    }
+
+    #[test]
     fn what_is_no_point_of_a_known_curve_is_no_key() {
-        for (from, to) in [("P-256", "P-384"), ("P-256", "P-521"), ("EC", "RSA"), ("MKB", "MKA")] {
+        for (from, to) in
+            [("P-256", "P-384"), ("P-256", "P-521"), ("EC", "RSA"), ("EC", "oct"), ("MKB", "MKA")]
+        {
             assert_eq!(keys("cpak.jwk", &JWK.replace(from, to)), 0, "{to}");
         }
     }

@@ -11,7 +11,7 @@ pub mod platform;
 pub mod realm;
 pub mod rem;
 
-mod base64url;
+mod base64;
 mod claim;
 mod collection;
 mod key;
@@ -25,8 +25,8 @@ pub use platform::{PlatformClaims, PlatformReference};
 pub use realm::{RealmClaims, RealmReference};
 pub use refusal::NotAToken;
 
-pub(crate) use base64url::decode_base64url;
+pub(crate) use base64::{decode_base64, decode_base64url, encode_base64url};
 pub(crate) use claim::{Claim, each_claim, missing};
 pub(crate) use collection::Collection;
-pub(crate) use key::{DeviceKey, DeviceKeys, Enrolment};
+pub(crate) use key::{DeviceKey, DeviceKeys, Enrolment, p521_spki, rsa_public_key};
 pub(crate) use signed::{Scheme, Signed};

@@ -5,18 +5,19 @@ use cose::Malformed;
 use cose::cbor::{Decoder, Type};
 use serde::{Deserialize, Serialize};
 
-use super::Measured;
+use super::{Endorsements, Format, Measured};
 use crate::anchor::{Anchor, Device, Vendor};
 use crate::check::{Check, Checks, Failure, Owner, Reason, Stop};
 use crate::claims::{Claims, Named};
 use crate::evidence::arm::component::{self, Component, check_lengths};
 use crate::evidence::arm::lifecycle::check_lifecycle;
 use crate::evidence::arm::{
-    DeviceKeys, Enrolment, Lifecycle, NotAToken, Scheme, Signed, SoftwareComponent, each_claim,
+    DeviceKey, Enrolment, Lifecycle, NotAToken, Scheme, Signed, SoftwareComponent, each_claim,
     missing,
 };
-use crate::evidence::{Kind, Request, check_standing};
+use crate::evidence::{Kind, Request, check_standing, check_user_data};
 use crate::reference::Row;
+use crate::trust::Isolation;
 use crate::value::{Hex, Octets, Value};
 
 /// Rules for PSA tokens.
@@ -222,7 +223,7 @@ impl Profile {
 #[derive(Clone, Debug)]
 pub(super) struct Token<'b> {
     signed: Signed<'b>,
-    pub(super) claims: PsaClaims,
+    claims: PsaClaims,
 }
 
 impl<'b> Token<'b> {
@@ -239,15 +240,23 @@ impl<'b> Token<'b> {
         let signed = Signed::decode(bytes)?;
         Ok(Self { claims: PsaClaims::decode(signed.payload())?, signed })
     }
+}
+
+impl Format for Token<'_> {
+    const ISOLATION: Isolation = Isolation::Process;
+
+    fn fields(&self) -> Vec<(&'static str, Value)> {
+        self.claims.fields()
+    }
 
     //= EV-PSA-2: the anchor by instance id, or by implementation id and key id
-    pub(super) fn authenticate(
+    fn authenticate(
         &self,
-        keys: &DeviceKeys,
+        endorsements: &Endorsements,
         request: &Request<'_>,
         anchor: &mut Option<Anchor>,
         checks: &mut Checks,
-    ) -> Result<(), Stop> {
+    ) -> Result<Octets, Stop> {
         let mut names = vec![Device::Instance(Octets::new(&self.claims.instance_id))];
         names.extend(self.signed.key_id().map(|key_id| Device::Key {
             implementation_id: Hex(self.claims.implementation_id),
@@ -260,13 +269,14 @@ impl<'b> Token<'b> {
             anchors: request.anchors,
         };
         let accept = [Scheme::Es256, Scheme::Es384, Scheme::Es512];
-        let (found, _) =
-            keys.find_signer(&enrolment, checks, |key| self.signed.verify(&key.spki, &accept))?;
+        let verify = |key: &DeviceKey| self.signed.verify(&key.spki, &accept);
+        let (found, _) = endorsements.keys.find_signer(&enrolment, checks, verify)?;
         *anchor = Some(found.clone());
-        checks.need(check_standing(found, request.policy))
+        checks.need(check_standing(found, request.policy))?;
+        Ok(Octets::new(&self.claims.instance_id))
     }
 
-    pub(super) fn check_device(&self, request: &Request<'_>, checks: &mut Checks) {
+    fn check_device(&self, request: &Request<'_>, checks: &mut Checks) {
         let policy = &request.policy.trustzone.psa;
         check_lifecycle(self.claims.lifecycle, &policy.lifecycles, request.policy, checks);
         checks.note(check_lengths(&self.claims.components, None));
@@ -283,11 +293,15 @@ impl<'b> Token<'b> {
         }));
     }
 
-    pub(super) fn claims(&self) -> Claims {
+    fn check_binding(&self, request: &Request<'_>) -> Check {
+        check_user_data(self.claims.nonce.as_slice(), request.user_data)
+    }
+
+    fn claims(&self, device: Octets, _: &Request<'_>) -> Claims {
         let PsaClaims { nonce, implementation_id, components, .. } = &self.claims;
         let mut claims = Claims::new(Kind::TrustZone, nonce.as_slice());
         claims.generation = Some("PSA");
-        claims.instance_id = Some(Octets::new(&self.claims.instance_id));
+        claims.instance_id = Some(device);
         component::add_claims(&mut claims, implementation_id, components);
         if let Some(seed) = &self.claims.boot_seed {
             claims.registers.push(Named::new("boot-seed", seed.as_slice()));
@@ -297,8 +311,8 @@ impl<'b> Token<'b> {
         claims
     }
 
-    pub(super) fn measured(&self) -> Measured {
-        Measured::Psa(self.claims.clone())
+    fn measured(&self, _: &Request<'_>) -> Measured {
+        Measured::Psa(Box::new(self.claims.clone()))
     }
 }
 
