@@ -9,12 +9,14 @@ use std::{
 use anstream::println;
 use anyhow::{Context as _, Result, ensure};
 use clap::{Args, Subcommand};
+use cose::Secret;
 use serde_json::{Value, json};
 use verifier::{
-    Anchors, Appraisal, Collateral, Endorsements, Policy, ReferenceValues, Request, Timestamp,
-    UserData,
+    Anchors, Appraisal, Collateral, Endorsements, Kind, Policy, ReferenceValues, Request,
+    Timestamp, UserData,
     anchor::{Listed, Vendor},
     appraise,
+    evidence::sev::{certificate::AuthorityCertificate, session::LaunchKeys},
     value::Hex,
     x509,
 };
@@ -95,12 +97,15 @@ impl Appraise {
             Some(path) => ReferenceValues::from_toml(&text(path)?)?,
             None => ReferenceValues::default(),
         };
-        let anchors = self.anchors.as_deref().map_or_else(|| Ok(Anchors::vendors()), anchors)?;
+        let anchors = match &self.anchors {
+            Some(directory) => anchors(directory, vendor(kind))?,
+            None => Anchors::vendors(),
+        };
         let collateral = match &self.collateral {
             Some(directory) => collateral(directory)?,
             None => Collateral::default(),
         };
-        let endorsements = Endorsements::prepare(kind, &collateral, &anchors);
+        let endorsements = endorsements(kind, &collateral, &anchors);
         let request = Request {
             kind,
             evidence: &evidence,
@@ -141,20 +146,47 @@ pub(crate) fn collateral(directory: &Path) -> Result<Collateral> {
     Ok(collateral)
 }
 
-/// The vendors' roots, and every certificate of a directory as an emulator's root.
-fn anchors(directory: &Path) -> Result<Anchors> {
+/// The launch of an SEV guest is appraised by who holds its key: `tik.bin` beside the certificates.
+fn endorsements(kind: Kind, collateral: &Collateral, anchors: &Anchors) -> Endorsements {
+    match collateral.file("tik.bin") {
+        Some(key) if kind == Kind::Sev => {
+            let keys = LaunchKeys::recorded(Secret::new(key.to_vec()));
+            Endorsements::for_launch(keys, collateral, anchors)
+        }
+        _ => Endorsements::prepare(kind, collateral, anchors),
+    }
+}
+
+/// Whose root an emulator of that kind of evidence has.
+fn vendor(kind: Kind) -> Vendor {
+    match kind {
+        Kind::Sev | Kind::SevSnp => Vendor::Amd,
+        Kind::Cca => Vendor::Arm,
+        Kind::TrustZone => Vendor::Huawei,
+        Kind::Sgx | Kind::Tdx => Vendor::Intel,
+    }
+}
+
+/// The vendors' roots, and every certificate of a directory as the root of a vendor's emulator.
+fn anchors(directory: &Path, vendor: Vendor) -> Result<Anchors> {
     let mut anchors = Anchors::vendors();
     let listed = fs::read_dir(directory)
         .with_context(|| format!("reading the anchors in {}", directory.display()))?;
     for entry in listed {
         let path = entry?.path();
         let bytes = fs::read(&path)?;
+        if let Ok(root) = AuthorityCertificate::decode(&bytes) {
+            let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            let spki_sha256 = Hex(root.spki_sha256());
+            anchors = anchors.with_emulator(Listed { vendor: Vendor::Amd, name, spki_sha256 });
+            continue;
+        }
         let certificates = x509::decode_pem(&bytes).unwrap_or_else(|_| vec![bytes]);
         for der in certificates {
             let Ok(certificate) = x509::Certificate::decode(&der) else { continue };
             let name = certificate.common_name().unwrap_or("emulator").to_owned();
             let spki_sha256 = Hex(certificate.spki_sha256());
-            anchors = anchors.with_emulator(Listed { vendor: Vendor::Intel, name, spki_sha256 });
+            anchors = anchors.with_emulator(Listed { vendor, name, spki_sha256 });
         }
     }
     Ok(anchors)
