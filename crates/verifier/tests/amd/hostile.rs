@@ -41,7 +41,10 @@ proptest! {
 
     //= EV-SNP-2: no chain but the vendor's
     #[test]
-    fn certificates_with_any_octet_changed_are_refused(at in 1184_usize + 96..6000, bit in 0_u32..8) {
+    fn certificates_with_any_octet_changed_are_refused(
+        at in 1184_usize + 96..6000,
+        bit in 0_u32..8,
+    ) {
         let whole = &shared().evidence;
         let mut changed = whole.clone();
         let at = at.min(whole.len() - 1);
