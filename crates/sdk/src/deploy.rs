@@ -5,8 +5,8 @@
 
 use std::time::Instant;
 
-use api::{Deployment, EventName, Hardware, Need, PackageName, PostRequest, RequestPlaced, State};
-use cose::{Entropy, Signer};
+use api::{Deployment, EventName, Need, PackageName, PostRequest, RequestPlaced, State};
+use cose::{Entropy, Key, Secret, Signer};
 use rats::{Timestamp, eat};
 use serde::Serialize;
 
@@ -60,7 +60,7 @@ pub struct Progress {
     /// The Agent's receipt, a COSE_Sign1.
     pub receipt: Option<Vec<u8>>,
     /// The key to which callers seal, and the digest of the TA's manifest.
-    pub service: Option<(cose::Key, [u8; 32])>,
+    pub service: Option<(Key, [u8; 32])>,
 }
 
 /// Why a deployment did not succeed.
@@ -98,11 +98,18 @@ impl Deploy<'_> {
         say: &mut (dyn FnMut(&str) + Send),
     ) -> Result<(), DeployFailed> {
         let mut lap = Lap(Instant::now());
+        // Everything of the project is read first: an unusable one asks the M/OC for nothing.
+        let material = self.material()?;
         say("asking for confidential computing");
         let placed = self.moc.request(&self.request()).await?;
         let deployment = placed.deployment.clone();
         progress.placed = Some(placed);
-        let ta = self.hand_over(&deployment, say).await?;
+        say("handing over the packages");
+        if let Some(ua) = &material.ua {
+            self.put(&deployment, PackageName::Ua, ua.clone()).await?;
+        }
+        let ta = material.ta;
+        self.put(&deployment, PackageName::Ta, ta.clone()).await?;
         lap.end("request and packages", progress);
 
         say("the TAM deploys UA and TA");
@@ -114,7 +121,13 @@ impl Deploy<'_> {
         lap.end("attestation and own appraisal", progress);
 
         say("releasing the Personalization Data to the attested TA");
-        let release = self.release(&deployment, &accepted, clock(), entropy)?;
+        let to = release::To {
+            deployment: &deployment,
+            accepted: &accepted,
+            callers: &material.callers,
+            sequence: u64::try_from(clock().0).unwrap_or_default(),
+        };
+        let release = self.seal(&to, material.pd.expose(), entropy)?;
         progress.sealed = Some(release.package.built.envelope.clone());
         progress.service = Some((accepted.service_key().clone(), *accepted.manifest_digest()));
         self.put(&deployment, PackageName::Pd, release.package.clone()).await?;
@@ -137,35 +150,24 @@ impl Deploy<'_> {
         }
     }
 
-    /// Builds, signs and hands over the UA's and the TA's package; returns the TA's.
-    async fn hand_over(
-        &self,
-        deployment: &str,
-        say: &mut (dyn FnMut(&str) + Send),
-    ) -> Result<Package, DeployFailed> {
-        let (ta, ua) = {
-            let uri = |sha256: &str| self.moc.blob_uri(sha256);
-            let packager = Packager::new(self.owner, self.project.instance, &uri);
-            let name = &self.project.name;
-            let ta = packager.ta(name, self.project.ta.sequence, self.project.ta_module()?)?;
-            let ua = match &self.project.ua {
-                Some(ua) => {
-                    let own = format!("{}/{name}", self.owner.key().thumbprint());
-                    let arguments: Vec<String> =
-                        ua.arguments.iter().map(|word| word.replace("{ta}", &own)).collect();
-                    let program = self.project.ua_program(ua)?;
-                    Some(packager.ua(&format!("{name}-ua"), ua.sequence, program, &arguments)?)
-                }
-                None => None,
-            };
-            (ta, ua)
+    /// Reads the project, and builds and signs the UA's and the TA's package.
+    fn material(&self) -> Result<Material, DeployFailed> {
+        let uri = |sha256: &str| self.moc.blob_uri(sha256);
+        let packager = Packager::new(self.owner, self.project.instance, &uri);
+        let name = &self.project.name;
+        let ta = packager.ta(name, self.project.ta.sequence, self.project.ta_module()?)?;
+        let ua = match &self.project.ua {
+            Some(ua) => {
+                let own = format!("{}/{name}", self.owner.key().thumbprint());
+                let arguments: Vec<String> =
+                    ua.arguments.iter().map(|word| word.replace("{ta}", &own)).collect();
+                let program = self.project.ua_program(ua)?;
+                Some(packager.ua(&format!("{name}-ua"), ua.sequence, program, &arguments)?)
+            }
+            None => None,
         };
-        say("handing over the packages");
-        if let Some(ua) = ua {
-            self.put(deployment, PackageName::Ua, ua).await?;
-        }
-        self.put(deployment, PackageName::Ta, ta.clone()).await?;
-        Ok(ta)
+        let callers = release::callers(&self.project.callers()?)?;
+        Ok(Material { ta, ua, callers, pd: Secret::new(self.project.pd()?) })
     }
 
     async fn put(
@@ -241,28 +243,25 @@ impl Deploy<'_> {
         accepted.map_err(DeployFailed::Refused)
     }
 
-    fn release(
+    fn seal(
         &self,
-        deployment: &str,
-        accepted: &Accepted,
-        released_at: Timestamp,
+        to: &release::To<'_>,
+        pd: &[u8],
         entropy: &mut dyn Entropy,
     ) -> Result<Release, DeployFailed> {
-        let callers = self.project.callers()?;
-        let pd = self.project.pd()?;
         let uri = |sha256: &str| self.moc.blob_uri(sha256);
         let packager = Packager::new(self.owner, self.project.instance, &uri);
         let name = format!("{}.pd", self.project.name);
-        let sequence = u64::try_from(released_at.0).unwrap_or_default();
-        let to = release::To { deployment, accepted, callers: &callers, sequence };
-        Ok(release::seal(self.owner, &packager, &name, &to, &pd, entropy)?)
+        Ok(release::seal(self.owner, &packager, &name, to, pd, entropy)?)
     }
 }
 
-/// The hardware families of a request that is placed, for a report.
-#[must_use]
-pub fn family(placed: &RequestPlaced) -> Hardware {
-    placed.hardware
+/// What a project consists of, read and signed.
+struct Material {
+    ta: Package,
+    ua: Option<Package>,
+    callers: Vec<Key>,
+    pd: Secret,
 }
 
 struct Lap(Instant);

@@ -1,6 +1,6 @@
 //! A refusal that explains itself.
 
-use api::Problem;
+use api::{Candidate, Problem};
 use serde::{Deserialize, Serialize};
 
 /// What was checked, expected and seen, whose it is to fix, and how.
@@ -20,20 +20,24 @@ pub struct Refusal {
 
 impl From<Problem> for Refusal {
     fn from(problem: Problem) -> Self {
-        let mut remedy = problem.remedy.clone().unwrap_or_else(|| UNKNOWN.to_owned());
-        for candidate in &problem.candidates {
-            remedy += &format!(
-                "; {}: {} expected {}, seen {}",
-                candidate.device, candidate.constraint, candidate.expected, candidate.seen
-            );
-        }
-        let detail = || problem.detail.clone().unwrap_or_else(|| problem.title.clone());
+        // A refused placement says for each device what excluded it.
+        let excluded = |what: fn(&Candidate) -> &str| {
+            let each = problem.candidates.iter().map(|candidate| {
+                format!("{} of {}: {}", candidate.constraint, candidate.device, what(candidate))
+            });
+            let all: Vec<String> = each.collect();
+            (!all.is_empty()).then(|| all.join("; "))
+        };
+        let words = || problem.detail.clone().unwrap_or_else(|| problem.title.clone());
+        let unknown = || UNKNOWN.to_owned();
+        let expected = problem.expected.clone().or_else(|| excluded(|c| &c.expected));
+        let seen = problem.seen.clone().or_else(|| excluded(|c| &c.seen));
         Self {
             check: problem.check.clone().unwrap_or_else(|| problem.name().to_owned()),
-            expected: problem.expected.clone().unwrap_or_else(|| UNKNOWN.to_owned()),
-            seen: problem.seen.clone().unwrap_or_else(detail),
-            owner: problem.owner.map_or_else(|| UNKNOWN.to_owned(), |owner| owner.to_string()),
-            remedy,
+            expected: expected.unwrap_or_else(unknown),
+            seen: seen.unwrap_or_else(words),
+            owner: problem.owner.map_or_else(unknown, |owner| owner.to_string()),
+            remedy: problem.remedy.clone().unwrap_or_else(unknown),
         }
     }
 }

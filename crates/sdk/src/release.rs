@@ -19,8 +19,8 @@ pub struct To<'a> {
     pub deployment: &'a str,
     /// The proof of the Network User's own appraisal.
     pub accepted: &'a Accepted,
-    /// Public keys (COSE_Key) of those who may call the Trusted Application.
-    pub callers: &'a [Vec<u8>],
+    /// Those who may call the Trusted Application.
+    pub callers: &'a [Key],
     /// The sequence number of the package; it must grow with each release.
     pub sequence: u64,
 }
@@ -52,6 +52,14 @@ pub enum NotReleased {
     Receipt(usize),
 }
 
+/// Reads the callers' public keys (COSE_Key).
+///
+/// # Errors
+/// [`NotReleased::Caller`].
+pub fn callers(keys: &[Vec<u8>]) -> Result<Vec<Key>, NotReleased> {
+    keys.iter().map(|key| Key::decode(key)).collect::<Result<_, _>>().map_err(NotReleased::Caller)
+}
+
 /// Seals Personalization Data to the receiver key that the user's own appraisal accepted.
 ///
 /// # Errors
@@ -64,8 +72,6 @@ pub fn seal(
     pd: &[u8],
     entropy: &mut dyn Entropy,
 ) -> Result<Release, NotReleased> {
-    let callers = to.callers.iter().map(|key| Key::decode(key)).collect::<Result<Vec<_>, _>>();
-    let callers = callers.map_err(NotReleased::Caller)?;
     let binding = Binding {
         owner: owner.key().thumbprint(),
         manifest_digest: to.accepted.manifest_digest,
@@ -75,7 +81,7 @@ pub fn seal(
     let receiver = &to.accepted.receiver;
     let deployment = to.deployment;
     let (sealed, digests) =
-        channel::release::seal(owner, receiver, &binding, deployment, &callers, pd, entropy)?;
+        channel::release::seal(owner, receiver, &binding, deployment, to.callers, pd, entropy)?;
     let package = packager.pd(name, to.sequence, sealed)?;
     Ok(Release { package, deployment: deployment.to_owned(), digests })
 }
