@@ -42,16 +42,11 @@ impl Keyring {
 
     /// The keys to try for a `kid`: the one it names, or all of them.
     pub(super) fn for_kid(&self, kid: Option<&[u8]>) -> Vec<(&str, &Key)> {
-        match self.named(kid) {
+        let named = kid.and_then(|kid| Thumbprint::try_from(kid).ok());
+        match named.and_then(|thumbprint| self.0.get(&thumbprint)) {
             Some((name, key)) => vec![(name, key)],
             None => self.0.values().map(|(name, key)| (name.as_str(), key)).collect(),
         }
-    }
-
-    /// The key that a `kid` names.
-    pub(crate) fn named(&self, kid: Option<&[u8]>) -> Option<(&str, &Key)> {
-        let thumbprint = kid.and_then(|kid| Thumbprint::try_from(kid).ok())?;
-        self.0.get(&thumbprint).map(|(name, key)| (name.as_str(), key))
     }
 
     /// The name under which a key is known here.

@@ -3,7 +3,8 @@
 use cose::cbor;
 use suit::{
     Envelope, Manifest, Parameter, Section, Sequence, Severable,
-    command::Command,
+    command::{Command, Selection},
+    parameter::VendorId,
     report::{Conclusion, Entry, Properties, Record, Report},
 };
 
@@ -116,7 +117,7 @@ pub(crate) fn command(command: &Command<'_>) -> Part {
         Command::Condition(_, policy) | Command::Directive(_, policy) => {
             Part::new(name, format!("report policy {}", policy.bits()))
         }
-        Command::SetComponentIndex(selection) => Part::new(name, format!("{selection:?}")),
+        Command::SetComponentIndex(selection) => Part::new(name, selected(selection)),
         Command::TryEach(alternatives) => {
             let sequences = (1..).zip(&alternatives.sequences);
             let mut parts: Vec<_> = sequences
@@ -144,10 +145,19 @@ pub(crate) fn command(command: &Command<'_>) -> Part {
     }
 }
 
+fn selected(selection: &Selection) -> String {
+    match selection {
+        Selection::One(index) => index.to_string(),
+        Selection::All => "every component".to_owned(),
+        Selection::Several(indices) => format!("{indices:?}"),
+    }
+}
+
 fn parameter(parameter: &Parameter<'_>) -> Part {
     let text = |name: &str, value: String| Part::new(name, value);
     match parameter {
-        Parameter::VendorId(id) => text("vendor-identifier", format!("{id:?}")),
+        Parameter::VendorId(VendorId::Uuid(id)) => text("vendor-identifier", id.to_string()),
+        Parameter::VendorId(VendorId::Pen(id)) => Part::bytes("vendor-identifier", id),
         Parameter::ClassId(id) => text("class-identifier", id.to_string()),
         Parameter::DeviceId(id) => text("device-identifier", id.to_string()),
         Parameter::ImageDigest(digest) => text("image-digest", digest.to_string()),

@@ -8,7 +8,7 @@ use suit::{
     process::{Failure, Fault, Obstacle},
 };
 
-use super::told::command;
+use super::told::{command, plain};
 use crate::outcome::Failed;
 
 /// A refusal in one's own words.
@@ -21,8 +21,8 @@ pub(super) fn refusal(
 ) -> Refusal {
     Refusal {
         check: check.to_owned(),
-        expected: expected.to_owned(),
-        seen,
+        expected: plain(expected),
+        seen: plain(&seen),
         owner: owner.to_owned(),
         remedy: remedy.to_owned(),
     }
@@ -126,10 +126,11 @@ fn untrusted(fault: &Untrusted) -> Words {
 pub(super) fn failure(failure: &Failure) -> Refusal {
     if let Fault::Refused(error) = &failure.fault {
         let mut refusal = envelope("the dependency", error);
-        refusal.seen = format!("{failure}; {}", refusal.seen);
+        refusal.seen = format!("{}; {}", plain(&failure.to_string()), refusal.seen);
         return refusal;
     }
     let check = match failure.command {
+        _ if failure.fault == Fault::Severed => "suit.severed".to_owned(),
         Some(Name(label)) => format!("suit.{}", command(label)),
         None => "suit.procedure".to_owned(),
     };

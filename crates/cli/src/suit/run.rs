@@ -25,7 +25,7 @@ use super::{
     read,
     refusal::{self, refused},
     store::Store,
-    told::{Told, brief},
+    told::{Told, brief, plain},
     trust::{Trust, Trusted},
     verify::{summary, trusted},
 };
@@ -170,7 +170,7 @@ impl Run {
             }
         }
         if let Some(report) = explain(&ending.report.encode(), &Keyring::default()) {
-            println!("{}", report.lines(0).join("\n"));
+            report.lines(0).iter().for_each(|line| println!("{}", plain(line)));
         }
         if ending.failure.is_none() {
             println!("{GREEN}✓{GREEN:#} {}", self.procedure.word());

@@ -13,9 +13,9 @@ use clap::Args;
 use cose::{Algorithm, Key, KeyUnusable, Signer, Thumbprint};
 use serde_json::json;
 use suit::{
-    ComponentId, Envelope, Manifest, Parameter, Section, Sequence, Verified,
+    ComponentId, Envelope, Manifest, Parameter, Section, Sequence, TrustAnchors, Verified,
     authentication::Hint,
-    build::Built,
+    build::{Built, Name},
     command::{Command, Selection},
     parameter::{VendorId, key},
     text::{component_key, manifest_key},
@@ -106,19 +106,13 @@ impl Described {
 /// The description of an envelope, proven: it builds the same manifest and the same payloads.
 fn describe(bytes: &[u8], keys: &Keyring, what: &str) -> Result<Described, Failed> {
     let refuse = |error| refused(refusal::envelope(what, &error), json!({}));
-    let seen: RefCell<BTreeMap<Thumbprint, Key>> = RefCell::default();
-    let anchors = |hint: &Hint<'_>| {
-        let listed = || keys.named(hint.kid).map(|(_, key)| key);
-        let key = hint.key.or_else(listed).cloned();
-        seen.borrow_mut().extend(key.clone().map(|key| (key.thumbprint(), key)));
-        key
-    };
+    let anchors = Carried { keys, seen: RefCell::default() };
     let verified = Envelope::decode(bytes)
         .and_then(|envelope| envelope.authenticate(&anchors, &cose::Accept::CURRENT))
         .map_err(refuse)?;
+    let mut seen = anchors.seen.into_inner();
     let signer = verified.signer_thumbprint();
-    let key = signer.and_then(|signer| seen.borrow_mut().remove(&signer));
-    let key = key.context("a signer without a key")?;
+    let key = signer.and_then(|signer| seen.remove(&signer)).context("a signer without a key")?;
     let described = extract(&verified)
         .ok_or_else(|| inexpressible(what, "it has another structure".to_owned()))?;
     let files = |path: &Path| described.files.get(path).cloned().context("no such file");
@@ -128,6 +122,21 @@ fn describe(bytes: &[u8], keys: &Keyring, what: &str) -> Result<Described, Faile
     match difference(&verified, &built) {
         Some(difference) => Err(inexpressible(what, difference)),
         None => Ok(described),
+    }
+}
+
+/// Believes the key in the envelope and the listed ones, and remembers them.
+struct Carried<'a> {
+    keys: &'a Keyring,
+    seen: RefCell<BTreeMap<Thumbprint, Key>>,
+}
+
+impl TrustAnchors for Carried<'_> {
+    fn keys(&self, hint: &Hint<'_>) -> Vec<Key> {
+        let keys: Vec<Key> = hint.key.into_iter().chain(self.keys.keys()).cloned().collect();
+        let named = keys.iter().map(|key| (key.thumbprint(), key.clone()));
+        self.seen.borrow_mut().extend(named);
+        keys
     }
 }
 
@@ -250,8 +259,10 @@ fn kind(manifest: &Manifest<'_>) -> Kind {
     }
 }
 
+/// The name of a manifest's component. What is no name could be a path, and names become files.
 fn name(manifest_component: &ComponentId) -> Option<String> {
-    manifest_component.name()?.strip_suffix(".suit").map(str::to_owned)
+    let name = manifest_component.name()?.strip_suffix(".suit")?;
+    Name::new(name).ok().map(|name| name.as_str().to_owned())
 }
 
 fn section<'m, 'b>(manifest: &'m Manifest<'b>, section: Section) -> Option<&'m Sequence<'b>> {
@@ -348,4 +359,19 @@ fn text(manifest: &Manifest<'_>) -> Option<Text> {
         model_name: of_part(component_key::MODEL_NAME),
         version: of_part(component_key::VERSION),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_component_becomes_a_file_outside_the_directory() {
+        let named = |text: &str| name(&ComponentId::new([text]).unwrap());
+
+        assert_eq!(named("planner.suit").as_deref(), Some("planner"));
+        for hostile in ["../x.suit", "/x.suit", "a/b.suit", "..suit", ".suit", "planner"] {
+            assert_eq!(named(hostile), None, "{hostile}");
+        }
+    }
 }

@@ -58,10 +58,11 @@ impl Told {
                 | Command::OverrideParameters(_)
                 | Command::OverrideMultiple(_)
         ) {
-            part.parts.iter().flat_map(|part| part.lines(3)).for_each(|line| println!("{line}"));
+            let lines = part.parts.iter().flat_map(|part| part.lines(3));
+            lines.for_each(|line| println!("{}", plain(&line)));
         }
         if let Some(fault) = fault {
-            println!("      {fault}");
+            println!("      {}", plain(&fault));
         }
     }
 
@@ -71,7 +72,7 @@ impl Told {
             done.push(json!(words));
         }
         if self.aloud {
-            println!("      {words}");
+            println!("      {}", plain(words));
         }
     }
 
@@ -104,4 +105,36 @@ fn brief_part(part: &[u8]) -> String {
     }
 }
 
+/// Text of others for a terminal: what moves its cursor or turns its direction is escaped.
+pub(super) fn plain(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        let turns = matches!(character,
+            '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
+        if turns || character.is_control() {
+            shown.extend(character.escape_unicode());
+        } else {
+            shown.push(character);
+        }
+    }
+    shown
+}
+
 const BOLD: Style = Style::new().bold();
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_text_of_a_manifest_moves_the_cursor_or_turns_the_direction() {
+        assert_eq!(plain("a\u{1b}[2J\u{202e}ä"), "a\\u{1b}[2J\\u{202e}ä");
+    }
+
+    #[test]
+    fn an_identifier_is_shown_briefly() {
+        let id = ComponentId::new([&[0xab; 32][..], b"planner", b"", b"\x1b[m"]).unwrap();
+
+        assert_eq!(brief(&id), "abababab…/planner/h''/h'1b5b6d'");
+    }
+}

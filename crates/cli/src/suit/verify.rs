@@ -12,6 +12,7 @@ use super::{
     binding::{Binding, bindings},
     read,
     refusal::{self, refusal, refused},
+    told::plain,
     trust::{Trust, Trusted},
 };
 use crate::outcome::Failed;
@@ -39,6 +40,7 @@ struct Findings {
     components: Vec<Component>,
     severable: Vec<Member>,
     payloads: Vec<Payload>,
+    elsewhere: Vec<Remote>,
 }
 
 #[derive(Debug, Serialize)]
@@ -64,6 +66,14 @@ struct Payload {
     dependency: Option<Box<Findings>>,
 }
 
+/// What is fetched from outside the envelope.
+#[derive(Debug, PartialEq, Serialize)]
+struct Remote {
+    uri: String,
+    digest: Option<String>,
+    bytes: Option<u64>,
+}
+
 impl Verify {
     /// Runs the command.
     ///
@@ -77,7 +87,7 @@ impl Verify {
             println!("{:#}", json!({ "verified": true, "envelope": findings }));
         } else {
             println!("{}: verified", self.envelope.display());
-            println!("{}", findings.lines("  ").join("\n"));
+            findings.lines("  ").iter().for_each(|line| println!("{}", plain(line)));
         }
         Ok(())
     }
@@ -122,6 +132,7 @@ fn findings(what: &str, bytes: &[u8], trust: &Trusted) -> Result<Findings, Faile
         components: components.collect(),
         severable: severable(manifest),
         payloads: payloads(what, &verified, trust)?,
+        elsewhere: elsewhere(manifest),
     })
 }
 
@@ -150,6 +161,18 @@ fn state<T>(member: String, content: &Severable<T>) -> Member {
         Severable::Severed(digest) => ("severed", Some(digest)),
     };
     Member { member, state, digest: digest.map(ToString::to_string) }
+}
+
+fn elsewhere(manifest: &Manifest<'_>) -> Vec<Remote> {
+    let mut found = Vec::new();
+    for binding in bindings(manifest).into_iter().filter(|one| !one.uri.starts_with('#')) {
+        let digest = binding.digest.map(|digest| digest.to_string());
+        let remote = Remote { uri: binding.uri, digest, bytes: binding.size };
+        if !found.contains(&remote) {
+            found.push(remote);
+        }
+    }
+    found
 }
 
 fn payloads(what: &str, verified: &Verified<'_>, trust: &Trusted) -> Result<Vec<Payload>, Failed> {
@@ -246,6 +269,11 @@ impl Findings {
             if let Some(inside) = &one.dependency {
                 lines.extend(inside.lines(&format!("{indentation}  ")));
             }
+        }
+        for Remote { uri, digest, bytes } in &self.elsewhere {
+            let digest = digest.as_deref().unwrap_or("no digest");
+            let bytes = bytes.map(|bytes| format!(", {bytes} bytes")).unwrap_or_default();
+            lines.push(format!("{indentation}{uri}: fetched, {digest}{bytes}"));
         }
         lines
     }
