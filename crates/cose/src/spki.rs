@@ -11,6 +11,10 @@ impl Key {
         for curve in Curve::ALL {
             if let Some(point) = der.strip_prefix(prefix(curve)) {
                 return match curve {
+                    // A compressed point is shorter than the constant part says.
+                    Curve::P256 | Curve::P384 if point.first() != Some(&UNCOMPRESSED) => {
+                        Err(Malformed::Point)
+                    }
                     Curve::P256 | Curve::P384 => Self::from_sec1(curve, point),
                     Curve::Ed25519 | Curve::X25519 => Self::from_okp(curve, point),
                 };
@@ -39,3 +43,6 @@ const fn prefix(curve: Curve) -> &'static [u8] {
         Curve::X25519 => &[0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x6e, 0x03, 0x21, 0x00],
     }
 }
+
+/// The first byte of a point with both coordinates (SEC 1 section 2.3.3).
+const UNCOMPRESSED: u8 = 4;

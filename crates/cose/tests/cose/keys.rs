@@ -155,6 +155,9 @@ fn another_spki_is_refused() {
     assert_eq!(Key::from_spki(&spki[1..]), refused);
     assert_eq!(Key::from_spki(&spki[..spki.len() - 1]), Err(Malformed::Point));
     assert_eq!(Key::from_spki(&[&spki[..], &[0]].concat()), Err(Malformed::Point));
+    let compressed = [&spki[..26], &[2 | spki[90] & 1], &spki[27..59]].concat();
+    assert!(Key::from_sec1(Curve::P256, &compressed[26..]).is_ok());
+    assert_eq!(Key::from_spki(&compressed), Err(Malformed::Point));
 }
 
 #[test]
