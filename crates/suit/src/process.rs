@@ -11,6 +11,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::authority;
+use crate::cbor::Reader;
 use crate::command::{Condition, Directive};
 use crate::component::ComponentId;
 use crate::error::{Error, Unsupported, Untrusted};
@@ -204,7 +205,8 @@ impl<'b> Processor<'b> {
     /// Runs commands until the shell is needed, and tells for what. Asked again without an
     /// answer, it tells the same.
     pub fn step(&mut self) -> Request<'_> {
-        self.step_watched(&mut |_| {})
+        self.run_until_asked(None);
+        self.request()
     }
 
     /// What the device has to keep after a procedure: sequence numbers, which only a success
@@ -262,7 +264,7 @@ impl<'b> Processor<'b> {
     /// The value of a parameter of a component.
     fn parameter(&self, slot: usize, key: i64) -> Option<Parameter<'_>> {
         let at = self.slots.get(slot)?.parameters.get(&key)?;
-        Parameter::decode(key, self.bytes(at)).ok()
+        Parameter::read(key, &mut Reader::trusted(self.bytes(at))).ok()
     }
 
     fn bytes<'p>(&'p self, at: &'p Located) -> &'p [u8] {
@@ -307,9 +309,9 @@ fn check_setup(program: &Program<'_>, context: &Context) -> Result<(), Error> {
     if let Some(absent) = absent {
         return Err(Unsupported::Component(absent.clone()).into());
     }
-    let known = every_command();
-    let missing =
-        |label: &&i64| known.contains(*label) && !context.device.commands.contains(*label);
+    let missing = |label: &&i64| {
+        !context.device.commands.contains(*label) && every_command().contains(*label)
+    };
     if let Some(label) = program.labels.iter().find(missing) {
         return Err(Unsupported::Command(*label).into());
     }

@@ -243,9 +243,8 @@ impl Processor<'_> {
 
     fn execute_active(&mut self, index: u64) -> Result<(), Stop> {
         let Some(Frame::Sequence(running)) = self.run.frames.last() else { return Ok(()) };
-        let Some(Active { instruction, offset, .. }) = running.active.clone() else {
-            return Ok(());
-        };
+        let Some(Active { instruction, offset, .. }) = &running.active else { return Ok(()) };
+        let (instruction, offset) = (instruction.clone(), *offset);
         let program = running.program;
         let Some(slot) = self.bindings[program].get(&index).copied() else {
             return Err(Fault::Index(index).into());

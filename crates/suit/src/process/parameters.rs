@@ -4,6 +4,7 @@ use super::failure::Fault;
 use super::frame::{Entries, Frame, Scene};
 use super::machine::Stop;
 use super::{FreeOrder, Located, Processor};
+use crate::cbor::Reader;
 use crate::digest::Digest;
 use crate::parameter::{Parameter, key};
 use crate::report::Properties;
@@ -67,7 +68,7 @@ impl Processor<'_> {
     ) -> Result<(), Stop> {
         for (key, range) in entries {
             let at = Located::In { program: scene.program, range: range.clone() };
-            let parameter = Parameter::decode(*key, self.bytes(&at))?;
+            let parameter = Parameter::read(*key, &mut Reader::trusted(self.bytes(&at)))?;
             if let Parameter::SoftFailure(soft) = parameter {
                 self.set_soft_failure(soft)?;
             } else if let Parameter::StrictOrder(strict) = parameter {

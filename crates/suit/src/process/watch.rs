@@ -30,12 +30,21 @@ pub struct Begun<'a> {
 impl Processor<'_> {
     /// Does what [`Processor::step`] does, and shows each command to `watch`.
     pub fn step_watched(&mut self, watch: &mut dyn FnMut(&Begun<'_>)) -> Request<'_> {
+        self.run_until_asked(Some(watch));
+        self.request()
+    }
+
+    /// Runs commands until the shell is needed; only for who watches they are read once more.
+    pub(super) fn run_until_asked(&mut self, mut watch: Option<&mut dyn FnMut(&Begun<'_>)>) {
         if matches!(self.state, State::Idle) {
             self.stop(Stop::hard(Fault::NotStarted));
         }
         while matches!(self.state, State::Running) {
+            self.run.begun = None;
             let stopped = self.advance().err();
-            if let Some(scene) = self.run.begun.take() {
+            if let Some(watch) = &mut watch
+                && let Some(scene) = self.run.begun
+            {
                 let fault = stopped.as_ref().map(Stop::fault);
                 if let Some(begun) = self.begun(&scene, fault) {
                     watch(&begun);
@@ -45,7 +54,6 @@ impl Processor<'_> {
                 self.stop(stop);
             }
         }
-        self.request()
     }
 
     fn begun<'p>(&'p self, scene: &Scene, fault: Option<&'p Fault>) -> Option<Begun<'p>> {
