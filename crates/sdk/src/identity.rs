@@ -129,7 +129,7 @@ impl From<&CertificateError> for Unidentified {
             CertificateError::UnknownIssuer | CertificateError::BadSignature => Self::UnknownRoot,
             CertificateError::NotValidForName => Self::OtherName { names: Vec::new() },
             CertificateError::NotValidForNameContext { presented, .. } => {
-                Self::OtherName { names: presented.clone() }
+                Self::OtherName { names: presented.iter().map(|name| bare(name)).collect() }
             }
             CertificateError::Expired => Self::Expired { ago_s: 0 },
             CertificateError::ExpiredContext { time, not_after } => {
@@ -142,6 +142,12 @@ impl From<&CertificateError> for Unidentified {
             other => Self::Certificate(other.to_string()),
         }
     }
+}
+
+/// A name without the library's `DnsName("…")` around it.
+fn bare(presented: &str) -> String {
+    let inner = presented.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
+    inner.unwrap_or(presented).trim_matches('"').to_owned()
 }
 
 fn listed(names: &[String]) -> String {
