@@ -98,6 +98,7 @@ fn fuzz(programs: &Path, name: &str, seconds: u32) -> Result<bool> {
         .arg(format!("-max_total_time={seconds}"))
         .arg(format!("-artifact_prefix={}/", findings.display()))
         .args(["-timeout=10", "-rss_limit_mb=1024", "-print_final_stats=1"])
+        .env("RUST_BACKTRACE", "0")
         .stdin(Stdio::null())
         .output()
         .with_context(|| format!("starting {}", program.display()))?;
@@ -122,8 +123,8 @@ fn fuzz(programs: &Path, name: &str, seconds: u32) -> Result<bool> {
 fn explain(program: &Path, name: &str, log: &str) {
     let lines: Vec<&str> = log.lines().collect();
     let cause = lines.iter().position(|line| line.contains("panicked at") || is_error(line));
-    for line in lines.iter().skip(cause.unwrap_or_default()).take(8) {
-        anstream::println!("  {line}");
+    for line in lines.iter().skip(cause.unwrap_or_default()).take(4) {
+        anstream::println!("  {}", line.chars().take(200).collect::<String>());
     }
     let written = lines.iter().find_map(|line| line.split("Test unit written to ").nth(1));
     let Some(input) = written else { return };
