@@ -226,6 +226,6 @@ pub fn phases(report: &Value) -> BTreeMap<String, u64> {
     serde_json::from_value(report["phases_ms"].clone()).unwrap_or_default()
 }
 
-const DEPLOYED_WITHIN: Duration = Duration::from_secs(120);
+const DEPLOYED_WITHIN: Duration = Duration::from_secs(60);
 
 const SAMPLE: &str = include_str!("../../examples/route-planner/tamarack.toml");

@@ -50,6 +50,23 @@ fn the_vehicle_gets_an_answer_that_only_the_released_data_explains() {
 }
 
 #[test]
+#[ignore = "the Broker opens no session for a TA that is there already"]
+fn a_project_that_runs_is_deployed_again() {
+    let stage = open_stage!();
+    let device = stage.device("edge-1", None).unwrap();
+    let user = stage.user("oda").unwrap();
+    let project = user.project(&stage, "route-planner", &Driver::ODA.data()).unwrap();
+    run(&stage, &user, &project, &device);
+    let moved = Driver { stop: "the bakery at Customs Walk", ..Driver::ODA };
+    std::fs::write(project.with_file_name("pd.json"), moved.data()).unwrap();
+
+    let report = run(&stage, &user, &project, &device);
+
+    assert_eq!(sequence(&report), row_of_the_figure());
+    assert_ride(&stage, &user, &project, &moved);
+}
+
+#[test]
 fn inspect_explains_every_message_and_every_artefact() {
     let stage = open_stage!();
     let device = stage.device("edge-1", None).unwrap();

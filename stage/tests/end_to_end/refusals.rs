@@ -81,9 +81,9 @@ fn a_user_who_pins_no_emulator_gets_no_emulated_device() {
 
     let attempt = user.attempt(&stage, &project, &device.name).unwrap();
 
-    let refusal = refused(&stage, &user, &project, &attempt);
-    assert!(refusal.remedy.contains("edge-1"), "{refusal:#?}");
-    assert!(refusal.remedy.contains("emulated"), "{refusal:#?}");
+    let refusal = explained(refused(&stage, &user, &project, &attempt));
+    assert!(refusal.seen.contains("edge-1"), "{refusal:#?}");
+    assert!(refusal.seen.contains("emulated"), "{refusal:#?}");
     assert!(!log(&stage, "moc").contains("deployment opened"));
 }
 

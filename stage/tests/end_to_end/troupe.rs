@@ -120,17 +120,22 @@ pub(crate) fn running(attempt: Attempt) -> Value {
     attempt.report
 }
 
-/// A deployment that was refused: exit code 3, and no Personalization Data moved.
+/// A deployment that was refused, and no Personalization Data moved, by the M/OC's own events too.
 pub(crate) fn refused(stage: &Stage, user: &User, project: &Path, attempt: &Attempt) -> Refusal {
-    assert_eq!(attempt.code, Some(3), "{:#}\n{}", attempt.report, attempt.said);
-    let refusal: Refusal = serde_json::from_value(attempt.report["refused"].clone()).unwrap();
-    assert!(!sequence(&attempt.report).contains(&"PD->TA".to_owned()), "{:#}", attempt.report);
-    assert!(!project.with_file_name("pd.suit").exists(), "the data was sealed");
+    let refusal = told(project, attempt);
     if let Some(deployment) = attempt.report["deployment"].as_str() {
         let events = events(stage, user, deployment);
         assert!(!events.contains(&"PD->TA".to_owned()), "{events:?}");
     }
     refusal
+}
+
+/// A deployment that the command says was refused: exit code 3, and nothing was sealed.
+pub(crate) fn told(project: &Path, attempt: &Attempt) -> Refusal {
+    assert_eq!(attempt.code, Some(3), "{:#}\n{}", attempt.report, attempt.said);
+    assert!(!sequence(&attempt.report).contains(&"PD->TA".to_owned()), "{:#}", attempt.report);
+    assert!(!project.with_file_name("pd.suit").exists(), "the data was sealed");
+    serde_json::from_value(attempt.report["refused"].clone()).unwrap()
 }
 
 /// A refusal that says everything that one has to say.
