@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use verifier::{
     Anchors, Appraisal, Collateral, Endorsements, Kind, Policy, ReferenceValues, Request,
     Timestamp, UserData,
-    anchor::{Listed, Vendor},
+    anchor::{Listed, ListedDevice, Vendor},
     appraise,
     evidence::sev::{certificate::AuthorityCertificate, session::LaunchKeys},
     value::Hex,
@@ -42,7 +42,7 @@ pub struct Appraise {
     /// Directory with the vendors' collateral
     #[arg(long, value_name = "DIR")]
     collateral: Option<PathBuf>,
-    /// Directory with root certificates of emulators that are accepted
+    /// Directory with root certificates of emulators that are accepted, and enrolled devices (TOML)
     #[arg(long, value_name = "DIR")]
     anchors: Option<PathBuf>,
     /// The user data that the evidence must carry, 64 bytes in hexadecimal
@@ -167,13 +167,18 @@ fn vendor(kind: Kind) -> Vendor {
     }
 }
 
-/// The vendors' roots, and every certificate of a directory as the root of a vendor's emulator.
+/// The vendors' roots, every certificate of a directory as the root of a vendor's emulator, and
+/// every device that is listed there.
 fn anchors(directory: &Path, vendor: Vendor) -> Result<Anchors> {
     let mut anchors = Anchors::vendors();
     let listed = fs::read_dir(directory)
         .with_context(|| format!("reading the anchors in {}", directory.display()))?;
     for entry in listed {
         let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "toml") {
+            anchors = anchors.with_device(ListedDevice::from_toml(&text(&path)?)?);
+            continue;
+        }
         let bytes = fs::read(&path)?;
         if let Ok(root) = AuthorityCertificate::decode(&bytes) {
             let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();

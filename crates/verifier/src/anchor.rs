@@ -8,6 +8,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
+use crate::policy::Misconfigured;
 use crate::value::{Hex, Octets};
 
 /// A key in which trust begins.
@@ -122,6 +123,14 @@ impl Anchor {
     #[must_use]
     pub fn is_emulated(&self) -> bool {
         self.standing == Standing::Emulator
+    }
+}
+
+impl ListedDevice {
+    /// Reads a device from TOML; unknown fields are refused.
+    pub fn from_toml(text: &str) -> Result<Self, Misconfigured> {
+        toml::from_str(text)
+            .map_err(|error| Misconfigured { what: "listed device", detail: error.to_string() })
     }
 }
 
@@ -287,12 +296,13 @@ mod tests {
         let by_key = "vendor = 'op-tee'\nname = 'a'\nspki_sha256 = 'KEY'\nemulated = true\n\
                       device = { key = { implementation_id = 'KEY', key_id = '07' } }";
         let read = |text: &str| {
-            toml::from_str::<ListedDevice>(&text.replace("KEY", &"ab".repeat(32))).expect("listed")
+            ListedDevice::from_toml(&text.replace("KEY", &"ab".repeat(32))).expect("listed")
         };
 
         assert_eq!(read(by_instance).device, Device::Instance(Octets::new(&[1, 0xff])));
         let key_id = Octets::new(&[7]);
         let implementation_id = Hex([0xab; 32]);
         assert_eq!(read(by_key).device, Device::Key { implementation_id, key_id });
+        assert!(ListedDevice::from_toml("vendor = 'arm'").is_err());
     }
 }

@@ -44,7 +44,7 @@ pub struct Policy {
     pub trustzone: trustzone::Policy,
 }
 
-/// A policy or a set of reference values is not what this Verifier reads.
+/// A policy, a set of reference values or a listed device is not what this Verifier reads.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a valid {what}: {detail}")]
 pub struct Misconfigured {

@@ -466,7 +466,8 @@ fn policy_and_reference_values_are_read_from_toml() {
     let id = "ab".repeat(32);
     let text = format!(
         "[[cca]]\nname = 'r'\nrealm = {{ rim = '{id}' }}\n\
-         [cca.platform]\nimplementation_id = '{id}'\ncomponents = [{{ type = 'RMM', measurement = '{id}', signer_id = '{id}' }}]"
+         [cca.platform]\nimplementation_id = '{id}'\n\
+         components = [{{ type = 'RMM', measurement = '{id}', signer_id = '{id}' }}]"
     );
     let values = ReferenceValues::from_toml(&text).expect("reference values");
     assert_eq!(values.cca[0].platform.components[0].kind.as_deref(), Some("RMM"));
