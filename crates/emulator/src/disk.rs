@@ -3,7 +3,7 @@
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -39,6 +39,11 @@ impl Access {
 pub(crate) fn create_dir(path: &Path, access: Access) -> Result<(), Error> {
     let made = DirBuilder::new().recursive(true).mode(access.dir_mode()).create(path);
     made.map_err(|error| Error::disk("create directory", path, &error))
+}
+
+/// The path of a directory from the root on.
+pub(crate) fn absolute(path: &Path) -> Result<PathBuf, Error> {
+    path.canonicalize().map_err(|error| Error::disk("find", path, &error))
 }
 
 /// Waits until no other process holds the directory, and holds it until the file is dropped.

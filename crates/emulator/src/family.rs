@@ -4,6 +4,7 @@ mod evidence;
 pub mod intel;
 mod registers;
 pub mod sgx;
+pub mod snp;
 pub mod tdx;
 
 use std::path::Path;
@@ -45,6 +46,10 @@ pub trait Family: Send {
 /// The families that are emulated, by generation where the evidence differs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum FamilyName {
+    /// AMD SEV-SNP on Genoa, report version 3.
+    SevSnp,
+    /// AMD SEV-SNP on Turin, report version 5.
+    SevSnpTurin,
     /// Intel SGX, quote version 3.
     Sgx,
     /// Intel TDX 1.0, quote version 4.
@@ -75,6 +80,9 @@ impl FamilyName {
     /// Measures a program and its settings; the members are named as in the family's evidence.
     pub fn measure(self, program: &[u8], settings: &[u8]) -> Result<Value, Error> {
         let measured = match self {
+            Self::SevSnp | Self::SevSnpTurin => {
+                serde_json::to_value(snp::Measurement::of(program, settings)?)
+            }
             Self::Sgx => serde_json::to_value(sgx::Measurement::of(program, settings)?),
             Self::Tdx | Self::Tdx15 => {
                 serde_json::to_value(tdx::Measurement::of(program, settings)?)
@@ -86,11 +94,17 @@ impl FamilyName {
     /// Starts a device of the family with a program in it.
     pub fn start(self, start: Start<'_>) -> Result<Box<dyn Family>, Error> {
         let Start { vendor_dir, state_dir, program, settings, misbehaviour, now } = start;
+        let snp = |product| {
+            let measurement = snp::Measurement::of(program, settings)?;
+            snp::Machine::start(vendor_dir, state_dir, product, measurement, misbehaviour, now)
+        };
         let tdx = |generation| {
             let measurement = tdx::Measurement::of(program, settings)?;
             tdx::Machine::start(vendor_dir, state_dir, generation, measurement, misbehaviour, now)
         };
         Ok(match self {
+            Self::SevSnp => Box::new(snp(snp::Product::Genoa)?),
+            Self::SevSnpTurin => Box::new(snp(snp::Product::Turin)?),
             Self::Sgx => {
                 let measurement = sgx::Measurement::of(program, settings)?;
                 let machine =

@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 use crate::Error;
 use crate::disk::{self, Access};
-use crate::key::SigningKey;
+use crate::key::{P384Key, SigningKey};
 
 /// The fuses of one device.
 pub struct Fuses(Prk);
@@ -49,19 +49,33 @@ impl Fuses {
         SealingKey::new(*key)
     }
 
-    /// An identifier that the hardware shows to everybody.
-    pub(crate) fn identifier(&self, label: &str) -> [u8; 16] {
-        let mut identifier = [0; 16];
-        self.derive(label, &[], &mut identifier);
-        identifier
-    }
-
     /// A signing key of the hardware.
     pub(crate) fn signing_key(&self, label: &str) -> Result<SigningKey, Error> {
-        let mut scalar = Zeroizing::new([0; 32]);
+        self.key(label, &[], SigningKey::from_scalar)
+    }
+
+    /// A signing key of the hardware on P-384, for this context alone.
+    pub(crate) fn p384_key(&self, label: &str, context: &[u8]) -> Result<P384Key, Error> {
+        self.key(label, context, P384Key::from_scalar)
+    }
+
+    /// Bytes that the hardware shows to everybody.
+    pub(crate) fn show<const N: usize>(&self, label: &str) -> [u8; N] {
+        let mut shown = [0; N];
+        self.derive(label, &[], &mut shown);
+        shown
+    }
+
+    fn key<const N: usize, K>(
+        &self,
+        label: &str,
+        context: &[u8],
+        make: impl Fn(&[u8; N]) -> Option<K>,
+    ) -> Result<K, Error> {
+        let mut scalar = Zeroizing::new([0; N]);
         for attempt in 0..SCALAR_ATTEMPTS {
-            self.derive(label, &[attempt], scalar.as_mut());
-            if let Some(key) = SigningKey::from_scalar(&scalar) {
+            self.derive(label, &[context, &[attempt]].concat(), scalar.as_mut());
+            if let Some(key) = make(&scalar) {
                 return Ok(key);
             }
         }

@@ -1,4 +1,7 @@
-//! P-256 keys of the emulated vendor and of the emulated hardware.
+//! Keys of the emulated vendors and of the emulated hardware; P-256 here, others below.
+
+mod p384;
+mod rsa;
 
 use std::path::Path;
 
@@ -9,6 +12,9 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPai
 
 use crate::disk::{self, Access};
 use crate::{Error, der};
+
+pub(crate) use p384::P384Key;
+pub(crate) use rsa::RsaKey;
 
 /// A P-256 signing key.
 pub(crate) struct SigningKey(EcdsaKeyPair);

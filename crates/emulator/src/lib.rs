@@ -19,6 +19,8 @@ pub mod launch;
 mod misbehaviour;
 mod pem;
 pub mod serve;
+pub mod vendor;
+mod x509;
 
 pub use error::Error;
 pub use misbehaviour::Misbehaviour;

@@ -12,10 +12,11 @@ use std::thread;
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use emulator::Misbehaviour;
-use emulator::family::intel::{Freshness, Tee, Vendor};
+use emulator::family::intel::Freshness;
 use emulator::family::{FamilyName, Start};
 use emulator::launch::{self, Launch};
 use emulator::serve::Device;
+use emulator::vendor::{self, Endorser};
 use jiff::Timestamp;
 use serde::Serialize;
 use tracing::{error, info};
@@ -35,7 +36,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Make the emulated vendor, or renew its lists, and print its trust anchor.
+    /// Make the emulated vendors, or renew their lists, and print their trust anchors.
     ///
     /// Prints JSON: `anchor` is the SHA-256 of the root's SubjectPublicKeyInfo, which a Verifier
     /// pins; `collateral` is the directory with certificates, revocation and TCB lists. Both are
@@ -63,6 +64,10 @@ struct VendorArguments {
     /// The vendor's directory.
     #[arg(long, value_name = "DIR")]
     dir: PathBuf,
+    /// Make the vendor of this family as well, which takes a while for SEV-SNP; can be repeated.
+    /// Those of SGX and TDX, and those that are there already, need not be named.
+    #[arg(long, value_enum)]
+    family: Vec<FamilyName>,
     /// Publish lists that expired long ago, so that the refusal can be shown; `false` ends it.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     expired: Option<bool>,
@@ -130,20 +135,15 @@ fn main() -> ExitCode {
 }
 
 fn vendor(arguments: &VendorArguments) -> anyhow::Result<ExitCode> {
-    let now = Timestamp::now();
-    let mut vendor = Vendor::open(&arguments.dir, now).context("opening the vendor")?;
-    if let Some(expired) = arguments.expired {
-        let freshness = if expired { Freshness::Expired } else { Freshness::Recent };
-        vendor.set_freshness(freshness, now).context("renewing the lists")?;
-    }
-    let anchor = hex::encode(vendor.anchor());
-    let families = [("sgx", Tee::Sgx), ("tdx", Tee::Tdx)].map(|(family, tee)| {
-        let collateral = vendor.collateral_dir_of(tee);
-        let collateral = collateral.canonicalize().context("finding the collateral")?;
-        Ok(FamilyReport { family, vendor: "intel", anchor: anchor.clone(), collateral })
+    let freshness = arguments.expired.map(|expired| match expired {
+        true => Freshness::Expired,
+        false => Freshness::Recent,
     });
-    let families = families.into_iter().collect::<anyhow::Result<Vec<_>>>()?;
-    let collateral = families[0].collateral.clone();
+    let now = Timestamp::now();
+    let families = vendor::endorsers(&arguments.dir, &arguments.family, freshness, now);
+    let families = families.context("opening the vendors")?;
+    let sgx = families.first().context("the vendor of SGX is always there")?;
+    let (anchor, collateral) = (hex::encode(sgx.anchor), sgx.collateral.clone());
     print(&VendorReport { anchor, collateral, families })
 }
 
@@ -225,15 +225,7 @@ fn print(report: &impl Serialize) -> anyhow::Result<ExitCode> {
 struct VendorReport {
     anchor: String,
     collateral: PathBuf,
-    families: Vec<FamilyReport>,
-}
-
-#[derive(Serialize)]
-struct FamilyReport {
-    family: &'static str,
-    vendor: &'static str,
-    anchor: String,
-    collateral: PathBuf,
+    families: Vec<Endorser>,
 }
 
 const UNUSABLE: u8 = 2;

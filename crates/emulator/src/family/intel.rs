@@ -19,7 +19,8 @@ use crate::key::SigningKey;
 use crate::misbehaviour::Misbehaviour;
 use crate::{Error, pem};
 
-pub use vendor::{Freshness, Vendor};
+pub use crate::x509::Freshness;
+pub use vendor::Vendor;
 
 use pck::{Platform, Tcb};
 use quote::QuotingEnclave;
@@ -122,8 +123,8 @@ impl Host {
             _ => Tcb::UP_TO_DATE,
         };
         let platform = Platform {
-            ppid: fuses.identifier("sgx ppid"),
-            instance: fuses.identifier("sgx platform instance"),
+            ppid: fuses.show("sgx ppid"),
+            instance: fuses.show("sgx platform instance"),
             tcb: tcb.clone(),
         };
         let issuer = foreign.as_ref().unwrap_or(&vendor);
@@ -165,7 +166,7 @@ impl Host {
             let has_other_key = self.misbehaviour == Misbehaviour::OtherKey;
             let other_key = if has_other_key { Some(SigningKey::generate()?) } else { None };
             let quoting = QuotingEnclave {
-                id: self.fuses.identifier("sgx quoting enclave"),
+                id: self.fuses.show("sgx quoting enclave"),
                 tcb: &self.tcb,
                 bound_key: &self.attestation_key,
                 signing_key: other_key.as_ref().unwrap_or(&self.attestation_key),

@@ -3,4 +3,5 @@
 #![expect(clippy::unwrap_used, reason = "lets a test fail")]
 
 mod bench;
+mod snp;
 mod tdx;

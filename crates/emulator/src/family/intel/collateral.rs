@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use super::Tee;
 use super::pck::{FMSPC, PCE_ID, Tcb};
-use super::pki::Window;
 use super::quote::qe_mrsigner;
+use crate::x509::Window;
 
 /// The signed bytes of `tcbInfo`.
 pub(crate) fn tcb_info(window: Window, tee: Tee) -> Vec<u8> {

@@ -29,7 +29,7 @@ pub(crate) struct ReportBody {
 }
 
 impl ReportBody {
-    pub(crate) fn to_bytes(&self) -> [u8; REPORT_BODY_BYTES] {
+    pub(crate) fn to_bytes(self) -> [u8; REPORT_BODY_BYTES] {
         let mut body = [0; REPORT_BODY_BYTES];
         body[0..16].copy_from_slice(&self.cpu_svn);
         body[48..64].copy_from_slice(&self.attributes.to_bytes());

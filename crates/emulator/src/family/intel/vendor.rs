@@ -18,10 +18,11 @@ use serde::{Deserialize, Serialize};
 use super::Tee;
 use super::collateral;
 use super::pck::{Platform, SGX_EXTENSION};
-use super::pki::{Certificate, Party, RevocationList, Usage, Window, serial};
+use super::pki::{Certificate, Party, RevocationList, Usage};
 use crate::disk::{self, Access};
 use crate::key::{SigningKey, sha256};
 use crate::misbehaviour::Misbehaviour;
+use crate::x509::{Freshness, Issued, LIST_LIFE, LIST_RENEWAL, Window, after, at, days, serial};
 use crate::{Error, pem};
 
 /// The emulated vendor of SGX and TDX platforms.
@@ -196,10 +197,7 @@ impl Vendor {
     fn publish(&mut self, now: Timestamp) -> Result<(), Error> {
         self.state.crl_number += 1;
         self.state.issued_at = now.as_second();
-        let from = match self.state.freshness {
-            Freshness::Recent => at(now.as_second()),
-            Freshness::Expired => after(now, -EXPIRED_AGE)?,
-        };
+        let from = self.state.freshness.lists_from(now)?;
         let lists = Window { from, to: after(from, LIST_LIFE)? };
         let root_list = Window { from, to: after(from, ROOT_CRL_LIFE)? };
 
@@ -240,17 +238,6 @@ impl Vendor {
         write("root_ca_crl.der", &crl(&self.root, root_list, &[])?)?;
         Ok(())
     }
-}
-
-/// Whether the collateral is as a Verifier wants it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Freshness {
-    /// Made today.
-    #[default]
-    Recent,
-    /// Expired long ago.
-    Expired,
 }
 
 /// The certificate of a device.
@@ -302,28 +289,6 @@ struct Revoked {
     at: i64,
 }
 
-/// A certificate and what is needed to know without reading it.
-#[derive(Clone, Serialize, Deserialize)]
-struct Issued {
-    #[serde(with = "hex")]
-    serial: [u8; 20],
-    #[serde(with = "hex")]
-    der: Vec<u8>,
-    from: i64,
-    to: i64,
-}
-
-impl Issued {
-    fn new(serial: [u8; 20], der: Vec<u8>, life: Window) -> Self {
-        Self { serial, der, from: life.from.as_second(), to: life.to.as_second() }
-    }
-
-    fn is_due(&self, now: Timestamp) -> bool {
-        let now = now.as_second();
-        now < self.from || now >= self.to - CERTIFICATE_RENEWAL.as_secs()
-    }
-}
-
 fn certify(
     subject: Party,
     (issuer, issuer_key): (Party, &SigningKey),
@@ -337,15 +302,6 @@ fn certify(
     let certificate =
         Certificate { serial, subject, issuer, validity, usage, crl_uri, extra: None };
     Ok(Issued::new(serial, certificate.sign(issuer_key)?, validity))
-}
-
-fn after(at: Timestamp, duration: SignedDuration) -> Result<Timestamp, Error> {
-    at.checked_add(duration).map_err(|_| Error::Clock)
-}
-
-/// A time that this module has written before; what it has not written counts as long ago.
-fn at(second: i64) -> Timestamp {
-    Timestamp::from_second(second).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
 const STATE: &str = "vendor.json";
@@ -365,17 +321,8 @@ const PCK_CRL_URI: &str =
     "https://vendor.invalid/sgx/certification/v4/pckcrl?ca=platform&encoding=der";
 const ROOT_CRL_URI: &str = "https://vendor.invalid/IntelSGXRootCA.der";
 
-const DAY: SignedDuration = SignedDuration::from_hours(24);
-const CERTIFICATE_RENEWAL: SignedDuration = days(60);
-const EXPIRED_AGE: SignedDuration = days(400);
-const LIST_LIFE: SignedDuration = days(30);
-const LIST_RENEWAL: SignedDuration = days(10);
 const PCK_CA_LIFE: SignedDuration = days(15 * 365);
 const PCK_LIFE: SignedDuration = days(7 * 365);
 const ROOT_CRL_LIFE: SignedDuration = days(380);
 const ROOT_LIFE: SignedDuration = days(30 * 365);
 const TCB_SIGNER_LIFE: SignedDuration = days(7 * 365);
-
-const fn days(count: i64) -> SignedDuration {
-    SignedDuration::from_secs(count * DAY.as_secs())
-}

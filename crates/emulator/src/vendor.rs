@@ -1,0 +1,74 @@
+//! The emulated vendors in one directory, and what a Verifier must know of each.
+
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::Error;
+use crate::disk;
+use crate::family::intel::Tee;
+use crate::family::{FamilyName, intel, snp};
+use crate::x509::Freshness;
+
+/// What a Verifier must know to judge evidence of one family.
+#[derive(Debug, Serialize)]
+pub struct Endorser {
+    /// The family, as `--family` names it.
+    pub family: String,
+    /// The vendor, as a Verifier's configuration names it.
+    pub vendor: &'static str,
+    /// SHA-256 of the SubjectPublicKeyInfo in which trust begins.
+    #[serde(serialize_with = "hex::serialize")]
+    pub anchor: [u8; 32],
+    /// The directory with certificates, keys and lists.
+    pub collateral: PathBuf,
+    /// SEV-SNP: what a policy should ask for at least, because the vendor publishes no levels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tcb_min: Option<snp::Tcb>,
+}
+
+/// Opens the vendor of Intel's families, and of those others that are there or are wanted; sets
+/// the freshness of all of them when told.
+pub fn endorsers(
+    dir: &Path,
+    wanted: &[FamilyName],
+    freshness: Option<Freshness>,
+    now: Timestamp,
+) -> Result<Vec<Endorser>, Error> {
+    let mut intel = intel::Vendor::open(dir, now)?;
+    if let Some(freshness) = freshness {
+        intel.set_freshness(freshness, now)?;
+    }
+    let mut endorsers = Vec::new();
+    for (family, tee) in [("sgx", Tee::Sgx), ("tdx", Tee::Tdx)] {
+        let (anchor, collateral) = (intel.anchor(), intel.collateral_dir_of(tee));
+        endorsers.push(Endorser {
+            family: family.to_owned(),
+            vendor: "intel",
+            anchor,
+            collateral: disk::absolute(&collateral)?,
+            tcb_min: None,
+        });
+    }
+    for (family, name, product) in [
+        ("sev-snp", FamilyName::SevSnp, snp::Product::Genoa),
+        ("sev-snp-turin", FamilyName::SevSnpTurin, snp::Product::Turin),
+    ] {
+        if !wanted.contains(&name) && !snp::Vendor::exists(dir, product) {
+            continue;
+        }
+        let mut amd = snp::Vendor::open(dir, product, now)?;
+        if let Some(freshness) = freshness {
+            amd.set_freshness(freshness, now)?;
+        }
+        endorsers.push(Endorser {
+            family: family.to_owned(),
+            vendor: "amd",
+            anchor: amd.anchor(),
+            collateral: disk::absolute(&amd.collateral_dir())?,
+            tcb_min: Some(snp::Tcb::UP_TO_DATE),
+        });
+    }
+    Ok(endorsers)
+}
