@@ -3,7 +3,8 @@
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING,
-    ECDSA_P521_SHA512_FIXED_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm, KeyPair as _,
+    ECDSA_P521_SHA512_ASN1_SIGNING, ECDSA_P521_SHA512_FIXED_SIGNING, EcdsaKeyPair,
+    EcdsaSigningAlgorithm, KeyPair as _,
 };
 use cose::cbor::{Encoder, Tag, encode};
 
@@ -15,6 +16,7 @@ pub(crate) const ES512: i64 = -36;
 /// A key of a device.
 pub(crate) struct Key {
     pair: EcdsaKeyPair,
+    pkcs8: Vec<u8>,
     pub(crate) algorithm: i64,
 }
 
@@ -27,7 +29,14 @@ impl Key {
         };
         let pkcs8 = EcdsaKeyPair::generate_pkcs8(scheme, &SystemRandom::new()).expect("a key");
         let pair = EcdsaKeyPair::from_pkcs8(scheme, pkcs8.as_ref()).expect("a key");
-        Self { pair, algorithm }
+        Self { pair, pkcs8: pkcs8.as_ref().to_vec(), algorithm }
+    }
+
+    /// A signature with a key on P-521 as certificates have it.
+    pub(crate) fn sign_asn1(&self, message: &[u8]) -> Vec<u8> {
+        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P521_SHA512_ASN1_SIGNING, &self.pkcs8);
+        let pair = pair.expect("a key on P-521");
+        pair.sign(&SystemRandom::new(), message).expect("a signature").as_ref().to_vec()
     }
 
     /// The uncompressed point.

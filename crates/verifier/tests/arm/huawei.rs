@@ -11,7 +11,7 @@ use verifier::evidence::trustzone::Uuid;
 use verifier::value::Hex;
 use verifier::{Collateral, crypto};
 
-use crate::device::{base64, pem};
+use crate::device::{Key, base64, pem};
 
 /// An RSA key.
 pub(crate) struct Rsa(KeyPair);
@@ -184,13 +184,13 @@ impl Vendor {
         let entries = entries.collect::<Vec<_>>().concat();
         let tbs = sequence(&[
             &tlv(2, &[1]),
-            &algorithm(),
+            &self.product.algorithm(),
             &name(PRODUCT),
             &time(FROM),
             &time(world.list_until),
             &sequence(&[&entries]),
         ]);
-        signed(&tbs, &self.product)
+        self.product.signed(&tbs)
     }
 
     /// A certificate of a device under the product authority.
@@ -324,7 +324,7 @@ fn certificate(
     spki: &[u8],
     authority: bool,
     usage: u8,
-    signer: &Rsa,
+    signer: &dyn Issuer,
 ) -> Vec<u8> {
     let constraints: &[u8] = if authority { &[0x30, 3, 1, 1, 0xff] } else { &[0x30, 0] };
     let extensions = sequence(&[
@@ -334,23 +334,51 @@ fn certificate(
     let tbs = sequence(&[
         &tlv(0xa0, &tlv(2, &[2])),
         &tlv(2, &[serial]),
-        &algorithm(),
+        &signer.algorithm(),
         &name(issuer),
         &sequence(&[&time(FROM), &time(until)]),
         &name(subject),
         spki,
         &tlv(0xa3, &extensions),
     ]);
-    signed(&tbs, signer)
+    signer.signed(&tbs)
 }
 
-fn signed(tbs: &[u8], signer: &Rsa) -> Vec<u8> {
-    let signature = signer.sign(&RSA_PKCS1_SHA256, tbs);
-    sequence(&[tbs, &algorithm(), &bits(&signature)])
+/// Who signs certificates and lists.
+pub(crate) trait Issuer {
+    fn algorithm(&self) -> Vec<u8>;
+    fn issue(&self, tbs: &[u8]) -> Vec<u8>;
+
+    fn signed(&self, tbs: &[u8]) -> Vec<u8> {
+        sequence(&[tbs, &self.algorithm(), &bits(&self.issue(tbs))])
+    }
 }
 
-fn algorithm() -> Vec<u8> {
-    sequence(&[&oid("2a864886f70d01010b"), &[5, 0]])
+impl Issuer for Rsa {
+    fn algorithm(&self) -> Vec<u8> {
+        sequence(&[&oid("2a864886f70d01010b"), &[5, 0]])
+    }
+
+    fn issue(&self, tbs: &[u8]) -> Vec<u8> {
+        self.sign(&RSA_PKCS1_SHA256, tbs)
+    }
+}
+
+impl Issuer for Key {
+    fn algorithm(&self) -> Vec<u8> {
+        sequence(&[&oid("2a8648ce3d040304")])
+    }
+
+    fn issue(&self, tbs: &[u8]) -> Vec<u8> {
+        self.sign_asn1(tbs)
+    }
+}
+
+/// A root and a device below it, both on P-521.
+pub(crate) fn p521_chain(root: &Key, device: &Key) -> [Vec<u8>; 2] {
+    let root_certificate = certificate(1, ROOT, ROOT, UNTIL, &root.spki(), true, 0x06, root);
+    let spki = device.spki();
+    [root_certificate, certificate(2, ROOT, DEVICE, UNTIL, &spki, false, 0x80, root)]
 }
 
 fn name(common_name: &str) -> Vec<u8> {

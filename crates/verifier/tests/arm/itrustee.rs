@@ -127,6 +127,7 @@ fn a_report_of_our_own_device_is_accepted() {
     assert_eq!(appraisal.emulated(), Some(true));
     assert_eq!(appraisal.reference(), Some("ours"));
     assert_eq!(shown(&appraisal)["claims"]["generation"], "iTrustee");
+    assert_eq!(shown(&appraisal)["trust"]["hardware"], -33, "an emulator is no hardware");
 }
 
 //= EV-KP-1: a failed chain is fatal

@@ -54,6 +54,9 @@ fn every_algorithm_of_the_profile_is_accepted() {
         let appraisal = unit.bench().appraise(&unit.token());
 
         assert!(appraisal.accepted(), "{algorithm}\n{appraisal}");
+        let json = serde_json::to_value(&appraisal).expect("serialisable");
+        assert_eq!(json["trust"]["hardware"], 2);
+        assert_eq!(json["trust"]["storage-opaque"], 2);
         assert_eq!(appraisal.claims().map(|claims| claims.generation), Some(Some("PSA")));
     }
 }

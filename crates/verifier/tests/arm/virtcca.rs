@@ -1,17 +1,18 @@
 //! virtCCA: a token recorded from a real server, and tokens of a platform of our own.
 
 use aws_lc_rs::signature::RSA_PKCS1_SHA256;
+use verifier::anchor::{Listed, Vendor};
 use verifier::evidence::arm::component::Component;
 use verifier::evidence::arm::{PlatformReference, RealmReference};
 use verifier::evidence::trustzone::virtcca::Reference;
 use verifier::evidence::trustzone::{self, Software};
 use verifier::time::parse_rfc3339;
 use verifier::value::{Hex, Octets};
-use verifier::{Kind, Reason, Timestamp, crypto};
+use verifier::{Collateral, Kind, Reason, Timestamp, crypto};
 
 use crate::bench::{Bench, assert_nothing_else_is_accepted};
 use crate::device::{Claim, ES256, ES512, Key, bytes, header, list, map, number, sign1, text};
-use crate::huawei::{World, vendor};
+use crate::huawei::{World, p521_chain, vendor};
 use crate::vectors::vector;
 
 //= EV-VC-1: the recorded token has no platform token, so its key is endorsed by nothing
@@ -51,6 +52,27 @@ fn a_machine_that_its_platform_names_is_accepted() {
         let claims = appraisal.claims().expect("authentic");
         assert_eq!((claims.generation, claims.lifecycle), (Some("virtCCA"), Some(0x3000)));
     }
+}
+
+//= EV-VC-1: a device certificate on P-521, under a root on P-521
+#[test]
+fn a_platform_on_p521_is_accepted() {
+    let server = Server::new(false);
+    let (root, device) = (Key::generate(ES512), Key::generate(ES512));
+    let [root_certificate, certificate] = p521_chain(&root, &device);
+    let mut bench = server.bench();
+    bench.collateral =
+        Collateral::from_files([("root.der", root_certificate), ("device.der", certificate)]);
+    let listed = Listed {
+        vendor: Vendor::Huawei,
+        name: "p521".into(),
+        spki_sha256: Hex(crypto::sha256(&root.spki())),
+    };
+    let token = server.token(&Shape { platform_signer: Some(device), ..Shape::default() });
+
+    assert_eq!(bench.appraise(&token).reason(), Some(Reason::UntrustedRoot));
+    bench.anchors = bench.anchors.with_emulator(listed);
+    assert!(bench.appraise(&token).accepted(), "{}", bench.appraise(&token));
 }
 
 #[test]
@@ -185,6 +207,8 @@ struct Server {
 struct Shape {
     platform: bool,
     platform_by_cvm: bool,
+    /// In place of the vendor's RSA key.
+    platform_signer: Option<Key>,
     platform_pkcs1: bool,
     wrapped: bool,
     challenge: Option<[u8; 32]>,
@@ -204,6 +228,7 @@ impl Default for Shape {
         Self {
             platform: true,
             platform_by_cvm: false,
+            platform_signer: None,
             platform_pkcs1: false,
             wrapped: true,
             challenge: None,
@@ -244,6 +269,9 @@ impl Server {
 
     fn sign_platform(&self, claims: &[u8], shape: &Shape) -> Vec<u8> {
         let device = &vendor().device;
+        if let Some(signer) = &shape.platform_signer {
+            return signer.sign1(claims);
+        }
         match &self.cvm {
             Some(cvm) if shape.platform_by_cvm => cvm.sign1(claims),
             _ if shape.platform_pkcs1 => sign1(&header(PS256), &[0xa0], claims, |message| {

@@ -126,7 +126,7 @@ pub(crate) fn appraise(request: &Request<'_>, endorsements: &Endorsements) -> Ap
     }
     appraisal.checks = checks.into_check("evidence");
     appraisal.trust = trust::vector(&appraisal, Isolation::Machine);
-    if appraisal.authentic && appraisal.checks.ok && appraisal.reference.is_some() {
+    if appraisal.accepted() && appraisal.reference.is_some() {
         // The reference value names the root of trust and all of its firmware.
         appraisal.trust.record(TrustClaim::Hardware, TrustValue::AFFIRMED);
     }

@@ -21,7 +21,7 @@ use crate::cache::Bounded;
 use crate::check::{Check, Checks, Stop};
 use crate::claims::Claims;
 use crate::reference::{Comparable, Row, check_reference};
-use crate::trust::{self, Isolation};
+use crate::trust::{self, Isolation, TrustClaim, TrustValue};
 use crate::value::{Octets, Value};
 use crate::{Anchors, Appraisal, Collateral, UserData};
 use huawei::Authorities;
@@ -208,6 +208,8 @@ impl Endorsements {
 trait Format {
     /// What kind of isolation what is attested has.
     const ISOLATION: Isolation;
+    /// Whether a reference value that fits names the root of trust itself.
+    const ROOT_IS_NAMED: bool;
 
     /// Every field for showing.
     fn fields(&self) -> Vec<(&'static str, Value)>;
@@ -290,6 +292,9 @@ fn appraise_format<F: Format>(
     }
     appraisal.checks = checks.into_check("evidence");
     appraisal.trust = trust::vector(&appraisal, F::ISOLATION);
+    if F::ROOT_IS_NAMED && appraisal.accepted() && appraisal.reference.is_some() {
+        appraisal.trust.record(TrustClaim::Hardware, TrustValue::AFFIRMED);
+    }
     appraisal
 }
 

@@ -170,6 +170,7 @@ impl Evidence {
 
 impl Format for Evidence {
     const ISOLATION: Isolation = Isolation::Process;
+    const ROOT_IS_NAMED: bool = false;
 
     fn fields(&self) -> Vec<(&'static str, Value)> {
         vec![

@@ -244,6 +244,7 @@ impl<'b> Token<'b> {
 
 impl Format for Token<'_> {
     const ISOLATION: Isolation = Isolation::Process;
+    const ROOT_IS_NAMED: bool = true;
 
     fn fields(&self) -> Vec<(&'static str, Value)> {
         self.claims.fields()

@@ -121,6 +121,7 @@ impl<'b> Token<'b> {
 
 impl Format for Token<'_> {
     const ISOLATION: Isolation = Isolation::Machine;
+    const ROOT_IS_NAMED: bool = true;
 
     fn fields(&self) -> Vec<(&'static str, Value)> {
         let claims = &self.claims;

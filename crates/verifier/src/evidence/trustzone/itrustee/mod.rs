@@ -115,6 +115,7 @@ impl Evidence {
 
 impl Format for Evidence {
     const ISOLATION: Isolation = Isolation::Process;
+    const ROOT_IS_NAMED: bool = true;
 
     fn fields(&self) -> Vec<(&'static str, Value)> {
         match self {
