@@ -63,7 +63,7 @@ fn unsupported(fault: &Unsupported) -> Words {
     let (expected, remedy) = match fault {
         Unsupported::Algorithm(_) => (
             "a signature with ESP256, ESP384 or Ed25519",
-            "sign again with `tamarack suit sign --replace`, or accept old algorithms with --legacy",
+            "sign again with `tamarack suit sign --replace`, or accept older ones with --legacy",
         ),
         Unsupported::ManifestMember(_) => (
             "the members of draft-ietf-suit-manifest-37",

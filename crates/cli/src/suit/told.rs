@@ -109,8 +109,8 @@ fn brief_part(part: &[u8]) -> String {
 pub(super) fn plain(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
-        let turns = matches!(character,
-            '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
+        let unseen = matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}');
+        let turns = unseen || matches!(character, '\u{2066}'..='\u{2069}' | '\u{feff}');
         if turns || character.is_control() {
             shown.extend(character.escape_unicode());
         } else {
