@@ -7,7 +7,9 @@ use stage::{Ask, Attempt, Device, Refusal, Stage, User};
 
 use crate::{
     forgery,
-    troupe::{Driver, assert_ride, deployment, explained, get, log, open_stage, refused, run},
+    troupe::{
+        Driver, assert_ride, deployment, explained, get, log, open_stage, refused, run, told,
+    },
 };
 
 #[test]
