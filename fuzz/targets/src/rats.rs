@@ -74,7 +74,12 @@ pub fn rats_ear(bytes: &[u8]) {
     let from_json = || text.and_then(|text| Ear::from_json(text).ok());
     let Some(ear) = Ear::decode(bytes).ok().or_else(from_json) else { return };
     assert_eq!(Ear::decode(&ear.encode()).as_ref(), Ok(&ear), "a result changes by CBOR");
-    assert_eq!(Ear::from_json(&ear.to_json()).as_ref(), Ok(&ear), "a result changes by JSON");
+    let again = Ear::from_json(&ear.to_json()).expect("what is written as JSON is read");
+    let unknown = ear.appraisals().values().any(|one| !one.other.is_empty());
+    if ear.other.is_empty() && !unknown {
+        assert_eq!(again, ear, "a result changes by JSON");
+    }
+    assert_eq!(again.status(), ear.status(), "a status changes by JSON");
     let worst = ear.appraisals().values().map(ear::Appraisal::status).reduce(ear::Tier::worst);
     assert!(worst.is_none_or(|worst| worst == ear.status()), "the status is not the worst");
     let verifiers = [ED25519.key().clone()];
@@ -110,15 +115,28 @@ pub fn rats_corim(bytes: &[u8]) {
     let Ok(corim) = Corim::decode(bytes) else { return };
     let encoded = corim.encode();
     let again = Corim::decode(&encoded);
-    assert_eq!(again.as_ref(), Ok(&corim), "reference values change by encoding");
+    let again = again.expect("what is written is read");
+    assert_eq!(again.encode(), encoded, "the encoding is not stable");
+    if !is_restricted(&corim) {
+        assert_eq!(again, corim, "reference values change by encoding");
+    }
     let meta = corim::Meta { signer: "fuzz".to_owned(), validity: None };
     let signed = corim.sign(&meta, &*ED25519).expect("the key signs");
     let known = [ED25519.key().clone()];
     expect.signers = &known;
     if let Ok(verified) = Corim::verify(&signed, &expect) {
-        assert_eq!(verified.into_inner(), corim);
+        assert_eq!(verified.into_inner(), again);
     }
     let _ = verifier::ReferenceValues::default().with_corim(&corim);
+}
+
+/// Whether something narrows the values down that is not known here: it is read so that the values
+/// match nothing, and it is not written.
+fn is_restricted(corim: &Corim) -> bool {
+    corim.tags.iter().flat_map(|tag| &tag.reference_values).any(|triple| {
+        let unmatched = triple.measurements.iter().any(|one| !one.restrictions.is_empty());
+        unmatched || !triple.environment.restrictions.is_empty()
+    })
 }
 
 /// `teep-bind-v1` and bound quotes: one encoding, and no other bytes behind the same report data.

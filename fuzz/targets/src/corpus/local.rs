@@ -132,12 +132,16 @@ fn ua(seeds: &mut Seeds) {
 fn sealed(seeds: &mut Seeds) {
     let receiver = Receiver::generate(&mut Draws::default()).public().clone();
     seeds.put("channel_release", "sealed", release_of(SIGNED, &receiver, &[]));
-    let damage = |at: u16, mask: u8, rest: &[u8]| [&at.to_be_bytes()[..], &[mask], rest].concat();
+    let damage =
+        |at: u16, mask: u8, rest: &[u8]| [&[1], &at.to_be_bytes()[..], &[mask], rest].concat();
     seeds.put("channel_release", "whole", damage(0, 0, b"\x00\x0ahome, work"));
     seeds.put("channel_release", "damaged", damage(400, 1, b"\x00\x0ahome, work"));
 
     let service = endpoint().public().clone();
     seeds.put("channel_call", "sealed", request_of(1, SIGNED, &service).0);
+    let answer = endpoint().open(&request_of(1, SIGNED, &service).0).unwrap();
+    let answer = answer.answer(SIGNED, &mut Draws::default()).unwrap();
+    seeds.put("channel_call", "answer", answer);
     seeds.put("channel_call", "whole", damage(0, 0, b"\x00\x05\x00\x04from\x00\x02to"));
     seeds.put("channel_call", "damaged", damage(60, 0x80, b"\x00\x05\x00\x04from\x00\x02to"));
 
