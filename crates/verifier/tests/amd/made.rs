@@ -496,16 +496,16 @@ fn ordinary(vendor: Vendor) -> Collateral {
 
 /// One vendor with everything that an appraisal needs.
 #[derive(Clone)]
-struct Bench {
+pub(crate) struct Bench {
     vendor: Vendor,
     anchors: Anchors,
     collateral: Collateral,
-    policy: Policy,
-    reference: ReferenceValues,
+    pub(crate) policy: Policy,
+    pub(crate) reference: ReferenceValues,
 }
 
 impl Bench {
-    fn milan() -> Self {
+    pub(crate) fn milan() -> Self {
         Self::new(Product::Milan)
     }
 
@@ -536,7 +536,7 @@ impl Bench {
         Vendor::sign(&self.vendor.body(5, false))
     }
 
-    fn endorsements(&self) -> Endorsements {
+    pub(crate) fn endorsements(&self) -> Endorsements {
         Endorsements::prepare(Kind::SevSnp, &self.collateral, &self.anchors)
     }
 
@@ -548,7 +548,7 @@ impl Bench {
         self.appraise_with(evidence, now, &self.endorsements())
     }
 
-    fn appraise_with(
+    pub(crate) fn appraise_with(
         &self,
         evidence: &[u8],
         now: Timestamp,

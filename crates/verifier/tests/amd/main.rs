@@ -3,6 +3,7 @@
 mod hostile;
 mod launches;
 mod made;
+mod paravisor;
 mod recorded;
 mod sessions;
 #[expect(clippy::print_stdout, reason = "a skipped test says so")]

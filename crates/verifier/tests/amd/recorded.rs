@@ -240,6 +240,10 @@ fn a_paravisors_claims_are_bound_and_need_to_be_allowed() {
         assert_eq!(refusal.refusal().map(|(check, _)| check.name), Some("snp.paravisor"));
 
         bench.policy.snp.paravisor_allowed = true;
+        let refusal = bench.appraise(&hcl, at);
+        assert_eq!(refusal.refusal().map(|(check, _)| check.name), Some("snp.vtpm"));
+
+        bench.policy.snp.vtpm_quote_required = false;
         let appraisal = bench.appraise(&hcl, at);
         assert!(appraisal.accepted(), "{appraisal}");
         let inner = Container::decode(&hcl).expect("an HCL report");

@@ -279,7 +279,8 @@ pub(super) fn unsigned(key: &Key) -> Vec<u8> {
     raw
 }
 
-fn rsa_public_key(modulus: &[u8], exponent: &[u8]) -> Vec<u8> {
+/// The RSAPublicKey of two big-endian numbers.
+pub(crate) fn rsa_public_key(modulus: &[u8], exponent: &[u8]) -> Vec<u8> {
     tlv(der::SEQUENCE, &[integer(modulus), integer(exponent)].concat())
 }
 

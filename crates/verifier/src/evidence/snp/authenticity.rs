@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use super::Endorsements;
-use super::container::Container;
+use super::container::{Container, Runtime};
 use super::endorsement::{EndorsedKey, VerifiedEndorsements, Window};
 use super::product::{Product, TcbVersion};
 use super::report::{Report, SigningKey};
@@ -41,11 +41,7 @@ pub(crate) fn authenticate(
     let list = known.newest_list(&key.authority.root).map(|list| list.window());
     checks.need(check_windows(&key, list, request))?;
     if let Some(runtime) = &container.runtime {
-        let ok = runtime.is_bound_by(report);
-        let check = Check::new("snp.hcl.binding").seen(report.report_data());
-        checks.need(check.expected("SHA-256 of the runtime claims").holds(ok, || {
-            tampered("send the HCL report as the paravisor made it: its claims changed")
-        }))?;
+        check_runtime(runtime, report, checks)?;
     }
     Ok(Authentic { list: check_list(&key, list, &known, request), key })
 }
@@ -195,6 +191,28 @@ fn check_windows(key: &EndorsedKey, list: Option<Window>, request: &Request<'_>)
         );
         Failure::new(reason, Owner::EndorsementProvider, remedy)
     })
+}
+
+//= EV-SNP-10: both are checked, the report's binding and the vTPM's quote
+fn check_runtime(
+    runtime: &Runtime<'_>,
+    report: &Report<'_>,
+    checks: &mut Checks,
+) -> Result<(), Stop> {
+    let ok = runtime.is_bound_by(report);
+    let check = Check::new("snp.hcl.binding").seen(report.report_data());
+    checks.need(check.expected("SHA-256 of the runtime claims").holds(ok, || {
+        tampered("send the HCL report as the paravisor made it: its claims changed")
+    }))?;
+    let Some(quote) = &runtime.quote else { return Ok(()) };
+    let signed = runtime.attestation_key.as_ref().is_some_and(|key| quote.is_signed_by(key));
+    let check = Check::new("snp.vtpm.signature").source("HCLAkPub in the runtime claims");
+    checks.need(check.holds(signed, || {
+        tampered("quote with the attestation key of the vTPM that this paravisor made")
+    }))?;
+    checks.need(Check::new("snp.vtpm.registers").holds(quote.covers_registers(), || {
+        tampered("send the registers as they were when the quote was made")
+    }))
 }
 
 fn check_list(

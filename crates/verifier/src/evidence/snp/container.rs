@@ -1,8 +1,10 @@
 //! What a report travels in: alone, with the host's certificate table, or wrapped by a paravisor.
 
+use cose::cbor::{Limits, check_deterministic, whole};
 use serde::Deserialize;
 
 use super::report::{LENGTH, NotAReport, Report};
+use super::vtpm::{AttestationKey, Quote, WebKey};
 use crate::crypto::{equal, sha256};
 use crate::value::Hex;
 
@@ -26,14 +28,30 @@ pub struct Runtime<'b> {
     pub json: &'b [u8],
     /// What the guest had the paravisor bind.
     pub user_data: [u8; 64],
+    /// The key of the vTPM.
+    pub attestation_key: Option<AttestationKey>,
+    /// What the vTPM measured since the launch.
+    pub quote: Option<Quote<'b>>,
 }
 
 impl<'b> Container<'b> {
-    /// Reads evidence: a report, a report with the GHCB's certificate table after it, or an HCL
-    /// report.
+    /// Reads evidence: a report, a report with the GHCB's certificate table after it, an HCL
+    /// report, or an HCL report with a quote of its vTPM, in deterministic CBOR:
+    ///
+    /// ```cddl
+    /// sev-snp-vtpm = [
+    ///   hcl: bstr,
+    ///   attest: bstr,                          ; TPMS_ATTEST
+    ///   signature: bstr,                       ; RSASSA PKCS #1 with SHA-256
+    ///   registers: [* bstr .size 32]           ; those that are quoted, in order
+    /// ]
+    /// ```
     pub fn decode(bytes: &'b [u8]) -> Result<Self, NotAReport> {
         if bytes.starts_with(HCL) {
             return Self::decode_hcl(bytes);
+        }
+        if bytes.first() == Some(&ARRAY_OF_FOUR) {
+            return Self::decode_with_quote(bytes);
         }
         let (report, table) = bytes.split_at_checked(LENGTH).unwrap_or((bytes, &[]));
         Ok(Self {
@@ -42,6 +60,24 @@ impl<'b> Container<'b> {
             table,
             runtime: None,
         })
+    }
+
+    //= EV-SNP-10: an SNP report that binds the vTPM's key, plus a TPM quote
+    fn decode_with_quote(bytes: &'b [u8]) -> Result<Self, NotAReport> {
+        const WRAPPED: NotAReport = NotAReport::Malformed("an HCL report with a vTPM quote");
+        check_deterministic(bytes, Limits::DEFAULT).map_err(|_| WRAPPED)?;
+        let (hcl, attest, signature, values) = whole(bytes, |d| {
+            d.array()?;
+            let (hcl, attest, signature) = (d.bytes()?, d.bytes()?, d.bytes()?);
+            let count = d.array()?.unwrap_or_default();
+            let values = (0..count).map(|_| d.bytes()).collect::<Result<Vec<_>, _>>()?;
+            Ok((hcl, attest, signature, values))
+        })
+        .map_err(|_| WRAPPED)?;
+        let mut container = Self::decode_hcl(hcl)?;
+        let runtime = container.runtime.as_mut().ok_or(WRAPPED)?;
+        runtime.quote = Some(Quote::decode(attest, signature, &values)?);
+        Ok(container)
     }
 
     //= EV-SNP-10: the report at offset 32 of the HCL blob, the JSON at 0x4D4
@@ -71,14 +107,29 @@ impl<'b> Container<'b> {
             report: Report::decode(report)?,
             certificates: Vec::new(),
             table: &[],
-            runtime: Some(Runtime { json, user_data: claims.user_data.0 }),
+            runtime: Some(Runtime {
+                json,
+                user_data: claims.user_data.0,
+                attestation_key: AttestationKey::find(&claims.keys),
+                quote: None,
+            }),
         })
     }
 
-    /// What the guest bound: itself, or through the paravisor.
+    /// What the guest bound: itself, through the vTPM, or through the paravisor.
     #[must_use]
     pub fn user_data(&self) -> &[u8; 64] {
-        self.runtime.as_ref().map_or(self.report.report_data(), |runtime| &runtime.user_data)
+        match &self.runtime {
+            None => self.report.report_data(),
+            Some(Runtime { quote: Some(quote), .. }) => &quote.user_data,
+            Some(runtime) => &runtime.user_data,
+        }
+    }
+
+    /// The quote of a vTPM.
+    #[must_use]
+    pub fn quote(&self) -> Option<&Quote<'b>> {
+        self.runtime.as_ref()?.quote.as_ref()
     }
 }
 
@@ -95,6 +146,8 @@ impl Runtime<'_> {
 
 #[derive(Deserialize)]
 struct Claims {
+    #[serde(default)]
+    keys: Vec<WebKey>,
     #[serde(rename = "user-data")]
     user_data: Hex<64>,
 }
@@ -127,6 +180,7 @@ fn to_usize(number: u32) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }
 
+const ARRAY_OF_FOUR: u8 = 0x84;
 const HCL: &[u8] = b"HCLA";
 const HCL_SNP: u32 = 2;
 const HCL_SHA256: u32 = 1;

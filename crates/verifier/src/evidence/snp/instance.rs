@@ -5,6 +5,7 @@ use super::container::Container;
 use super::policy::{GuestPolicyBit, PlatformBit, Policy};
 use super::reference::Measured;
 use super::report::{DEBUG, MIGRATE_MA, RESERVED_ONE, Report};
+use super::vtpm::register_name;
 use crate::check::{Check, Checks, Failure, Owner, Reason};
 use crate::claims::{Claims, Named};
 use crate::evidence::{Kind, Request, check_debug};
@@ -30,9 +31,10 @@ pub(crate) fn check(
     }
     if container.runtime.is_some() {
         checks.note(check_paravisor(policy));
+        checks.note(check_quoted(container.quote().is_some(), policy));
     }
     //= EV-SNP-9: measurement, host data and digests count as reference values pin them
-    let measured = Measured::of(report);
+    let measured = Measured::of(container);
     let references = &request.reference.snp;
     let (check, name) =
         check_reference("instance.reference", references, &measured, request.policy);
@@ -48,6 +50,9 @@ pub(crate) fn claims(container: &Container<'_>, authentic: &Authentic) -> Claims
     claims.instance_id = authentic.key.vek.chip_id.as_ref().map(|id| Octets::new(id));
     claims.measurements.push(Named::new("measurement", report.measurement()));
     claims.registers.push(Named::new("host_data", report.host_data()));
+    let quoted = container.quote().into_iter().flat_map(|quote| &quote.registers);
+    let quoted = quoted.map(|(number, value)| Named::new(register_name(*number), &value[..]));
+    claims.registers.extend(quoted);
     if report.id_key_digest() != &[0; 48] {
         claims.signers.push(Named::new("id_key_digest", report.id_key_digest()));
     }
@@ -183,6 +188,18 @@ fn check_paravisor(policy: &Policy) -> Check {
             Owner::PolicyOwner,
             "attest from a guest without paravisor, or set paravisor_allowed: the report then \
              measures the paravisor, not what runs above it",
+        )
+    })
+}
+
+fn check_quoted(quoted: bool, policy: &Policy) -> Check {
+    let check = Check::new("snp.vtpm").seen(if quoted { "a quote" } else { "no quote" });
+    check.source("policy").holds(quoted || !policy.vtpm_quote_required, || {
+        Failure::new(
+            Reason::ConfigurationNotAllowed,
+            Owner::Attester,
+            "send a quote of the vTPM with the HCL report, so that what runs above the paravisor \
+             is known",
         )
     })
 }

@@ -9,6 +9,7 @@ pub mod endorsement;
 pub mod product;
 pub mod report;
 pub mod vek;
+pub mod vtpm;
 
 mod authenticity;
 mod instance;
@@ -30,7 +31,7 @@ use endorsement::VerifiedEndorsements;
 use report::NotAReport;
 
 pub use policy::{GuestPolicyBit, MinimumTcb, PlatformBit, Policy};
-pub use reference::{NoIdentity, Reference, Spelling};
+pub use reference::{NoIdentity, Reference, Register, Spelling};
 
 /// AMD's endorsements, verified once.
 #[derive(Debug)]

@@ -58,6 +58,8 @@ pub struct Policy {
     /// Accept a report that a paravisor wrapped (Azure HCL). Its measurement covers the paravisor;
     /// what runs above it is vouched for by the paravisor's vTPM alone. Default: `false`.
     pub paravisor_allowed: bool,
+    /// Refuse a wrapped report without a quote of that vTPM. Default: `true`.
+    pub vtpm_quote_required: bool,
 }
 
 /// The lowest TCB version of some processors.
@@ -148,6 +150,7 @@ impl Default for Policy {
             migration_agents: Vec::new(),
             csp_ids: Vec::new(),
             paravisor_allowed: false,
+            vtpm_quote_required: true,
         }
     }
 }

@@ -1,8 +1,11 @@
 //! Reference values: which guest is meant.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use super::report::Report;
+use super::container::Container;
+use super::vtpm::register_name;
 use crate::reference::{Comparable, Row};
 use crate::value::{Hex, Value};
 
@@ -33,6 +36,19 @@ pub struct Spelling {
     pub guest_svn_min: Option<u32>,
     /// What the host stated at launch, for example the digest of a container policy.
     pub host_data: Option<Hex<32>>,
+    /// Registers of the vTPM above a paravisor.
+    #[serde(default)]
+    pub pcrs: Vec<Register>,
+}
+
+/// One register of a vTPM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Register {
+    /// Its number, 0 to 23.
+    pub index: u8,
+    /// Its value in the SHA-256 bank.
+    pub sha256: Hex<32>,
 }
 
 /// A reference value names no guest.
@@ -44,7 +60,7 @@ pub struct Spelling {
 pub struct NoIdentity;
 
 /// What one guest's report says of it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Measured {
     measurement: Hex<48>,
     id_key_digest: Hex<48>,
@@ -53,6 +69,7 @@ pub(crate) struct Measured {
     image_id: Hex<16>,
     guest_svn: u32,
     host_data: Hex<32>,
+    pcrs: BTreeMap<u8, Hex<32>>,
 }
 
 impl Reference {
@@ -109,12 +126,23 @@ impl Comparable for Reference {
             }),
             equal("host_data", spelt.host_data, measured.host_data.into()),
         ];
-        rows.into_iter().flatten().collect()
+        let pcrs = spelt.pcrs.iter().map(|Register { index, sha256 }| {
+            let seen = measured.pcrs.get(index);
+            Row {
+                field: register_name(*index),
+                expected: (*sha256).into(),
+                seen: seen.map_or(Value::from("not quoted"), |value| (*value).into()),
+                ok: seen == Some(sha256),
+            }
+        });
+        rows.into_iter().flatten().chain(pcrs).collect()
     }
 }
 
 impl Measured {
-    pub(crate) fn of(report: &Report<'_>) -> Self {
+    pub(crate) fn of(container: &Container<'_>) -> Self {
+        let report = &container.report;
+        let quoted = container.quote().into_iter().flat_map(|quote| &quote.registers);
         Self {
             measurement: Hex(*report.measurement()),
             id_key_digest: Hex(*report.id_key_digest()),
@@ -123,6 +151,7 @@ impl Measured {
             image_id: Hex(*report.image_id()),
             guest_svn: report.guest_svn(),
             host_data: Hex(*report.host_data()),
+            pcrs: quoted.map(|(number, value)| (*number, Hex(**value))).collect(),
         }
     }
 }

@@ -34,6 +34,11 @@ impl Keys {
     pub(crate) fn ask_key(&self) -> &RsaKeyPair {
         &self.ask
     }
+
+    /// A key that a paravisor made for its vTPM.
+    pub(crate) fn vtpm(&self) -> &RsaKeyPair {
+        &self.asvk
+    }
 }
 
 pub(crate) fn keys() -> &'static Keys {
@@ -332,7 +337,8 @@ fn algorithm(digest: Digest) -> Vec<u8> {
     sequence(&[&rsa(10), &parameters])
 }
 
-fn spki(key: &RsaKeyPair) -> Vec<u8> {
+/// The SubjectPublicKeyInfo, which ends with the modulus and the exponent 65537 as INTEGER.
+pub(crate) fn spki(key: &RsaKeyPair) -> Vec<u8> {
     let der: PublicKeyX509Der<'_> = key.public_key().as_der().expect("a public key");
     der.as_ref().to_vec()
 }
