@@ -34,6 +34,14 @@ pub enum Error {
     /// The program to be launched is empty.
     #[error("the program is empty")]
     EmptyProgram,
+    /// The hardware family has no such fault.
+    #[error("misbehaviour {misbehaviour} makes no sense here: {why}")]
+    Senseless {
+        /// What was asked for.
+        misbehaviour: &'static str,
+        /// Why it cannot be shown.
+        why: &'static str,
+    },
     /// The operating system refused a step of the launch.
     #[error("cannot {doing}: {kind}")]
     Launch {

@@ -1,11 +1,14 @@
 //! The hardware families: what differs between them, behind one small trait.
 
+pub mod arm;
+pub mod cca;
 mod evidence;
 pub mod intel;
 mod registers;
 pub mod sgx;
 pub mod snp;
 pub mod tdx;
+pub mod trustzone;
 
 use std::path::Path;
 
@@ -46,6 +49,10 @@ pub trait Family: Send {
 /// The families that are emulated, by generation where the evidence differs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum FamilyName {
+    /// Arm CCA, profiles of 2023.
+    Cca,
+    /// Arm CCA, legacy profiles.
+    CcaLegacy,
     /// AMD SEV-SNP on Genoa, report version 3.
     SevSnp,
     /// AMD SEV-SNP on Turin, report version 5.
@@ -57,6 +64,9 @@ pub enum FamilyName {
     /// Intel TDX 1.5, quote version 5.
     #[value(name = "tdx-1.5")]
     Tdx15,
+    /// Arm TrustZone, PSA token of RFC 9783.
+    #[value(name = "trustzone")]
+    TrustZone,
 }
 
 /// What a device starts with.
@@ -80,6 +90,9 @@ impl FamilyName {
     /// Measures a program and its settings; the members are named as in the family's evidence.
     pub fn measure(self, program: &[u8], settings: &[u8]) -> Result<Value, Error> {
         let measured = match self {
+            Self::Cca | Self::CcaLegacy => {
+                serde_json::to_value(cca::Measurement::of(program, settings)?)
+            }
             Self::SevSnp | Self::SevSnpTurin => {
                 serde_json::to_value(snp::Measurement::of(program, settings)?)
             }
@@ -87,13 +100,33 @@ impl FamilyName {
             Self::Tdx | Self::Tdx15 => {
                 serde_json::to_value(tdx::Measurement::of(program, settings)?)
             }
+            Self::TrustZone => serde_json::to_value(trustzone::Measurement::of(program, settings)?),
         };
         Ok(measured.expect("measurements have text keys only"))
+    }
+
+    /// Says why a misbehaviour makes no sense for the family, if it does not.
+    pub fn can_misbehave(self, misbehaviour: Misbehaviour) -> Result<(), Error> {
+        match (self, misbehaviour) {
+            (Self::Cca | Self::CcaLegacy | Self::TrustZone, Misbehaviour::Revoked) => {
+                Err(Error::Senseless {
+                    misbehaviour: "revoked",
+                    why: "these devices have no revocation list; a Verifier ends its trust in one \
+                          by removing its key from the anchors",
+                })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Starts a device of the family with a program in it.
     pub fn start(self, start: Start<'_>) -> Result<Box<dyn Family>, Error> {
         let Start { vendor_dir, state_dir, program, settings, misbehaviour, now } = start;
+        self.can_misbehave(misbehaviour)?;
+        let cca = |profile| {
+            let measurement = cca::Measurement::of(program, settings)?;
+            cca::Machine::start(vendor_dir, state_dir, profile, measurement, misbehaviour)
+        };
         let snp = |product| {
             let measurement = snp::Measurement::of(program, settings)?;
             snp::Machine::start(vendor_dir, state_dir, product, measurement, misbehaviour, now)
@@ -103,6 +136,8 @@ impl FamilyName {
             tdx::Machine::start(vendor_dir, state_dir, generation, measurement, misbehaviour, now)
         };
         Ok(match self {
+            Self::Cca => Box::new(cca(cca::Profile::Tag2023)?),
+            Self::CcaLegacy => Box::new(cca(cca::Profile::Legacy)?),
             Self::SevSnp => Box::new(snp(snp::Product::Genoa)?),
             Self::SevSnpTurin => Box::new(snp(snp::Product::Turin)?),
             Self::Sgx => {
@@ -113,6 +148,12 @@ impl FamilyName {
             }
             Self::Tdx => Box::new(tdx(tdx::Generation::Td10)?),
             Self::Tdx15 => Box::new(tdx(tdx::Generation::Td15)?),
+            Self::TrustZone => {
+                let measurement = trustzone::Measurement::of(program, settings)?;
+                let machine =
+                    trustzone::Machine::start(vendor_dir, state_dir, measurement, misbehaviour);
+                Box::new(machine?)
+            }
         })
     }
 }

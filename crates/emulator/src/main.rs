@@ -156,6 +156,7 @@ fn measure(arguments: &MeasureArguments) -> anyhow::Result<ExitCode> {
 fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
     let (program, settings) = read_program(&arguments.program)?;
     let _held = launch::hold(&arguments.state).context("holding the device")?;
+    arguments.family.can_misbehave(arguments.misbehave.unwrap_or_default())?;
     let misbehaviour = Misbehaviour::recall(&arguments.state, arguments.misbehave)
         .context("finding out how the device misbehaves")?;
     let measurement =

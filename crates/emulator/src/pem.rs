@@ -5,19 +5,24 @@ use base64::engine::general_purpose::STANDARD;
 
 /// Writes certificates one after the other.
 pub(crate) fn certificates<'a>(ders: impl IntoIterator<Item = &'a [u8]>) -> String {
-    let mut pem = String::new();
-    for der in ders {
-        pem.push_str("-----BEGIN CERTIFICATE-----\n");
-        let mut text = STANDARD.encode(der);
-        while !text.is_empty() {
-            let rest = text.split_off(text.len().min(LINE_CHARACTERS));
-            pem.push_str(&text);
-            pem.push('\n');
-            text = rest;
-        }
-        pem.push_str("-----END CERTIFICATE-----\n");
+    ders.into_iter().map(|der| encode("CERTIFICATE", der)).collect()
+}
+
+/// Writes a SubjectPublicKeyInfo.
+pub(crate) fn public_key(der: &[u8]) -> String {
+    encode("PUBLIC KEY", der)
+}
+
+fn encode(label: &str, der: &[u8]) -> String {
+    let mut pem = format!("-----BEGIN {label}-----\n");
+    let mut text = STANDARD.encode(der);
+    while !text.is_empty() {
+        let rest = text.split_off(text.len().min(LINE_CHARACTERS));
+        pem.push_str(&text);
+        pem.push('\n');
+        text = rest;
     }
-    pem
+    pem + &format!("-----END {label}-----\n")
 }
 
 const LINE_CHARACTERS: usize = 64;

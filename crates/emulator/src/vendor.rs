@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::Error;
 use crate::disk;
+use crate::family::arm::enrolment;
 use crate::family::intel::Tee;
 use crate::family::{FamilyName, intel, snp};
 use crate::x509::Freshness;
@@ -26,10 +27,13 @@ pub struct Endorser {
     /// SEV-SNP: what a policy should ask for at least, because the vendor publishes no levels.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tcb_min: Option<snp::Tcb>,
+    /// CCA and TrustZone: the one device that the anchor vouches for, by its instance id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instance: Option<String>,
 }
 
-/// Opens the vendor of Intel's families, and of those others that are there or are wanted; sets
-/// the freshness of all of them when told.
+/// Opens the vendor of Intel's families, and of those others that are there or are wanted, and
+/// lists the devices that Arm's makers have made; sets the freshness of all lists when told.
 pub fn endorsers(
     dir: &Path,
     wanted: &[FamilyName],
@@ -49,6 +53,7 @@ pub fn endorsers(
             anchor,
             collateral: disk::absolute(&collateral)?,
             tcb_min: None,
+            instance: None,
         });
     }
     for (family, name, product) in [
@@ -68,6 +73,17 @@ pub fn endorsers(
             anchor: amd.anchor(),
             collateral: disk::absolute(&amd.collateral_dir())?,
             tcb_min: Some(snp::Tcb::UP_TO_DATE),
+            instance: None,
+        });
+    }
+    for device in enrolment::enrolled(dir)? {
+        endorsers.push(Endorser {
+            family: device.family,
+            vendor: "arm",
+            anchor: device.spki_sha256,
+            collateral: disk::absolute(&intel.collateral_dir())?,
+            tcb_min: None,
+            instance: Some(hex::encode(device.instance)),
         });
     }
     Ok(endorsers)

@@ -167,6 +167,51 @@ fn misbehaviour_is_remembered_until_it_is_ended() {
 }
 
 #[test]
+fn a_fault_that_the_family_cannot_have_is_explained_and_not_remembered() {
+    let bench = Bench::new("exit 0");
+    let revoked = ["--family", "trustzone", "--misbehave", "revoked"];
+
+    let refused = bench.run_command(&revoked).output().unwrap();
+
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(errors(&refused).contains("no revocation list"), "{}", errors(&refused));
+    assert!(bench.run(&["--family", "trustzone"]).wait().success());
+}
+
+#[test]
+fn the_vendor_prints_which_devices_were_enrolled() {
+    let bench = Bench::new("exit 0");
+    assert!(bench.run(&["--family", "cca"]).wait().success());
+
+    let output = bench.command("vendor").arg("--dir").arg(bench.path("vendor")).output().unwrap();
+
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let device = &report["families"][2];
+    assert_eq!(device["family"], "cca");
+    assert_eq!(device["vendor"], "arm");
+    let key = device["anchor"].as_str().unwrap();
+    assert_eq!(device["instance"], format!("01{key}"));
+    assert!(bench.path(&format!("vendor/collateral/cca-{}.pem", &key[..16])).exists());
+}
+
+#[test]
+fn every_family_measures_a_program_in_its_own_words() {
+    let bench = Bench::new("");
+    for (family, member) in [
+        ("cca", "rim"),
+        ("sev-snp", "measurement"),
+        ("sgx", "mrenclave"),
+        ("tdx-1.5", "mrtd"),
+        ("trustzone", "components"),
+    ] {
+        let mut command = bench.command("measure");
+        command.args(bench.program_arguments()).args(["--family", family]);
+        let measured: Value = serde_json::from_slice(&command.output().unwrap().stdout).unwrap();
+        assert!(measured.get(member).is_some(), "{measured}");
+    }
+}
+
+#[test]
 fn the_vendor_prints_its_anchor_and_where_its_collateral_is() {
     let bench = Bench::new("");
     let vendor = |arguments: &[&str]| {

@@ -2,6 +2,7 @@
 //! accepted when the emulator is listed and allowed, and each misbehaviour refused by its check.
 #![expect(clippy::unwrap_used, reason = "lets a test fail")]
 
+mod arm;
 mod bench;
 mod snp;
 mod tdx;

@@ -93,6 +93,9 @@ impl Vendor {
     ) -> Result<Chain, Error> {
         let _lock = disk::lock_dir(&self.dir)?;
         *self = Self::load(&self.dir, self.product, now)?;
+        if self.is_due(now) {
+            self.publish(now)?;
+        }
         let (ask, key) = if revoked {
             let key = RsaKey::load_or_create(&self.key_path("ask-retired"))?;
             (self.retire(&key, now)?, key)
