@@ -149,9 +149,10 @@ impl<'b> Processor<'b> {
         let run = Run::new(Procedure::Update, &context.limits);
         let mut processor = Self {
             context,
-            programs: Vec::new(),
-            bindings: Vec::new(),
-            slots: Vec::new(),
+            // Most manifests have no dependency, and programs and slots are large.
+            programs: Vec::with_capacity(1),
+            bindings: Vec::with_capacity(1),
+            slots: Vec::with_capacity(program.components.len()),
             run,
             state: State::Idle,
         };
@@ -286,7 +287,8 @@ impl Run {
         Self {
             procedure,
             sections: procedure.sections().iter().copied().collect(),
-            frames: Vec::new(),
+            // A section and the shared sequence before it.
+            frames: Vec::with_capacity(2),
             fuel: limits.commands,
             begun: None,
             records: Vec::new(),

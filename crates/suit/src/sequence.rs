@@ -50,6 +50,11 @@ impl<'b> Sequence<'b> {
         commands.map(|command| command.expect("checked when it was decoded"))
     }
 
+    /// The labels in order, each with the sequences inside its argument; nothing else is read.
+    pub(crate) fn labels(&self) -> impl Iterator<Item = (i64, Vec<Self>)> {
+        self.start().into_iter().flat_map(Commands::labels)
+    }
+
     /// Writes a sequence of commands.
     pub fn encode(commands: &[Command<'_>]) -> Vec<u8> {
         Writer::collect(|w| {
@@ -86,6 +91,17 @@ pub enum Place {
 struct Commands<'b> {
     reader: Reader<'b>,
     remaining: u64,
+}
+
+impl<'b> Commands<'b> {
+    fn labels(mut self) -> impl Iterator<Item = (i64, Vec<Sequence<'b>>)> {
+        std::iter::from_fn(move || {
+            self.remaining = self.remaining.checked_sub(1)?;
+            let label = self.reader.int().expect("checked when it was decoded");
+            let inner = Command::read_inner(label, &mut self.reader);
+            Some((label, inner.expect("checked when it was decoded")))
+        })
+    }
 }
 
 impl<'b> Iterator for Commands<'b> {

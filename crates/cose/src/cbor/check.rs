@@ -100,8 +100,8 @@ impl<'b> Pass<'b> {
             items_left: limits.items,
             depth: usize::from(limits.depth),
             form,
-            open: Vec::new(),
-            keys: Vec::new(),
+            open: Vec::with_capacity(USUAL_DEPTH),
+            keys: Vec::with_capacity(USUAL_DEPTH),
             inside_keys: 0,
         })
     }
@@ -356,6 +356,8 @@ fn fits_half(bits: u32) -> bool {
 }
 
 const BREAK: u8 = 0xff;
+/// Room for the containers and keys that are open at a time in most input.
+const USUAL_DEPTH: usize = 8;
 const TEXT: u8 = 3;
 /// In [`Kind::Map`]: a value is next or under way.
 const VALUE: usize = usize::MAX;

@@ -147,9 +147,9 @@ fn locate(whole: &[u8], part: &[u8]) -> Result<Range<usize>, Malformed> {
 fn collect_labels(sequence: Sequence<'_>, labels: &mut BTreeSet<i64>) {
     let mut waiting = vec![sequence];
     while let Some(sequence) = waiting.pop() {
-        for (_, command) in sequence.commands() {
-            labels.insert(command.label());
-            waiting.extend_from_slice(command.inner());
+        for (label, inner) in sequence.labels() {
+            labels.insert(label);
+            waiting.extend(inner);
         }
     }
 }
