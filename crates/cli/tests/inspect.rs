@@ -1,4 +1,5 @@
 //! `tamarack inspect` over every vector of the specifications.
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "lets a test fail or be skipped")]
 
 use std::{
     fs,

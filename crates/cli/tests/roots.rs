@@ -1,4 +1,5 @@
 //! `--roots`: which server is taken for the Network M/OC.
+#![expect(clippy::unwrap_used, reason = "lets a test fail")]
 
 use std::{
     fs,

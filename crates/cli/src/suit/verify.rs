@@ -66,10 +66,11 @@ struct Payload {
     dependency: Option<Box<Findings>>,
 }
 
-/// What is fetched from outside the envelope.
+/// What is not in the envelope.
 #[derive(Debug, PartialEq, Serialize)]
 struct Remote {
     uri: String,
+    state: &'static str,
     digest: Option<String>,
     bytes: Option<u64>,
 }
@@ -132,7 +133,7 @@ fn findings(what: &str, bytes: &[u8], trust: &Trusted) -> Result<Findings, Faile
         components: components.collect(),
         severable: severable(manifest),
         payloads: payloads(what, &verified, trust)?,
-        elsewhere: elsewhere(manifest),
+        elsewhere: elsewhere(&verified),
     })
 }
 
@@ -163,11 +164,18 @@ fn state<T>(member: String, content: &Severable<T>) -> Member {
     Member { member, state, digest: digest.map(ToString::to_string) }
 }
 
-fn elsewhere(manifest: &Manifest<'_>) -> Vec<Remote> {
+fn elsewhere(verified: &Verified<'_>) -> Vec<Remote> {
     let mut found = Vec::new();
-    for binding in bindings(manifest).into_iter().filter(|one| !one.uri.starts_with('#')) {
-        let digest = binding.digest.map(|digest| digest.to_string());
-        let remote = Remote { uri: binding.uri, digest, bytes: binding.size };
+    let here = verified.envelope().payloads();
+    let bindings = bindings(verified.manifest()).into_iter();
+    for binding in bindings.filter(|one| !here.contains_key(one.uri.as_str())) {
+        let integrated = binding.uri.starts_with('#');
+        let remote = Remote {
+            uri: binding.uri,
+            state: if integrated { "not in the envelope" } else { "fetched" },
+            digest: binding.digest.map(|digest| digest.to_string()),
+            bytes: binding.size,
+        };
         if !found.contains(&remote) {
             found.push(remote);
         }
@@ -270,10 +278,10 @@ impl Findings {
                 lines.extend(inside.lines(&format!("{indentation}  ")));
             }
         }
-        for Remote { uri, digest, bytes } in &self.elsewhere {
+        for Remote { uri, state, digest, bytes } in &self.elsewhere {
             let digest = digest.as_deref().unwrap_or("no digest");
             let bytes = bytes.map(|bytes| format!(", {bytes} bytes")).unwrap_or_default();
-            lines.push(format!("{indentation}{uri}: fetched, {digest}{bytes}"));
+            lines.push(format!("{indentation}{uri}: {state}, {digest}{bytes}"));
         }
         lines
     }
