@@ -4,7 +4,7 @@
 //! for the UA that asks, and the Broker asks in its place when no UA does.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -47,6 +47,8 @@ pub struct Loads {
     patience: Patience,
     sessions: Arc<OnceLock<Arc<Sessions>>>,
     tickets: Arc<Mutex<BTreeMap<ComponentId, String>>>,
+    /// TAs that were there when a UA asked for them last.
+    present: Arc<Mutex<BTreeSet<ComponentId>>>,
     arrived: Arc<Notify>,
 }
 
@@ -59,6 +61,7 @@ impl Loads {
             patience,
             sessions: Arc::default(),
             tickets: Arc::default(),
+            present: Arc::default(),
             arrived: Arc::default(),
         }
     }
@@ -76,7 +79,15 @@ impl Loads {
     pub async fn request_ta(&self, component: &ComponentId) -> Result<(), SessionFailed> {
         let sessions = self.sessions.get().ok_or(SessionFailed::Starting)?;
         let mut agent = self.agent.connect().await?;
-        let Some(first) = agent.request_ta(component).await? else { return Ok(()) };
+        let Some(first) = agent.request_ta(component).await? else {
+            self.present.lock().await.insert(component.clone());
+            let ticket = self.tickets.lock().await.remove(component);
+            return match ticket {
+                Some(ticket) => self.policy_check(&mut agent, &ticket).await,
+                None => Ok(()),
+            };
+        };
+        self.present.lock().await.remove(component);
         let ticket = timeout(self.patience.ticket_within, self.ticket(component)).await.ok();
         run_through(sessions, agent, first, ticket).await
     }
@@ -109,7 +120,9 @@ impl Loads {
     pub(crate) async fn offer(&self, component: ComponentId, ticket: String) {
         self.tickets.lock().await.insert(component.clone(), ticket.clone());
         self.arrived.notify_waiters();
-        sleep(self.patience.ua_within).await;
+        if !self.present.lock().await.contains(&component) {
+            sleep(self.patience.ua_within).await;
+        }
         let unused = {
             let mut tickets = self.tickets.lock().await;
             let unused = tickets.get(&component) == Some(&ticket);
@@ -121,7 +134,7 @@ impl Loads {
         if !unused {
             return;
         }
-        info!("no UA asked for its TA; the Broker asks");
+        info!("no UA asks for this TA; the Broker does");
         if let Err(error) = self.ask_in_place(&component, &ticket).await {
             warn!(error = causes(&error), "a TA was not loaded");
         }
@@ -134,8 +147,27 @@ impl Loads {
     ) -> Result<(), SessionFailed> {
         let sessions = self.sessions.get().ok_or(SessionFailed::Starting)?;
         let mut agent = self.agent.connect().await?;
-        let Some(first) = agent.request_ta(component).await? else { return Ok(()) };
-        sessions.run(&mut agent, first, Some(ticket)).await
+        match agent.request_ta(component).await? {
+            Some(first) => sessions.run(&mut agent, first, Some(ticket)).await,
+            None => self.policy_check(&mut agent, ticket).await,
+        }
+    }
+
+    /// The TA is there already, so nobody loads it; the M/OC waits for a session all the same.
+    async fn policy_check(
+        &self,
+        agent: &mut crate::agent::Conversation,
+        ticket: &str,
+    ) -> Result<(), SessionFailed> {
+        let sessions = self.sessions.get().ok_or(SessionFailed::Starting)?;
+        let mut named = Vec::new();
+        while let Some(first) = agent.request_policy_check().await? {
+            named.push(first);
+        }
+        for first in named {
+            sessions.run(agent, first, Some(ticket)).await?;
+        }
+        Ok(())
     }
 
     /// Waits for the ticket of a TA. Giving up loses no ticket.

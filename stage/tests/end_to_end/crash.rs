@@ -68,7 +68,6 @@ fn what_the_moc_acknowledged_survives_its_kill() {
 }
 
 #[test]
-#[ignore = "the Broker opens no session for a TA that is there already"]
 fn a_deployment_that_a_kill_of_the_moc_cut_completes_when_it_is_run_again() {
     let mut stage = open_stage!();
     let device = stage.device("edge-1", None).unwrap();
@@ -131,7 +130,6 @@ fn a_restart_of_the_tee_ends_the_release() {
 }
 
 #[test]
-#[ignore = "the Broker opens no session for a TA that is there already"]
 fn after_a_restart_of_the_tee_the_owner_releases_again() {
     let stage = open_stage!();
     let mut device = stage.device("edge-1", None).unwrap();

@@ -50,7 +50,6 @@ fn the_vehicle_gets_an_answer_that_only_the_released_data_explains() {
 }
 
 #[test]
-#[ignore = "the Broker opens no session for a TA that is there already"]
 fn a_project_that_runs_is_deployed_again() {
     let stage = open_stage!();
     let device = stage.device("edge-1", None).unwrap();
