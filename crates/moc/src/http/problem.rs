@@ -42,6 +42,9 @@ pub fn problem(refusal: &Refusal) -> Problem {
     match refusal {
         Refusal::Malformed(failure) => explained("malformed", MALFORMED, 400, failure),
         Refusal::Unauthenticated => Problem {
+            check: Some("token".into()),
+            expected: Some("a token that this M/OC gave out".into()),
+            seen: Some("none, or one that is not known".into()),
             owner: Some(Owner::NetworkUser),
             remedy: Some("send a valid token as `Authorization: Bearer …`".into()),
             ..kind("unauthenticated", "A valid bearer token is needed", 401)
