@@ -128,7 +128,7 @@ fn tamper_when_stored(moc: PathBuf, bytes: Vec<u8>) -> std::thread::JoinHandle<b
     std::thread::spawn(move || {
         let started = Instant::now();
         while started.elapsed().as_secs() < 30 {
-            for file in files(&moc.join("data")) {
+            for file in files(&moc.join("data/blobs")).into_iter().filter(|file| is_stored(file)) {
                 let same_size = fs::metadata(&file).is_ok_and(|m| m.len() == bytes.len() as u64);
                 if same_size && fs::read(&file).is_ok_and(|stored| stored == bytes) {
                     let mut tampered = bytes.clone();
@@ -140,6 +140,11 @@ fn tamper_when_stored(moc: PathBuf, bytes: Vec<u8>) -> std::thread::JoinHandle<b
         }
         false
     })
+}
+
+/// Whether a file is a whole blob: those are named by their digest in hexadecimal.
+fn is_stored(file: &Path) -> bool {
+    file.file_name().is_some_and(|name| name.len() == 64)
 }
 
 /// Looks for the driver's name and places in everything that the operator holds.
