@@ -1,6 +1,7 @@
 //! A whole agent with real workers, and the parties around it.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
+#![expect(clippy::wildcard_enum_match_arm, reason = "any other answer is a failure")]
 
 #[path = "../../src/testing/component.rs"]
 mod component;
