@@ -105,9 +105,7 @@ pub fn sign1(
     external_aad: &[u8],
     payload: Payload<'_>,
 ) -> Result<Vec<u8>, KeyUnusable> {
-    let mut tagged = cbor::encode(|e| e.tag(cbor::Tag::new(tag::SIGN1))?.ok());
-    tagged.append(&mut sign1_untagged(signer, protected, unprotected, external_aad, payload)?);
-    Ok(tagged)
+    signed(signer, protected, unprotected, external_aad, payload, Some(tag::SIGN1))
 }
 
 /// [`sign1`] without the CBOR tag.
@@ -118,10 +116,26 @@ pub fn sign1_untagged(
     external_aad: &[u8],
     payload: Payload<'_>,
 ) -> Result<Vec<u8>, KeyUnusable> {
+    signed(signer, protected, unprotected, external_aad, payload, None)
+}
+
+fn signed(
+    signer: &dyn Signer,
+    protected: Header,
+    unprotected: Header,
+    external_aad: &[u8],
+    payload: Payload<'_>,
+    tag: Option<u64>,
+) -> Result<Vec<u8>, KeyUnusable> {
     let (protected, unprotected) = signature_headers(signer, protected, unprotected)?;
-    let signed = to_be_signed(&protected, external_aad, payload.bytes());
-    let signature = signer.sign(&signed.concat())?;
+    let message = to_be_signed(&protected, external_aad, payload.bytes()).concat();
+    let signature = signer.sign(&message)?;
     Ok(cbor::encode(|e| {
+        // The payload is in the message as well, so this is room enough for the object.
+        e.writer_mut().reserve(message.len() + unprotected.len() + signature.len());
+        if let Some(tag) = tag {
+            e.tag(cbor::Tag::new(tag))?;
+        }
         e.array(4)?.bytes(&protected)?;
         e.writer_mut().extend_from_slice(&unprotected);
         structure::write_bytes_or_nil(e, payload.attached())?;

@@ -154,7 +154,7 @@ impl Agent {
             failed: false,
             valid_until: question.valid_until,
         };
-        let mut effects = Vec::new();
+        let mut effects = Vec::with_capacity(2);
         if self.memory.tams.get(&uri) != Some(&facts) {
             let keep = self.configured_tams();
             self.memory.learn(&uri, facts, &keep);

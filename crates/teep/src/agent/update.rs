@@ -34,7 +34,7 @@ impl Agent {
             let error = Error::new(ErrCode::PermanentError, token, msg);
             send(sender, Message::Error(error))
         };
-        let mut effects = Vec::new();
+        let mut effects = Vec::with_capacity(2);
         if let Some(token) = &token {
             if self.memory.is_spent(signer.thumbprint, token) {
                 return vec![refuse(None, "Update was seen before")];

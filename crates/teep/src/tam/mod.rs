@@ -185,7 +185,7 @@ impl Tam {
             }
         };
         let outgoing = request::outgoing(&query, agent, numbering, request::Extra::default());
-        let mut effects = Vec::new();
+        let mut effects = Vec::with_capacity(2);
         if stored {
             let waiting = Waiting::Query { agent, query };
             let exchange = self.exchange(now, numbering, waiting, note);
