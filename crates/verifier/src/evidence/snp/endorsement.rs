@@ -4,7 +4,7 @@
 //! endorsement keys (VCEK, VLEK) and revocation lists, in DER or PEM. The published authorities
 //! of each product are built in, so that real hardware needs its VCEK and a list only.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use super::product::Product;
 use super::report::{Report, SigningKey};
@@ -98,8 +98,18 @@ impl VerifiedEndorsements {
     /// The published authorities of those roots that are anchors.
     #[must_use]
     pub fn built_in(anchors: &Anchors) -> Self {
-        let files = PUBLISHED.iter().map(|(name, pem)| (*name, *pem));
-        Self::default().with(files, anchors)
+        //= EV-PERF-1: verified once; the same bytes under the same roots always are
+        static UNDER_VENDORS: LazyLock<(Anchors, VerifiedEndorsements)> = LazyLock::new(|| {
+            let vendors = Anchors::vendors();
+            let published = VerifiedEndorsements::default().with(PUBLISHED, &vendors);
+            (vendors, published)
+        });
+        let (vendors, published) = &*UNDER_VENDORS;
+        // A set of anchors begins with the vendors' roots, and the first of a key counts.
+        if anchors.iter().take(vendors.iter().count()).eq(vendors.iter()) {
+            return published.clone();
+        }
+        Self::default().with(PUBLISHED, anchors)
     }
 
     /// Adds what the files contain and what verifies.
