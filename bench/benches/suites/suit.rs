@@ -47,7 +47,7 @@ fn measure_one(example: &Example, vectors: &Path, key: &Key) -> Result<Row> {
 }
 
 /// What a device does with a manifest that comes in.
-pub(crate) fn run(
+fn run(
     bytes: &[u8],
     anchors: &Anchors,
     context: &Context,

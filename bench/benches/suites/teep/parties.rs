@@ -1,13 +1,10 @@
 //! A TAM and an Agent with the shells that they need to speak: keys, a table of exchanges, and
-//! a device that verifies and runs the manifest.
-
-use std::collections::VecDeque;
-use std::sync::Arc;
+//! a device that verifies the manifest.
 
 use anyhow::{Context as _, Result, bail};
 use cose::{Accept, Algorithm, Key, Signer as _};
 use keys::{SigningKey, SystemEntropy};
-use suit::{Anchors, Context, Device, Uuid};
+use suit::{Anchors, Envelope};
 use teep::agent::{self, Agent, Collected, TamUri};
 use teep::envelope::{Dialect, Hint, NoKey, PeerKey, Sealed, Signers, Standing};
 use teep::tam::{
@@ -16,7 +13,7 @@ use teep::tam::{
 };
 use teep::{ChallengeKey, ComponentId, Fresh, Numbering, Suite, SystemProperties, Timestamp};
 
-use super::session::{Owner, UUID, relayed};
+use super::session::{Owner, relayed};
 
 /// Both parties of a session.
 pub(super) struct Pair<'m> {
@@ -37,8 +34,7 @@ struct AgentShell {
     agent: Agent,
     key: MessageKey,
     tam: Key,
-    owners: Arc<Anchors>,
-    context: Context,
+    owners: Anchors,
 }
 
 impl<'m> Pair<'m> {
@@ -49,15 +45,11 @@ impl<'m> Pair<'m> {
         let config = agent::Config { suites: vec![suite], ..agent::Config::new(own, vec![uri]) };
         let key = agent.key.key().clone();
         let peer = Peer { key: key.thumbprint(), suite, numbering: Numbering::V26 };
-        let owners = Arc::new(Anchors::none().with_key(owner.key.clone()));
-        let uuid = Uuid::new(UUID).context("a version of UUID that SUIT uses")?;
-        let context = Context::new(Device::new(uuid, uuid));
         let agent = AgentShell {
             agent: Agent::new(config)?,
             tam: tam.key.key().clone(),
             key: agent,
-            context: Context { anchors: owners.clone(), ..context },
-            owners,
+            owners: Anchors::none().with_key(owner.key.clone()),
         };
         let tam = TamShell {
             tam: Tam::new(Config::new(ChallengeKey::new([1; 32]))),
@@ -93,7 +85,7 @@ impl<'m> Pair<'m> {
     }
 }
 
-impl TamShell<'_> {
+impl<'m> TamShell<'m> {
     fn connect(&mut self) -> Result<Vec<u8>> {
         let purpose = Purpose::Manage { agent: self.agent.1 };
         let effects = self.tam.process_connect(NOW, draw(), purpose, Vec::new())?;
@@ -117,26 +109,34 @@ impl TamShell<'_> {
         mut session: Option<Session>,
         effects: Vec<Effect<'_>>,
     ) -> Result<Option<Vec<u8>>> {
+        let mut effects = effects;
         let mut reply = None;
-        let mut waiting = VecDeque::from(effects);
-        while let Some(effect) = waiting.pop_front() {
-            match effect {
-                Effect::Persist(record) => self.exchanges.apply(record)?,
-                Effect::Decide(inventory) => {
-                    let manifests = vec![self.manifest.clone()];
-                    let decision = match inventory {
-                        Some(_) => Decision::Update(Work { manifests, ..Work::default() }),
-                        None => Decision::Nothing,
-                    };
-                    let session = session.as_mut().context("a session")?;
-                    waiting.extend(session.decide(&self.tam, NOW, draw(), decision)?);
+        while !effects.is_empty() {
+            let mut more = Vec::new();
+            for effect in effects {
+                match effect {
+                    Effect::Persist(record) => self.exchanges.apply(record)?,
+                    Effect::Decide(inventory) => {
+                        let session = session.as_mut().context("a session")?;
+                        let decision = self.decide(inventory.is_some());
+                        more = session.decide(&self.tam, NOW, draw(), decision)?;
+                    }
+                    Effect::Installed { .. } => {}
+                    Effect::Send(outgoing) => reply = Some(outgoing.seal(&self.key)?),
+                    other => bail!("not expected here: {other:?}"),
                 }
-                Effect::Installed { .. } => {}
-                Effect::Send(outgoing) => reply = Some(outgoing.seal(&self.key)?),
-                other => bail!("not expected here: {other:?}"),
             }
+            effects = more;
         }
         Ok(reply)
+    }
+
+    /// After a QueryResponse the package, after that nothing.
+    fn decide(&self, asked: bool) -> Decision<'m> {
+        if !asked {
+            return Decision::Nothing;
+        }
+        Decision::Update(Work { manifests: vec![self.manifest.clone()], ..Work::default() })
     }
 }
 
@@ -161,12 +161,12 @@ impl AgentShell {
                 match effect {
                     agent::Effect::Collect(_) => {
                         let collected = Collected::default();
-                        more.extend(self.agent.collected(NOW, handle, collected)?);
+                        more = self.agent.collected(NOW, handle, collected)?;
                     }
                     agent::Effect::Install { manifests, .. } => {
                         let outcomes = manifests.iter().map(|bytes| self.install(bytes));
                         let outcomes = outcomes.collect::<Result<_>>()?;
-                        more.extend(self.agent.installed(NOW, handle, outcomes)?);
+                        more = self.agent.installed(NOW, handle, outcomes)?;
                     }
                     agent::Effect::Persist(_) => {}
                     agent::Effect::Send(outgoing) => reply = Some(outgoing.seal(&self.key)?),
@@ -178,14 +178,10 @@ impl AgentShell {
         reply.context("an answer")
     }
 
+    /// Checks who answers for a manifest; what running it costs, the suite `suit` measures.
     fn install(&self, envelope: &[u8]) -> Result<agent::Outcome<'static>> {
-        crate::suit::run(
-            envelope,
-            &self.owners,
-            &self.context,
-            &Accept::CURRENT,
-            suit::Procedure::Update,
-        )?;
+        let verified = Envelope::decode(envelope)?.authenticate(&self.owners, &Accept::CURRENT)?;
+        suit::authority::owner_prefix(&verified)?;
         Ok(agent::Outcome { installed: true, report: None, components: Vec::new() })
     }
 }

@@ -12,7 +12,7 @@ use verifier::evidence::snp::MinimumTcb;
 use verifier::evidence::snp::product::Product;
 use verifier::{Anchors, Collateral, Kind, Policy, Timestamp};
 
-use super::{Recorded, WARM_GOAL};
+use super::{COLD_GOAL, Recorded, WARM_GOAL};
 use crate::bare::Signed;
 use crate::vectors::read;
 
@@ -71,5 +71,3 @@ fn policy() -> Policy {
     };
     Policy { reference_required: false, snp, ..Policy::default() }
 }
-
-const COLD_GOAL: f64 = 0.75;

@@ -11,7 +11,7 @@ use verifier::evidence::dcap;
 use verifier::evidence::dcap::tcb::TcbStatus;
 use verifier::{Anchors, Kind, Policy, Timestamp};
 
-use super::{Recorded, WARM_GOAL};
+use super::{COLD_GOAL, Recorded, WARM_GOAL};
 use crate::bare::Signed;
 use crate::vectors::{collateral, expected, read, read_text};
 
@@ -136,5 +136,3 @@ const QUOTES: [Quote; 2] = [
         signed: 632,
     },
 ];
-
-const COLD_GOAL: f64 = 0.75;

@@ -65,5 +65,6 @@ impl Recorded {
     }
 }
 
-/// What a warm appraisal must reach of what its signatures alone would allow.
+/// What an appraisal must reach of what its signatures alone would allow.
 const WARM_GOAL: f64 = 0.85;
+const COLD_GOAL: f64 = 0.75;
