@@ -156,7 +156,7 @@ impl Loads {
     /// The TA is there already, so nobody loads it; the M/OC waits for a session all the same.
     async fn policy_check(
         &self,
-        agent: &mut crate::agent::Conversation,
+        agent: &mut Conversation,
         ticket: &str,
     ) -> Result<(), SessionFailed> {
         let sessions = self.sessions.get().ok_or(SessionFailed::Starting)?;
