@@ -110,7 +110,16 @@ impl<'b> Common<'b> {
         dependency.prefix.as_ref().filter(|_| listed)
     }
 
+    /// The component with the lowest index.
+    pub(crate) fn first(&self) -> Option<&ComponentId> {
+        let unlisted = || self.dependencies.values().find_map(|it| it.prefix.as_ref());
+        self.components.first().or_else(unlisted)
+    }
+
     fn check_places(&self) -> Result<(), Malformed> {
+        if self.dependencies.is_empty() && self.components.len() == 1 {
+            return Ok(());
+        }
         for (index, dependency) in &self.dependencies {
             let listed = usize::try_from(*index).is_ok_and(|at| at < self.components.len());
             if !listed && dependency.prefix.is_none() {

@@ -121,9 +121,9 @@ impl<'b> Manifest<'b> {
 
     /// What state about this manifest is kept under: its own place, else its first component.
     pub fn identity(&self) -> &ComponentId {
-        self.component_id.as_ref().unwrap_or_else(|| {
-            self.common.indices().into_values().next().expect("common has a component")
-        })
+        self.component_id
+            .as_ref()
+            .unwrap_or_else(|| self.common.first().expect("common has a component"))
     }
 }
 

@@ -1,7 +1,5 @@
 //! Maps in the deterministic form: definite length, ascending keys, none twice.
 
-use std::collections::BTreeMap;
-
 use super::{Decoder, Encoder, Malformed, Written, encode};
 
 /// Reads a deterministic map with integer keys, one entry after the other.
@@ -61,7 +59,7 @@ impl<'a, 'b> MapReader<'a, 'b> {
 ///
 /// A key put twice keeps its last value.
 #[derive(Clone, Debug, Default)]
-pub struct MapWriter(BTreeMap<Vec<u8>, Vec<u8>>);
+pub struct MapWriter(Vec<(Vec<u8>, Vec<u8>)>);
 
 impl MapWriter {
     /// An empty map.
@@ -76,12 +74,12 @@ impl MapWriter {
 
     /// Puts an encoded value under an integer key.
     pub fn put_encoded(&mut self, key: i64, value: Vec<u8>) {
-        self.0.insert(encode(|e| e.i64(key)?.ok()), value);
+        self.0.push((encode(|e| e.i64(key)?.ok()), value));
     }
 
     /// Puts an encoded value under a text key.
     pub fn put_text(&mut self, key: &str, value: Vec<u8>) {
-        self.0.insert(encode(|e| e.str(key)?.ok()), value);
+        self.0.push((encode(|e| e.str(key)?.ok()), value));
     }
 
     /// Whether nothing was put.
@@ -91,11 +89,17 @@ impl MapWriter {
 
     /// The encoded map.
     pub fn finish(self) -> Vec<u8> {
-        let mut bytes = encode(|e| e.map(self.0.len() as u64)?.ok());
-        for (key, value) in self.0 {
-            bytes.extend_from_slice(&key);
-            bytes.extend_from_slice(&value);
-        }
-        bytes
+        let mut entries = self.0;
+        // The sort is stable, so of one key the last value comes first and is the one that stays.
+        entries.reverse();
+        entries.sort_by(|(a, _), (b, _)| a.cmp(b));
+        entries.dedup_by(|(a, _), (b, _)| a == b);
+        encode(|e| {
+            e.map(entries.len() as u64)?;
+            for part in entries.iter().flat_map(|(key, value)| [key, value]) {
+                e.writer_mut().extend_from_slice(part);
+            }
+            Ok(())
+        })
     }
 }
