@@ -53,7 +53,7 @@ fn a_wrong_tenant_token_is_refused_before_anything_is_opened() {
     let stage = open_stage!();
     let (user, refusal) = with_a_wrong_token(&stage);
 
-    assert_eq!(refusal.check, "unauthenticated", "{refusal:#?}");
+    assert_eq!(refusal.check, "token", "{refusal:#?}");
     assert!(refusal.remedy.contains("token"), "{refusal:#?}");
     assert!(!log(&stage, "moc").contains("deployment opened"));
     assert!(!user.home().join("route-planner/call-ticket.json").exists());
