@@ -252,7 +252,7 @@ fn read_teep(value: Value) -> Result<TeepClaims, Malformed> {
     let mut members = Object::read(value)?;
     let claims = TeepClaims {
         nonce: members.take("eat_nonce", as_nonce)?,
-        ueid: members.take("ueid", |value| Ueid::from_bytes(&as_binary(value)?))?,
+        ueid: members.take("ueid", |value| Ueid::received(&as_binary(value)?))?,
         oemid: members.take("oemid", read_oemid)?,
         hwmodel: members.take("hwmodel", as_binary)?,
         hwversion: members.take("hwversion", read_version)?,

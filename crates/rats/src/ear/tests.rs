@@ -111,6 +111,8 @@ fn the_teep_extension_of_the_draft_is_read_in_json_and_refused_in_cbor_for_its_u
     assert_eq!(read.ueid.unwrap().as_bytes().len(), 33);
     assert_eq!(cbor("0198f50a4ff6c05861c8860d13a638ea"), Err(Malformed::Value(claim::UEID.into())));
     assert!(cbor("0198f50a4ff6c05861c8860d13a638ea01").is_ok());
+    let of_unknown_type = cbor("6198f50a4ff6c05861").unwrap();
+    assert_eq!(Ear::from_json(&of_unknown_type.to_json()), Ok(of_unknown_type));
 }
 
 //= rats 11.23 (M): the legacy profile is accepted and flagged

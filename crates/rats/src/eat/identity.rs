@@ -41,9 +41,12 @@ impl Ueid {
         &self.0
     }
 
-    /// Types that this reader knows must have their length; others are opaque to it.
     pub(crate) fn decode(d: &mut Decoder<'_>) -> Result<Self, Malformed> {
-        let bytes = d.bytes()?;
+        Self::received(d.bytes()?)
+    }
+
+    /// Types that this reader knows must have their length; others are opaque to it.
+    pub(crate) fn received(bytes: &[u8]) -> Result<Self, Malformed> {
         match bytes.first() {
             Some(&(RAND | EUI | IMEI)) | None => Self::from_bytes(bytes),
             Some(_) if (7..=33).contains(&bytes.len()) => Ok(Self(bytes.to_vec())),
