@@ -1,5 +1,6 @@
 //! The corpus: what every target starts from, replayed in every test run.
 
+pub(crate) mod arm;
 mod hardware;
 mod local;
 mod objects;
@@ -76,6 +77,7 @@ fn the_seeds_are_written_again() {
     teep::seed(&mut seeds);
     rats::seed(&mut seeds);
     hardware::seed(&mut seeds);
+    arm::seed(&mut seeds);
 
     for (target, name, bytes) in seeds.0 {
         assert!(TARGETS.iter().any(|(known, _)| *known == target), "{target}");

@@ -29,6 +29,9 @@ pub(crate) static FOREIGN: LazyLock<SigningKey> = LazyLock::new(|| ed25519(5));
 /// Signs Evidence.
 pub(crate) static ATTESTER: LazyLock<SigningKey> = LazyLock::new(|| ed25519(6));
 
+/// Signs for a CCA realm.
+pub(crate) static REALM: LazyLock<SigningKey> = LazyLock::new(|| ecdsa(Curve::P384, 14));
+
 /// Signs SUIT reports.
 pub(crate) static REPORTER: LazyLock<SigningKey> = LazyLock::new(|| ed25519(7));
 
@@ -65,9 +68,13 @@ fn ed25519(seed: u8) -> SigningKey {
 }
 
 fn p256(scalar: u8) -> SigningKey {
-    let key = AgreementKey::from_scalar(Curve::P256, &[scalar; 32]);
-    let pkcs8 = key.expect("a scalar within the order").to_pkcs8().expect("a key of P-256");
-    SigningKey::from_pkcs8(pkcs8.expose()).expect("a key of P-256")
+    ecdsa(Curve::P256, scalar)
+}
+
+fn ecdsa(curve: Curve, scalar: u8) -> SigningKey {
+    let key = AgreementKey::from_scalar(curve, &vec![scalar; curve.coordinate_len()]);
+    let pkcs8 = key.expect("a scalar within the order").to_pkcs8().expect("a key of this curve");
+    SigningKey::from_pkcs8(pkcs8.expose()).expect("a key of this curve")
 }
 
 /// PrivateKeyInfo of Ed25519 up to the seed (RFC 8410).

@@ -2,6 +2,10 @@
 
 use std::sync::LazyLock;
 
+use cose::Signer as _;
+use cose::cbor::encode;
+use minicbor::data::Tag;
+use verifier::anchor::{Listed, Vendor as Family};
 use verifier::evidence::EventLog;
 use verifier::evidence::arm::{HashAlgorithm, PlatformClaims, RealmClaims, rem};
 use verifier::evidence::dcap::pck::Platform;
@@ -12,6 +16,7 @@ use verifier::evidence::snp::container::Container;
 use verifier::evidence::snp::report::Report;
 use verifier::evidence::tdx::event_log::{self, NotTheLog};
 use verifier::evidence::trustzone::psa::PsaClaims;
+use verifier::value::Hex;
 use verifier::x509::{Certificate, RevocationList, decode_pem, decode_public_key_pem};
 use verifier::{
     Anchors, Appraisal, Collateral, Endorsements, Kind, Policy, ReferenceValues, Request,
@@ -19,6 +24,9 @@ use verifier::{
 };
 
 use crate::intel::{self, Shape, World};
+use crate::known::{ESP256, REALM};
+use crate::script::Script;
+use crate::teep::sealed_by;
 
 /// SGX quotes: as they are nobody accepts them; signed again by a vendor made for this run, only
 /// production instances of the reference pass.
@@ -61,7 +69,8 @@ pub fn verifier_sev(bytes: &[u8]) {
     never_accepted(Kind::Sev, bytes, None);
 }
 
-/// CCA tokens, and the claims inside as they stand.
+/// CCA tokens, and the claims inside as they stand; then two strings of claims as an enrolled
+/// platform and its realm sign them.
 pub fn verifier_cca(bytes: &[u8]) {
     if let Ok(claims) = RealmClaims::decode(bytes) {
         let _ = (claims.show(), claims.key_digest(), claims.has_declared_lengths());
@@ -70,14 +79,29 @@ pub fn verifier_cca(bytes: &[u8]) {
         let _ = claims.show();
     }
     never_accepted(Kind::Cca, bytes, None);
+    if let Some((1, rest)) = bytes.split_first() {
+        let mut script = Script::new(rest);
+        let token = cca_token(script.string(), script.string());
+        never_accepted(Kind::Cca, &token, None);
+    }
 }
 
-/// TrustZone evidence, and the claims inside as they stand.
+/// TrustZone evidence, and the claims inside as they stand; then the same as an enrolled PSA device
+/// signs it.
 pub fn verifier_trustzone(bytes: &[u8]) {
     if let Ok(claims) = PsaClaims::decode(bytes) {
         let _ = claims.fields();
+        never_accepted(Kind::TrustZone, &sealed_by(&ESP256, bytes), None);
     }
     never_accepted(Kind::TrustZone, bytes, None);
+}
+
+/// A CCA token over these claims, signed by the enrolled platform and the known realm.
+pub(crate) fn cca_token(platform: &[u8], realm: &[u8]) -> Vec<u8> {
+    encode(|e| {
+        e.tag(Tag::new(399))?.map(2)?.u16(44234)?.bytes(&sealed_by(&ESP256, platform))?;
+        e.u16(44241)?.bytes(&sealed_by(&REALM, realm))?.ok()
+    })
 }
 
 /// Certificates and keys, DER and PEM.
@@ -232,19 +256,33 @@ static DOMAIN: LazyLock<Vec<u8>> = LazyLock::new(|| {
     VENDOR.quote(&intel::domain_body(), &Shape { version: 5, ..Shape::default() })
 });
 
-static ANCHORS: LazyLock<Anchors> = LazyLock::new(|| VENDOR.anchors());
+/// The vendor's root, and the key of every enrolled Arm device.
+static ANCHORS: LazyLock<Anchors> = LazyLock::new(|| {
+    VENDOR.anchors().with_enrolled(Listed {
+        vendor: Family::Arm,
+        name: "enrolled devices".to_owned(),
+        spki_sha256: Hex(cose::sha256(&ESP256.key().to_spki())),
+    })
+});
 
 static ENDORSEMENTS: LazyLock<Vec<Endorsements>> = LazyLock::new(|| {
     let prepare = |kind| {
         let collateral = match kind {
             Kind::Sgx => VENDOR.collateral(&World::sgx()),
             Kind::Tdx => VENDOR.collateral(&World::tdx()),
-            Kind::Cca | Kind::Sev | Kind::SevSnp | Kind::TrustZone => Collateral::default(),
+            Kind::Cca | Kind::TrustZone => Collateral::from_files([("enrolled.pem", public_pem())]),
+            Kind::Sev | Kind::SevSnp => Collateral::default(),
         };
         Endorsements::prepare(kind, &collateral, &ANCHORS)
     };
     Kind::ALL.into_iter().map(prepare).collect()
 });
+
+/// The key of the enrolled devices.
+fn public_pem() -> Vec<u8> {
+    let pem = String::from_utf8(intel::der::pem(&[&ESP256.key().to_spki()]));
+    pem.expect("PEM is text").replace("CERTIFICATE", "PUBLIC KEY").into_bytes()
+}
 
 static REFERENCE: LazyLock<ReferenceValues> = LazyLock::new(|| {
     let sgx = format!("[[sgx]]\nname = \"enclave\"\nmrenclave = \"{}\"\n", "e1".repeat(32));
@@ -261,6 +299,7 @@ const NOW: Timestamp = intel::NOW;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::corpus::arm;
 
     #[test]
     fn what_the_vendor_of_the_run_signs_reaches_acceptance() {
@@ -270,6 +309,17 @@ mod tests {
             let appraisal = appraise(kind, &again, None);
 
             assert!(appraisal.accepted(), "{appraisal}");
+        }
+    }
+
+    #[test]
+    fn what_enrolled_devices_sign_is_authentic() {
+        let (platform, realm) = (arm::platform(), arm::realm());
+        let psa = sealed_by(&ESP256, &arm::psa());
+        for (kind, token) in [(Kind::Cca, cca_token(&platform, &realm)), (Kind::TrustZone, psa)] {
+            let appraisal = appraise(kind, &token, None);
+
+            assert!(appraisal.authentic() && !appraisal.accepted(), "{appraisal}");
         }
     }
 }

@@ -1,20 +1,14 @@
 //! Hardware evidence and endorsements in the shapes of the vendors, by keys of one run.
 
-use cose::cbor::{Written, encode};
-use minicbor::Encoder;
-use minicbor::data::Tag;
 use verifier::Collateral;
 use verifier::x509::decode_pem;
 
 use super::Seeds;
 use crate::intel::{Shape, Vendor, World, domain_body, enclave_body};
-use crate::known::ED25519;
-use crate::teep::sealed_by;
 
 pub(super) fn seed(seeds: &mut Seeds) {
     intel(seeds);
     amd(seeds);
-    arm(seeds);
     event_logs(seeds);
 }
 
@@ -75,46 +69,6 @@ fn amd(seeds: &mut Seeds) {
     let mut launch = b"\x01\x33\x17\x01".to_vec();
     launch.extend([&[4; 32][..], &[5; 16], &[6; 32]].concat());
     seeds.put("verifier_sev", "launch", launch);
-}
-
-fn arm(seeds: &mut Seeds) {
-    let nonce = [7; 64];
-    let instance = [&[1][..], &[2; 32]].concat();
-    let component = |e: &mut Encoder<Vec<u8>>| -> Written {
-        e.map(4)?.u8(1)?.str("BL")?.u8(2)?.bytes(&[3; 32])?.u8(5)?.bytes(&[4; 32])?;
-        e.u8(6)?.str("sha-256")?.ok()
-    };
-    let psa = encode(|e| {
-        e.map(7)?.u8(10)?.bytes(&nonce[..32])?.u16(256)?.bytes(&instance)?;
-        e.u16(265)?.str("tag:psacertified.org,2023:psa#tfm")?.u16(2394)?.i8(1)?;
-        e.u16(2395)?.u16(0x3000)?.u16(2396)?.bytes(&[5; 32])?.u16(2399)?.array(1)?;
-        component(e)
-    });
-    let platform = encode(|e| {
-        e.map(8)?.u16(265)?.str("tag:arm.com,2023:cca_platform#1.0.0")?;
-        e.u8(10)?.bytes(&[6; 32])?.u16(2396)?.bytes(&[5; 32])?.u16(256)?.bytes(&instance)?;
-        e.u16(2401)?.bytes(&[8; 32])?.u16(2395)?.u16(0x3000)?.u16(2402)?.str("sha-256")?;
-        e.u16(2399)?.array(1)?;
-        component(e)
-    });
-    let realm = encode(|e| {
-        e.map(8)?.u8(10)?.bytes(&nonce)?.u16(265)?.str("tag:arm.com,2023:realm#1.0.0")?;
-        e.u16(44235)?.bytes(&[9; 64])?.u16(44238)?.bytes(&[1; 32])?;
-        e.u16(44239)?.array(4)?.bytes(&[1; 32])?.bytes(&[2; 32])?.bytes(&[3; 32])?;
-        e.bytes(&[4; 32])?.u16(44236)?.str("sha-256")?.u16(44240)?.str("sha-256")?;
-        e.u16(44237)?.bytes(&cose::Signer::key(&*ED25519).encode())?.ok()
-    });
-    let token = encode(|e| {
-        e.tag(Tag::new(399))?.map(2)?.u16(44234)?.bytes(&sealed_by(&ED25519, &platform))?;
-        e.u16(44241)?.bytes(&sealed_by(&ED25519, &realm))?.ok()
-    });
-    seeds.put("verifier_cca", "platform", platform);
-    seeds.put("verifier_cca", "realm", realm);
-    seeds.put("verifier_cca", "token", token);
-    seeds.put("verifier_trustzone", "psa-claims", psa.clone());
-    seeds.put("verifier_trustzone", "psa-token", sealed_by(&ED25519, &psa));
-    let json = r#"{"report_sign":{"sce_no_as":"AA"},"akcert":{},"payload":{"version":"TEE.RA.1.0","nonce":"AAAA","uuid":"e3d37f4a-f24c-48d0-8884-3bdd6c44e988","scenario":"sce_no_as"}}"#;
-    seeds.put("verifier_trustzone", "report", json);
 }
 
 fn event_logs(seeds: &mut Seeds) {

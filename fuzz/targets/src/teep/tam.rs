@@ -48,7 +48,7 @@ struct Shell {
     /// What came in.
     wire: Vec<Vec<u8>>,
     updates: usize,
-    outcomes: usize,
+    installed: usize,
 }
 
 impl Shell {
@@ -71,7 +71,7 @@ impl Shell {
             challenge: None,
             wire: Vec::new(),
             updates: 0,
-            outcomes: 0,
+            installed: 0,
         }
     }
 
@@ -187,9 +187,9 @@ impl Shell {
         });
         let Ok(mut session) = self.tam.resume(self.now, &correlation, stored) else { return };
         let fresh = self.fresh();
-        match session.process_teep_message(&self.tam, self.now, fresh, opened) {
-            Ok(effects) => self.run(Some(session), effects, script),
-            Err(_) => assert!(self.outcomes <= self.updates),
+        let effects = session.process_teep_message(&self.tam, self.now, fresh, opened);
+        if let Ok(effects) = effects {
+            self.run(Some(session), effects, script);
         }
     }
 
@@ -252,11 +252,13 @@ impl Shell {
                 let more = self.tam.process_connect(now, fresh, purpose, Vec::new());
                 return Ok(more.expect("the note is empty"));
             }
-            Effect::Installed { .. } | Effect::Refused { .. } => {
-                self.outcomes += usize::from(self.updates > 0);
+            Effect::Installed { .. } => {
+                self.installed += 1;
+                assert!(self.installed <= self.updates, "an Update counts twice");
             }
             Effect::Send(outgoing) => self.send(&outgoing),
             Effect::NotAttested(_)
+            | Effect::Refused { .. }
             | Effect::Requested { .. }
             | Effect::Dropped(_)
             | Effect::TimedOut => {}
