@@ -98,7 +98,13 @@ impl<'b> Container<'b> {
         let sizes = u64::from(with_header) == u64::from(length) + 20
             && u64::from(whole) == u64::from(with_header) + 32 + 1184;
         let zeros = head[16..].iter().chain(padding).all(|&octet| octet == 0);
-        if !(1..=2).contains(&version) || kind != HCL_SNP || layout != 1 || !sizes || !zeros {
+        if !bytes.starts_with(HCL)
+            || !(1..=2).contains(&version)
+            || kind != HCL_SNP
+            || layout != 1
+            || !sizes
+            || !zeros
+        {
             return Err(HEADERS);
         }
         let claims: Claims = serde_json::from_slice(json)
