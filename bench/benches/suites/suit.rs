@@ -147,7 +147,7 @@ const EXAMPLES: [Example; 2] = [
     },
 ];
 
-/// What libcsuit, the leanest peer seen, was measured to need beyond its signature.
+/// For reading, checking and running, beyond the signature.
 const GOAL_US: f64 = 8.0;
 
 const AUTHENTICATION_WRAPPER: u8 = 2;
