@@ -8,6 +8,7 @@
 //!
 //! The crate deliberately does not know libFuzzer, files, or how long to run.
 
+//= teep 15.122 (M): a target for each decoder and for both session machines
 mod cbor;
 mod channel;
 #[cfg(test)]
