@@ -24,7 +24,8 @@ mod verified;
 
 pub use algorithm::{Accept, Algorithm};
 pub use cbor::Malformed;
-pub use crypto::{Sha256, equal, hmac_sha256, sha256, sha384, sha512};
+pub use crypto::{SEGMENT_OVERHEAD, SegmentKey, Sha256, Sha384, Sha512};
+pub use crypto::{equal, hmac_sha256, sha256, sha384, sha512};
 pub use handle::{Agreement, Entropy, KeyUnusable, Secret, Signer};
 pub use header::{ContentType, Header, Label};
 pub use key::{Curve, Key};

@@ -1,13 +1,15 @@
 //! SUIT_Encryption_Info (suit-firmware-encryption): payloads that only their receiver can read.
 //!
 //! The processor hands encryption-info to the shell with the request that needs it, and has
-//! refused before what nothing authenticates. The shell opens the payload with [`Info::decrypt`]
-//! on its way into the TEE's store; what does not open leaves nothing behind.
+//! refused before what nothing authenticates. The shell opens the payload with an
+//! [`Intake`](crate::Intake) on its way into the TEE's store, or a small one whole with
+//! [`Info::decrypt`]; what does not open leaves nothing behind.
 //!
 //! Tamarack's Personalization Data does not travel like this, since encryption-info binds no
 //! author; code and other peers' payloads may.
 
-use cose::encrypt::{self, ContentAlgorithm, ContentKey, Encrypt, Integrity, Opener, Recipient};
+use cose::encrypt::{self, ContentAlgorithm, ContentKey, Decryption, Encrypt};
+use cose::encrypt::{Integrity, Opener, Recipient};
 use cose::{Key, KeyUnusable, Payload, Secret, Tagging, Thumbprint};
 
 use crate::error::{Error, Malformed, Unsupported, Untrusted};
@@ -64,6 +66,13 @@ impl<'b> Info<'b> {
         let integrity = Integrity::Elsewhere;
         let opened = self.object.decrypt_detached(opener, purpose, integrity, &[], ciphertext);
         opened.map_err(|_| Untrusted::Payload.into())
+    }
+
+    /// Starts to open such a payload piece by piece; [`Intake`](crate::Intake) does the rest.
+    pub fn decryption(&self, opener: &Opener<'_>) -> Result<Decryption, Error> {
+        let purpose = encrypt::other::SUIT_PAYLOAD;
+        let started = self.object.decryption(opener, purpose, Integrity::Elsewhere, &[]);
+        started.map_err(|_| Untrusted::Payload.into())
     }
 }
 

@@ -8,8 +8,8 @@ use keys::{AgreementKey, SystemEntropy};
 use suit::encryption::{Info, may_receive, seal};
 use suit::process::{Fault, Obstacle};
 use suit::{
-    Anchors, ComponentId, Envelope, Error, Parameter, Procedure, Processor, Secret, Section,
-    Unsupported, Untrusted,
+    Anchors, ComponentId, Digest, DigestAlgorithm, Envelope, Error, Intake, Measured, Parameter,
+    Procedure, Processor, Secret, Section, Unsupported, Untrusted,
 };
 use testing::{Shell, authentic_by, new_key, open_context, public, vector, vector_key};
 
@@ -166,6 +166,96 @@ fn a_foreign_recipient_and_a_wrong_tag_fail_alike_and_give_nothing() {
         assert_eq!(stranger.err(), Some(Untrusted::Payload.into()));
         assert_eq!(broken.err(), Some(Untrusted::Payload.into()));
     }
+}
+
+//= suit 13.87 (M): Plaintext digest and size in validate/install matched after decryption. E 7.1
+#[test]
+fn a_payload_in_pieces_of_any_length_is_decrypted_and_measured_as_a_whole() {
+    let receiver = AgreementKey::generate(Curve::P256).unwrap();
+    let opener = Opener::Agreement(&receiver);
+    for algorithm in ContentAlgorithm::ALL {
+        for length in [0, 1, 63, 64, 65, 1 << 16, 200_003] {
+            let plaintext: Vec<u8> = (0..length).map(|at| (at * 13) as u8).collect();
+            let sealed = sealed_for(&receiver, algorithm, &plaintext);
+            let info = Info::decode(&sealed.info).unwrap();
+            for piece in [7, 64, 4096, 1 << 20] {
+                let limit = sealed.ciphertext.len() as u64;
+                let hash = DigestAlgorithm::Sha384;
+                let intake = Intake::encrypted(&info, &opener, hash, limit).unwrap();
+
+                let (measured, content) = stream(intake, &sealed.ciphertext, piece).unwrap();
+
+                assert_eq!(content, plaintext, "{algorithm:?} {length} {piece}");
+                let digest = Digest::of(hash, &plaintext).unwrap();
+                assert_eq!(measured, Measured { digest, size: length });
+            }
+        }
+    }
+}
+
+//= suit 13.78 (M): Wrong kid / foreign recipient: failure without oracle (same error as bad
+//= tag). E 5
+//= suit 13.81 (M): GCM and ChaCha tag failure: nothing of the plaintext becomes visible or
+//= readable (what was streamed is encrypted under an install key that is destroyed). E 6
+#[test]
+fn a_stream_that_was_changed_cut_off_lengthened_or_is_for_somebody_else_fails_alike() {
+    let receiver = AgreementKey::generate(Curve::P256).unwrap();
+    let foreign = AgreementKey::generate(Curve::P256).unwrap();
+    for algorithm in ContentAlgorithm::ALL.into_iter().filter(|each| each.is_authenticated()) {
+        let sealed = sealed_for(&receiver, algorithm, &[1; 100_000]);
+        let info = Info::decode(&sealed.info).unwrap();
+        let whole = sealed.ciphertext;
+        let mut changed = whole.clone();
+        changed[70_000] ^= 1;
+        let longer = [&whole[..], &[0]].concat();
+        let intake = |key: &AgreementKey| {
+            let opener = Opener::Agreement(key);
+            Intake::encrypted(&info, &opener, DigestAlgorithm::Sha256, 200_000)
+        };
+
+        for torn in [&changed[..], &whole[..99_000], &whole[..3], &longer, &[]] {
+            let streamed = stream(intake(&receiver).unwrap(), torn, 4096).map(drop);
+            assert_eq!(streamed, Err(Obstacle::Decryption));
+        }
+        assert_eq!(intake(&foreign).err(), Some(Obstacle::Decryption));
+        assert!(stream(intake(&receiver).unwrap(), &whole, 4096).is_ok());
+    }
+}
+
+//= suit 13.47 (R): fetch is bounded by image-size, else by a hard limit; more bytes abort
+//= early.
+#[test]
+fn a_stream_ends_at_its_limit_before_anything_beyond_it_is_taken() {
+    let mut taken = 0;
+    let mut sink = |piece: &[u8]| {
+        taken += piece.len();
+        Ok(())
+    };
+    let mut intake = Intake::plain(DigestAlgorithm::Sha256, 10).unwrap();
+
+    assert_eq!(intake.take(&[0; 8], &mut sink), Ok(()));
+    assert_eq!(intake.take(&[0; 3], &mut sink), Err(Obstacle::TooLarge));
+    assert_eq!(intake.take(&[0; 2], &mut sink), Ok(()));
+    let measured = intake.finish(&mut sink).unwrap();
+
+    assert_eq!((measured.size, taken), (10, 10));
+    let unknown = Intake::plain(DigestAlgorithm::Shake128, 10).err();
+    assert_eq!(unknown, Some(Obstacle::Unsupported));
+}
+
+fn stream(
+    mut intake: Intake,
+    ciphertext: &[u8],
+    piece: usize,
+) -> Result<(Measured, Vec<u8>), Obstacle> {
+    let mut content = Vec::new();
+    let mut sink = |piece: &[u8]| {
+        content.extend_from_slice(piece);
+        Ok(())
+    };
+    ciphertext.chunks(piece).try_for_each(|piece| intake.take(piece, &mut sink))?;
+    let measured = intake.finish(&mut sink)?;
+    Ok((measured, content))
 }
 
 //= suit 13.79 (M): KDF context byte-exact, all three `other` strings; mixing them fails. E

@@ -45,7 +45,7 @@ impl Aead {
         Ok(())
     }
 
-    fn prepare(self, key: &[u8], nonce: &[u8]) -> Result<(LessSafeKey, Nonce), Failed> {
+    pub(super) fn prepare(self, key: &[u8], nonce: &[u8]) -> Result<(LessSafeKey, Nonce), Failed> {
         let algorithm = match self {
             Self::Aes128Gcm => &aead::AES_128_GCM,
             Self::Aes192Gcm => &aead::AES_192_GCM,

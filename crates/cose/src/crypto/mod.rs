@@ -2,6 +2,8 @@
 
 mod cipher;
 mod key_wrap;
+mod segment;
+mod stream;
 
 use aws_lc_rs::{constant_time, digest, hkdf, hmac, signature};
 
@@ -11,6 +13,8 @@ use crate::key::{Curve, Key};
 
 pub(crate) use cipher::{Aead, aes_ctr};
 pub(crate) use key_wrap::{unwrap, wrap};
+pub use segment::{SEGMENT_OVERHEAD, SegmentKey};
+pub(crate) use stream::{BLOCK, Stream};
 
 /// SHA-256 of the bytes.
 pub fn sha256(bytes: &[u8]) -> [u8; 32] {
@@ -33,40 +37,48 @@ fn fixed<const N: usize>(algorithm: &'static digest::Algorithm, bytes: &[u8]) ->
     out
 }
 
-/// SHA-256 over bytes that arrive in pieces.
-#[derive(Clone)]
-pub struct Sha256(digest::Context);
+macro_rules! in_pieces {
+    ($name:ident, $algorithm:ident, $bytes:literal, $what:literal) => {
+        #[doc = concat!($what, " over bytes that arrive in pieces.")]
+        #[derive(Clone)]
+        pub struct $name(digest::Context);
 
-impl Sha256 {
-    /// Starts an empty digest.
-    pub fn new() -> Self {
-        Self(digest::Context::new(&digest::SHA256))
-    }
+        impl $name {
+            /// Starts an empty digest.
+            pub fn new() -> Self {
+                Self(digest::Context::new(&digest::$algorithm))
+            }
 
-    /// Adds bytes.
-    pub fn update(&mut self, bytes: &[u8]) {
-        self.0.update(bytes);
-    }
+            /// Adds bytes.
+            pub fn update(&mut self, bytes: &[u8]) {
+                self.0.update(bytes);
+            }
 
-    /// The digest of all bytes added.
-    pub fn finish(self) -> [u8; 32] {
-        let mut out = [0; 32];
-        out.copy_from_slice(self.0.finish().as_ref());
-        out
-    }
+            /// The digest of all bytes added.
+            pub fn finish(self) -> [u8; $bytes] {
+                let mut out = [0; $bytes];
+                out.copy_from_slice(self.0.finish().as_ref());
+                out
+            }
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self::new()
+            }
+        }
+
+        impl std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(stringify!($name))
+            }
+        }
+    };
 }
 
-impl Default for Sha256 {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl std::fmt::Debug for Sha256 {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Sha256")
-    }
-}
+in_pieces!(Sha256, SHA256, 32, "SHA-256");
+in_pieces!(Sha384, SHA384, 48, "SHA-384");
+in_pieces!(Sha512, SHA512, 64, "SHA-512");
 
 /// HMAC with SHA-256 (RFC 2104).
 pub fn hmac_sha256(key: &[u8], data: &[u8]) -> [u8; 32] {

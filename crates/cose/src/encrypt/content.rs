@@ -93,7 +93,7 @@ impl ContentAlgorithm {
         self.aead().is_some()
     }
 
-    const fn aead(self) -> Option<Aead> {
+    pub(super) const fn aead(self) -> Option<Aead> {
         match self {
             Self::A128Gcm => Some(Aead::Aes128Gcm),
             Self::A192Gcm => Some(Aead::Aes192Gcm),
@@ -214,7 +214,7 @@ pub(super) fn open(
 /// ```cddl
 /// Enc_structure = [ context : tstr, protected : bstr, external_aad : bstr ]
 /// ```
-fn enc_structure(context: &str, protected: &[u8], external_aad: &[u8]) -> Vec<u8> {
+pub(super) fn enc_structure(context: &str, protected: &[u8], external_aad: &[u8]) -> Vec<u8> {
     Structure::new(context, &[protected, external_aad]).concat()
 }
 

@@ -3,6 +3,7 @@
 use super::Encrypted;
 use super::content::{self, ContentAlgorithm, ContentKey, Integrity};
 use super::recipient::{self, Opener, ReceivedRecipient, Recipient};
+use super::stream::Decryption;
 use crate::cbor::{self, Limits, Malformed};
 use crate::handle::{KeyUnusable, Secret};
 use crate::header::Header;
@@ -88,6 +89,22 @@ impl<'b> Encrypt<'b> {
             return Err(Untrusted::PayloadAttached);
         }
         self.decrypt_bytes(opener, other, integrity, external_aad, ciphertext)
+    }
+
+    /// Starts to decrypt a ciphertext that the object does not carry and that comes in pieces.
+    pub fn decryption(
+        &self,
+        opener: &Opener<'_>,
+        other: &str,
+        integrity: Integrity,
+        external_aad: &[u8],
+    ) -> Result<Decryption, Untrusted> {
+        if self.ciphertext.is_some() {
+            return Err(Untrusted::PayloadAttached);
+        }
+        let algorithm = ContentAlgorithm::of(&self.buckets, integrity)?;
+        let key = recipient::open_any(&self.recipients, opener, other)?;
+        Decryption::new(algorithm, &key, CONTEXT, &self.buckets, external_aad)
     }
 
     fn decrypt_bytes(

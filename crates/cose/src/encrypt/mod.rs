@@ -13,11 +13,13 @@ mod encrypt0;
 mod kdf;
 mod message;
 pub(crate) mod recipient;
+mod stream;
 
 pub use content::{ContentAlgorithm, ContentKey, Integrity};
 pub use encrypt0::{Encrypt0, encrypt0};
 pub use message::{Encrypt, encrypt};
 pub use recipient::{KeyWrap, Opener, ReceivedRecipient, Recipient};
+pub use stream::Decryption;
 
 /// What encryption gives.
 #[derive(Clone, Debug, PartialEq, Eq)]
