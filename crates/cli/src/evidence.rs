@@ -21,7 +21,7 @@ use verifier::{
     x509,
 };
 
-use crate::{inspect::quote_kind, outcome::Failed};
+use crate::{inspect::evidence_kind, outcome::Failed};
 
 /// `tamarack evidence`.
 #[derive(Debug, Subcommand)]
@@ -84,7 +84,7 @@ impl Appraise {
         let evidence = fs::read(&self.evidence)
             .with_context(|| format!("reading the evidence {}", self.evidence.display()))?;
         let kind = match self.kind.as_str() {
-            "auto" => quote_kind(&evidence).context("no kind of evidence fits; give --kind")?,
+            "auto" => evidence_kind(&evidence).context("no kind of evidence fits; give --kind")?,
             kind => kind.parse().with_context(|| format!("`{kind}` is no kind of evidence"))?,
         };
         let at: jiff::Timestamp = self.at.parse().context("--at is no RFC 3339 time")?;

@@ -4,11 +4,16 @@
 //! carries its own; everything else is said to be unchecked.
 
 mod cbor;
+mod certificate;
+mod channel;
 mod cose;
+mod document;
+mod event_log;
+mod evidence;
 mod keyring;
 mod part;
-mod quote;
 mod rats;
+mod sealed;
 mod suit;
 mod teep;
 
@@ -19,9 +24,9 @@ use anyhow::Context as _;
 use clap::Args;
 use serde_json::json;
 
+pub(crate) use evidence::kind as evidence_kind;
 pub use keyring::Keyring;
 pub use part::Part;
-pub(crate) use quote::kind as quote_kind;
 pub(crate) use suit::command as suit_command;
 
 use crate::outcome::Failed;
@@ -48,14 +53,7 @@ impl Inspect {
         let bytes = std::fs::read(&self.file)
             .with_context(|| format!("reading {}", self.file.display()))?;
         let keys = self.keys.as_deref().map(Keyring::read).transpose()?.unwrap_or_default();
-        let Some(found) = explain(&bytes, &keys) else {
-            let shown = teep::head(&bytes);
-            let file = self.file.display();
-            return Err(Failed::Unusable(anyhow::anyhow!(
-                "{file} is nothing that is known here: {} bytes, beginning with {shown}",
-                bytes.len()
-            )));
-        };
+        let found = explain(&bytes, &keys).unwrap_or_else(|| document::opaque(&bytes));
         if self.json {
             println!("{:#}", json!({ "bytes": bytes.len(), "artefact": found.json() }));
         } else {
@@ -68,33 +66,42 @@ impl Inspect {
 /// Explains an artefact; `None` when nothing recognises it.
 #[must_use]
 pub fn explain(bytes: &[u8], keys: &Keyring) -> Option<Part> {
-    if let Some(quote) = quote::quote(bytes) {
-        return Some(quote);
-    }
-    if bytes.len() > BYTES_MAX || ::cose::cbor::check(bytes, LIMITS).is_err() {
+    if bytes.len() > BYTES_MAX {
         return None;
     }
-    Some(any(bytes, keys))
+    if let Some(found) = evidence::evidence(bytes) {
+        return Some(found);
+    }
+    if ::cose::cbor::check(bytes, LIMITS).is_ok() {
+        return Some(known(bytes, keys).unwrap_or_else(|| rats::unknown(bytes)));
+    }
+    let text = std::str::from_utf8(bytes).ok();
+    text.and_then(|text| document::document(text, keys))
+        .or_else(|| certificate::der(bytes, keys))
+        .or_else(|| certificate::amd(bytes))
+        .or_else(|| event_log::ccel(bytes))
 }
 
-/// Explains well-formed CBOR, or shows what is not.
+/// Explains what lies inside something else, or shows its bytes.
 fn any(bytes: &[u8], keys: &Keyring) -> Part {
-    known(bytes, keys).unwrap_or_else(|| match ::cose::cbor::check(bytes, LIMITS) {
-        Ok(()) => rats::unknown(bytes),
-        Err(_) => Part::bytes("bytes", bytes),
-    })
+    explain(bytes, keys).unwrap_or_else(|| Part::bytes("bytes", bytes))
 }
 
 fn known(bytes: &[u8], keys: &Keyring) -> Option<Part> {
-    quote::quote(bytes)
-        .or_else(|| signed(bytes, keys))
+    signed(bytes, keys)
+        .or_else(|| sealed::sealed(bytes, keys))
         .or_else(|| suit::envelope(bytes, keys))
         .or_else(|| teep::message(bytes, keys))
         .or_else(|| suit::report(bytes, keys))
         .or_else(|| rats::corim(bytes))
         .or_else(|| rats::cmw(bytes, keys))
+        .or_else(|| channel::confirmation(bytes))
         .or_else(|| public_key(bytes, keys))
+        .or_else(|| evidence::arm_claims(bytes))
         .or_else(|| rats::claims(bytes, keys))
+        .or_else(|| teep::refused(bytes))
+        .or_else(|| suit::refused(bytes))
+        .or_else(|| rats::refused(bytes))
 }
 
 /// COSE_Sign1 and COSE_Sign with what they sign.
@@ -112,14 +119,19 @@ fn signed(bytes: &[u8], keys: &Keyring) -> Option<Part> {
 
 fn payload(payload: Option<&[u8]>, keys: &Keyring) -> Part {
     match payload {
-        Some(payload) => Part::group("payload", "", vec![any(payload, keys)]),
+        Some(payload) => {
+            let inside = explain(payload, keys).unwrap_or_else(|| document::opaque(payload));
+            Part::group("payload", "", vec![inside])
+        }
         None => Part::new("payload", "detached"),
     }
 }
 
 fn public_key(bytes: &[u8], keys: &Keyring) -> Option<Part> {
-    let key = ::cose::Key::decode(bytes).ok()?;
-    Some(cose::key("COSE_Key", &key, keys))
+    match ::cose::Key::decode(bytes) {
+        Ok(key) => Some(cose::key("COSE_Key", &key, keys)),
+        Err(_) => cose::secret_key(bytes),
+    }
 }
 
 const BYTES_MAX: usize = 64 * 1024 * 1024;

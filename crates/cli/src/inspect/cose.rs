@@ -1,5 +1,6 @@
 //! COSE (RFC 9052): headers, signatures, payload.
 
+use cose::cbor;
 use cose::{Accept, ContentType, Header, Key, Sign, Sign1, Tagging, Untrusted, Verified};
 
 use super::{
@@ -51,6 +52,33 @@ pub(super) fn key(name: impl Into<String>, key: &Key, keys: &Keyring) -> Part {
     Part::new(name, format!("{:?}, thumbprint {thumbprint}{known}", key.curve()))
 }
 
+/// A COSE_Key that is not public: its kind is told, never its secret.
+pub(super) fn secret_key(bytes: &[u8]) -> Option<Part> {
+    let labels = cbor::whole(bytes, |d| {
+        let mut labels = Vec::new();
+        let mut kind = 0;
+        for _ in 0..d.map()?.unwrap_or(0) {
+            let label = d.i64()?;
+            if label == KTY {
+                kind = d.i64()?;
+            } else {
+                d.skip()?;
+            }
+            labels.push(label);
+        }
+        Ok((kind, labels))
+    });
+    let (kind, labels) = labels.ok()?;
+    let (name, secret) = match kind {
+        1 => ("OKP", D),
+        2 => ("EC2", D),
+        4 => ("symmetric", K),
+        _ => return None,
+    };
+    let value = format!("{name}: secret, not shown: keep it to yourself");
+    labels.contains(&secret).then(|| Part::new("COSE_Key", value))
+}
+
 fn headers(protected: &Header, unprotected: &Header, keys: &Keyring) -> Vec<Part> {
     let mut parts = Vec::new();
     for (bucket, header) in [("protected", protected), ("unprotected", unprotected)] {
@@ -66,6 +94,9 @@ fn header_parts(header: &Header, keys: &Keyring) -> Vec<Part> {
     let mut parts = Vec::new();
     if let Some(algorithm) = header.algorithm {
         parts.push(Part::new("alg", format!("{algorithm} ({})", algorithm.id())));
+    }
+    if !header.critical.is_empty() {
+        parts.push(Part::new("crit", format!("{:?}", header.critical)));
     }
     match &header.content_type {
         Some(ContentType::Media(name)) => parts.push(Part::new("content type", name.clone())),
@@ -116,3 +147,8 @@ fn signature(
 }
 
 fn drop_<T>(_verified: Verified<T>) {}
+
+/// Labels of a COSE_Key: its type, the private part of a curve's key, the symmetric key.
+const KTY: i64 = 1;
+const D: i64 = -4;
+const K: i64 = -1;

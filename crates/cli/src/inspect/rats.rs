@@ -11,9 +11,8 @@ use ::rats::{
 use super::{
     Keyring, any,
     cbor::{diagnostic, part},
-    cose as cose_parts,
+    cose as cose_parts, evidence,
     part::{Part, component},
-    quote,
 };
 
 /// A claims set: an EAT, or an EAR by its profile.
@@ -22,7 +21,8 @@ pub(super) fn claims(bytes: &[u8], keys: &Keyring) -> Option<Part> {
         return Some(self::ear(&ear));
     }
     let claims = Claims::decode(bytes).ok()?;
-    if claims == Claims::default() {
+    // Any map of integers is a claims set; one without a single claim that is known says nothing.
+    if (Claims { other: Default::default(), ..claims.clone() }) == Claims::default() {
         return None;
     }
     Some(Part::group("EAT claims", "", eat(&claims, keys)))
@@ -127,7 +127,8 @@ fn record(name: &str, record: &Record, keys: &Keyring) -> Part {
 /// A quote with what it is bound to.
 fn hardware(bytes: &[u8]) -> Option<Part> {
     let bound = BoundQuote::decode(bytes).ok()?;
-    let inside = quote::quote(&bound.quote).unwrap_or_else(|| Part::bytes("quote", &bound.quote));
+    let inside =
+        evidence::evidence(&bound.quote).unwrap_or_else(|| Part::bytes("quote", &bound.quote));
     let binding = match Binding::decode(&bound.binding) {
         Ok(binding) => {
             let mut parts = vec![
@@ -167,7 +168,29 @@ pub(super) fn corim(bytes: &[u8]) -> Option<Part> {
     Some(Part::group("CoRIM", format!("{:?}", corim.id), parts))
 }
 
-/// Anything else that is a CBOR map.
+/// A claims set that breaks a rule of its claims: shown with the rule.
+pub(super) fn refused(bytes: &[u8]) -> Option<Part> {
+    let error = Claims::decode(bytes).err()?;
+    let labels = cose::cbor::whole(bytes, |d| {
+        let mut labels = Vec::new();
+        for _ in 0..d.map()?.unwrap_or(0) {
+            labels.push(d.i64()?);
+            d.skip()?;
+        }
+        Ok(labels)
+    });
+    let of_eat = |label: &i64| matches!(label, 8 | 10 | 256..=275);
+    if labels.ok()?.iter().filter(|label| of_eat(label)).count() < CLAIMS_MIN {
+        return None;
+    }
+    let parts = vec![part("claims", bytes)];
+    Some(Part::group("EAT claims, refused", error.to_string(), parts))
+}
+
+/// How many registered claims make a map of integers a claims set.
+const CLAIMS_MIN: usize = 2;
+
+/// Anything else that is CBOR.
 pub(super) fn unknown(bytes: &[u8]) -> Part {
     Part::new("CBOR", diagnostic(bytes))
 }

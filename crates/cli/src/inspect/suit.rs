@@ -194,11 +194,36 @@ pub(super) fn report(bytes: &[u8], keys: &Keyring) -> Option<Part> {
     Some(Part::group("SUIT_Report", "protected by COSE_Sign1", parts))
 }
 
+/// What has the members of a report and breaks its rules: shown with the rule.
+pub(super) fn refused(bytes: &[u8]) -> Option<Part> {
+    let error = Report::decode(bytes).err()?;
+    let labels = cbor::whole(bytes, |d| {
+        let mut labels = Vec::new();
+        for _ in 0..d.map()?.unwrap_or(0) {
+            labels.push(d.i64()?);
+            d.skip()?;
+        }
+        Ok(labels)
+    });
+    let labels = labels.ok()?;
+    if !labels.contains(&RECORDS) || !labels.iter().all(|label| (1..=MEMBERS).contains(label)) {
+        return None;
+    }
+    let parts = vec![super::cbor::part("report", bytes)];
+    Some(Part::group("SUIT_Report, refused", error.to_string(), parts))
+}
+
+/// The label of suit-report-records, and the highest of a member in any draft but the reference's.
+const RECORDS: i64 = 4;
+const MEMBERS: i64 = 8;
+
 fn report_parts(report: &Report) -> Vec<Part> {
-    let mut parts = vec![
-        Part::new("reference-uri", report.reference.uri.clone()),
-        Part::new("manifest digest", report.reference.digest.to_string()),
-    ];
+    let mut parts = Vec::new();
+    // A report about a manifest without reference-uri has an empty one.
+    if !report.reference.uri.is_empty() {
+        parts.push(Part::new("reference-uri", report.reference.uri.clone()));
+    }
+    parts.push(Part::new("manifest digest", report.reference.digest.to_string()));
     parts.extend(report.nonce.as_ref().map(|nonce| Part::bytes("nonce", nonce)));
     for entry in &report.records {
         parts.push(match entry {

@@ -9,19 +9,20 @@ use ::teep::{
 
 use super::{
     Keyring, any,
-    part::{Part, component, shown},
+    part::{Part, component},
     suit,
 };
 
 /// A message in either numbering, newest first.
 pub(super) fn message(payload: &[u8], keys: &Keyring) -> Option<Part> {
-    let (message, dialect) = Message::decode(payload, Numbering::V26)
-        .map(|message| (message, "draft-26 numbers"))
-        .or_else(|_| {
-            let legacy = Message::decode(payload, Numbering::Legacy18);
-            legacy.map(|message| (message, "numbers of drafts -18 to -25"))
-        })
-        .ok()?;
+    let newest = read(payload, Numbering::V26);
+    let (message, dialect) = match (newest, read(payload, Numbering::Legacy18)) {
+        // Unknown options are passed over: who reads more of it reads it right.
+        (Some((_, kept)), Some((message, more))) if more > kept => (message, LEGACY),
+        (Some((message, _)), _) => (message, "draft-26 numbers"),
+        (None, Some((message, _))) => (message, LEGACY),
+        (None, None) => return None,
+    };
     let (name, parts) = match &message {
         Message::QueryRequest(request) => ("QueryRequest", query_request(request, keys)),
         Message::QueryResponse(response) => ("QueryResponse", query_response(response, keys)),
@@ -30,6 +31,25 @@ pub(super) fn message(payload: &[u8], keys: &Keyring) -> Option<Part> {
         Message::Error(error) => ("Error", self::error(error, keys)),
     };
     Some(Part::group(name, dialect, parts))
+}
+
+/// A message in a numbering, and how much of it was understood.
+fn read(payload: &[u8], numbering: Numbering) -> Option<(Message<'_>, usize)> {
+    let message = Message::decode(payload, numbering).ok()?;
+    let kept = message.encode(numbering).len();
+    Some((message, kept))
+}
+
+/// What has the frame of a message and breaks its rules: shown with the rule.
+pub(super) fn refused(payload: &[u8]) -> Option<Part> {
+    let error = Message::decode(payload, Numbering::V26).err()?;
+    let mut d = cose::cbor::Decoder::new(payload);
+    let elements = d.array().ok()??;
+    let number = d.u64().ok()?;
+    let framed = elements >= 2 && d.datatype().ok()? == cose::cbor::Type::Map;
+    let parts = vec![super::cbor::part("message", payload)];
+    let title = format!("type {number}: {error}");
+    framed.then(|| Part::group("TEEP message, refused", title, parts))
 }
 
 fn query_request(request: &QueryRequest<'_>, keys: &Keyring) -> Vec<Part> {
@@ -170,7 +190,4 @@ fn list<T: std::fmt::Debug>(name: &str, values: &[T], parts: &mut Vec<Part>) {
     }
 }
 
-/// Bytes of a message that does not decode, for the caller's error.
-pub(super) fn head(bytes: &[u8]) -> String {
-    shown(&bytes[..bytes.len().min(16)])
-}
+const LEGACY: &str = "numbers of drafts -18 to -25";
