@@ -10,6 +10,7 @@ pub mod home;
 pub mod inspect;
 pub mod operator;
 pub mod outcome;
+pub mod reference;
 pub mod setup;
 pub mod suit;
 
@@ -44,7 +45,7 @@ enum Command {
     Key(setup::Key),
     /// States and signs reference values
     #[command(subcommand)]
-    Reference(setup::Reference),
+    Reference(reference::Reference),
     /// Deploys a project: request, packages, attestation, own check, release of the data
     Deploy(deploy::Deploy),
     /// Appraises evidence offline

@@ -1,18 +1,13 @@
-//! Keys, pins and reference values.
+//! Keys and pins.
 
 use std::path::{Path, PathBuf};
 
 use anstream::println;
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand};
 use cose::{Algorithm, Signer as _};
 use keys::file;
-use rats::{
-    Timestamp,
-    corim::{Meta, Validity},
-};
 use sdk::MocClient;
-use serde::Deserialize;
 use serde_json::json;
 
 use crate::{
@@ -159,78 +154,6 @@ impl Key {
             println!("{thumbprint}");
         }
         Ok(())
-    }
-}
-
-/// `tamarack reference`.
-#[derive(Debug, Subcommand)]
-pub enum Reference {
-    /// States the measurement of a TEEP Agent and signs the statement (CoRIM)
-    Create {
-        /// The reference value provider's signing key
-        #[arg(long, value_name = "FILE")]
-        signer: PathBuf,
-        /// What `tamarack-tee measure` printed
-        #[arg(long, value_name = "FILE")]
-        measurement: PathBuf,
-        /// Where the signed statement goes
-        #[arg(long, value_name = "FILE")]
-        out: PathBuf,
-        /// For how many days it holds
-        #[arg(long, default_value_t = 365)]
-        days: u32,
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
-    },
-}
-
-/// The measurement of an SGX enclave.
-#[derive(Deserialize)]
-struct Measurement {
-    mrenclave: String,
-    configid: String,
-}
-
-impl Reference {
-    /// Runs the command.
-    ///
-    /// # Errors
-    /// See [`Failed`].
-    pub fn run(self) -> Result<(), Failed> {
-        let Self::Create { signer, measurement, out, days, json } = self;
-        let text = std::fs::read_to_string(&measurement)
-            .with_context(|| format!("reading the measurement {}", measurement.display()))?;
-        let measured: Measurement =
-            serde_json::from_str(&text).context("the measurement is not what it should be")?;
-        let (mrenclave, configid) = measured.digests()?;
-        let now = jiff::Timestamp::now().as_second();
-        let until = now + i64::from(days) * 86_400;
-        let validity = Validity { not_before: Some(Timestamp(now)), not_after: Timestamp(until) };
-        let corim =
-            verifier::corim::sgx_enclave("tamarack-agent", mrenclave, configid, Some(validity));
-        let signer = file::load(&signer).context("reading the provider's key")?;
-        let meta = Meta { signer: "reference value provider".into(), validity: Some(validity) };
-        let signed = corim.sign(&meta, &signer).context("signing the reference values")?;
-        std::fs::write(&out, signed).with_context(|| format!("writing {}", out.display()))?;
-        if json {
-            println!("{}", json!({ "mrenclave": measured.mrenclave, "until": until }));
-        } else {
-            println!("{} vouches for MRENCLAVE {}", out.display(), measured.mrenclave);
-        }
-        Ok(())
-    }
-}
-
-impl Measurement {
-    /// MRENCLAVE, and the digest of the settings that CONFIGID holds.
-    fn digests(&self) -> Result<([u8; 32], [u8; 32])> {
-        let mrenclave = hex::decode(&self.mrenclave).context("mrenclave is not hexadecimal")?;
-        let configid = hex::decode(&self.configid).context("configid is not hexadecimal")?;
-        let (digest, rest) = configid.split_at_checked(32).context("configid is too short")?;
-        ensure!(rest.iter().all(|byte| *byte == 0), "configid is more than a SHA-256 digest");
-        let array = |bytes: &[u8]| bytes.try_into().context("a measurement of another length");
-        Ok((array(&mrenclave)?, array(digest)?))
     }
 }
 

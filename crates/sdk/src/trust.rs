@@ -56,8 +56,11 @@ impl Trust {
     #[must_use]
     pub fn with_emulator(mut self, spki_sha256: [u8; 32]) -> Self {
         let name = "emulator that the Network User pinned".to_owned();
-        let listed = Listed { vendor: Vendor::Intel, name, spki_sha256: Hex(spki_sha256) };
-        self.anchors = self.anchors.with_emulator(listed);
+        // A pin says which key, not which vendor's evidence its emulator imitates.
+        for vendor in Vendor::ALL {
+            let listed = Listed { vendor, name: name.clone(), spki_sha256: Hex(spki_sha256) };
+            self.anchors = self.anchors.with_emulator(listed);
+        }
         self.policy.emulated_allowed = true;
         self
     }

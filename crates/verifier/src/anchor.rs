@@ -126,6 +126,11 @@ impl Anchor {
     }
 }
 
+impl Vendor {
+    /// Every vendor.
+    pub const ALL: [Self; 5] = [Self::Amd, Self::Arm, Self::Huawei, Self::Intel, Self::OpTee];
+}
+
 impl ListedDevice {
     /// Reads a device from TOML; unknown fields are refused.
     pub fn from_toml(text: &str) -> Result<Self, Misconfigured> {
@@ -191,8 +196,8 @@ impl Anchors {
 
     fn with(mut self, listed: Listed, standing: Standing, device: Option<Device>) -> Self {
         let listed_before = self.0.iter().any(|anchor| {
-            let another_device = anchor.standing == standing && anchor.device != device;
-            anchor.spki_sha256 == listed.spki_sha256 && !another_device
+            let elsewhere = anchor.device != device || anchor.vendor != listed.vendor;
+            anchor.spki_sha256 == listed.spki_sha256 && !(anchor.standing == standing && elsewhere)
         });
         if !listed_before {
             self.0.push(Anchor {

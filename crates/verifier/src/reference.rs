@@ -46,6 +46,18 @@ impl ReferenceValues {
             detail: error.to_string(),
         })
     }
+
+    /// Adds other reference values.
+    #[must_use]
+    pub fn with(mut self, mut other: Self) -> Self {
+        self.sgx.append(&mut other.sgx);
+        self.tdx.append(&mut other.tdx);
+        self.snp.append(&mut other.snp);
+        self.sev.append(&mut other.sev);
+        self.cca.append(&mut other.cca);
+        self.trustzone.append(&mut other.trustzone);
+        self
+    }
 }
 
 /// One field of a reference value beside the evidence's.

@@ -1,12 +1,15 @@
 //! One expected measurement, and the rule by which an observed one matches it.
 
+use std::collections::BTreeMap;
+
 use minicbor::data::{Tag, Type};
 use minicbor::decode::Decoder;
 
-use super::{TAG_MIN_SVN, TAG_SVN, restrictions};
+use super::{TAG_BYTES, TAG_MIN_SVN, TAG_SVN, restrictions, untag};
 use crate::eat::Version;
 use crate::label::Label;
 use crate::map::{Entries, Members, bytes, encode, encode_text, encode_uint, list, text, tuple};
+use crate::map::{raw, whole};
 use crate::refusal::Malformed;
 
 /// An expected measurement. What is not stated is not compared.
@@ -14,7 +17,9 @@ use crate::refusal::Malformed;
 /// ```cddl
 /// measurement-map = { ? 0: key, 1: { ? 0: { 0: version tstr, ? 1: scheme },
 ///                     ? 1: uint / #6.552(uint) / #6.553(uint),
-///                     ? 2: [ + digest ], ? 11: name tstr } }
+///                     ? 2: [ + digest ], ? 4: #6.560(bstr), ? 11: name tstr,
+///                     ? 13: [ + #6.560(bstr) ], ? 14: { + register => [ + digest ] } } }
+/// register = uint / tstr
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Measurement {
@@ -26,8 +31,14 @@ pub struct Measurement {
     pub svn: Option<Svn>,
     /// Digests, by as many algorithms as the provider likes.
     pub digests: Vec<Digest>,
+    /// Bytes that are no digest.
+    pub raw: Option<Vec<u8>>,
     /// The name.
     pub name: Option<String>,
+    /// Who signed what is measured, by the bytes that name a key.
+    pub keys: Vec<Vec<u8>>,
+    /// What registers hold, by number or name.
+    pub registers: BTreeMap<Label, Vec<Digest>>,
     /// Members that are stated and not known here: nothing matches them.
     pub restrictions: Vec<i64>,
 }
@@ -58,24 +69,23 @@ impl Measurement {
         {
             return Err(Mismatch::Name);
         }
-        self.digests_match(&observed.digests)
-    }
-
-    /// Any common algorithm agrees, and none disagrees.
-    fn digests_match(&self, observed: &[Digest]) -> Result<(), Mismatch> {
+        if let Some(raw) = &self.raw
+            && observed.raw.as_ref() != Some(raw)
+        {
+            return Err(Mismatch::RawValue);
+        }
+        if !self.keys.iter().all(|key| observed.keys.contains(key)) {
+            return Err(Mismatch::Keys);
+        }
+        for (register, stated) in &self.registers {
+            let seen = observed.registers.get(register).ok_or(Mismatch::Register)?;
+            digests_match(stated, seen)?;
+        }
         if self.digests.is_empty() {
-            return Ok(());
+            Ok(())
+        } else {
+            digests_match(&self.digests, &observed.digests)
         }
-        let mut agreed = false;
-        for stated in &self.digests {
-            for digest in observed.iter().filter(|digest| digest.algorithm == stated.algorithm) {
-                if !cose::equal(&digest.value, &stated.value) {
-                    return Err(Mismatch::Digest);
-                }
-                agreed = true;
-            }
-        }
-        if agreed { Ok(()) } else { Err(Mismatch::NoCommonAlgorithm) }
     }
 
     fn is_empty(&self) -> bool {
@@ -83,6 +93,9 @@ impl Measurement {
             && self.svn.is_none()
             && self.name.is_none()
             && self.digests.is_empty()
+            && self.raw.is_none()
+            && self.keys.is_empty()
+            && self.registers.is_empty()
     }
 
     pub(crate) fn decode(d: &mut Decoder<'_>) -> Result<Self, Malformed> {
@@ -90,16 +103,17 @@ impl Measurement {
         let key = members.take(0, MeasurementKey::decode)?;
         let mut measurement = members.require(1, |d| {
             let mut values = Entries::decode(d)?;
-            Ok(Self {
-                key: None,
-                version: values.take(0, decode_version)?,
-                svn: values.take(1, Svn::decode)?,
-                digests: values
-                    .take(2, |d| list(d, "one digest or more", Digest::decode))?
-                    .unwrap_or_default(),
-                name: values.take(11, text)?,
-                restrictions: restrictions(values),
-            })
+            let mut unknown = Vec::new();
+            let version = values.take(0, decode_version)?;
+            let svn = values.take(1, Svn::decode)?;
+            let digests = values.take(2, digests)?.unwrap_or_default();
+            let raw = tagged_bytes(&mut values, 4, &mut unknown);
+            let name = values.take(11, text)?;
+            let keys = key_names(&mut values, &mut unknown);
+            let registers = values.take(14, registers)?.unwrap_or_default();
+            unknown.extend(restrictions(values));
+            let restrictions = unknown;
+            Ok(Self { key: None, version, svn, digests, raw, name, keys, registers, restrictions })
         })?;
         measurement.key = key;
         measurement.restrictions.extend(restrictions(members));
@@ -111,19 +125,27 @@ impl Measurement {
         values.put_some(0, self.version.as_ref().map(encode_version));
         values.put_some(1, self.svn.map(Svn::encode));
         if !self.digests.is_empty() {
+            values.put(2, encode_digests(&self.digests));
+        }
+        values.put_some(4, self.raw.as_deref().map(encode_tagged_bytes));
+        values.put_some(11, self.name.as_deref().map(encode_text));
+        if !self.keys.is_empty() {
+            let keys = self.keys.iter().map(|key| encode_tagged_bytes(key)).collect::<Vec<_>>();
             values.put(
-                2,
+                KEYS,
                 encode(|e| {
-                    e.array(self.digests.len() as u64)?;
-                    for digest in &self.digests {
-                        e.array(2)?.writer_mut().extend_from_slice(&digest.algorithm.encode());
-                        e.bytes(&digest.value)?;
-                    }
+                    e.array(keys.len() as u64)?.writer_mut().extend_from_slice(&keys.concat());
                     e.ok()
                 }),
             );
         }
-        values.put_some(11, self.name.as_deref().map(encode_text));
+        if !self.registers.is_empty() {
+            let mut registers = Members::default();
+            for (register, digests) in &self.registers {
+                registers.put(register.clone(), encode_digests(digests));
+            }
+            values.put(14, registers.encode());
+        }
         let mut members = Members::default();
         members.put_some(0, self.key.as_ref().map(MeasurementKey::encode));
         members.put(1, values.encode());
@@ -140,8 +162,14 @@ pub struct Observed {
     pub svn: Option<u64>,
     /// Digests.
     pub digests: Vec<Digest>,
+    /// Bytes that are no digest.
+    pub raw: Option<Vec<u8>>,
     /// The name.
     pub name: Option<String>,
+    /// Who signed what was measured.
+    pub keys: Vec<Vec<u8>>,
+    /// What registers hold.
+    pub registers: BTreeMap<Label, Vec<Digest>>,
 }
 
 /// Why an observed measurement is not the expected one.
@@ -163,6 +191,15 @@ pub enum Mismatch {
     /// Another name, or none.
     #[error("the name is another one")]
     Name,
+    /// Other bytes, or none.
+    #[error("the raw value is another one")]
+    RawValue,
+    /// Signed by another key, or by none.
+    #[error("it is signed by another key")]
+    Keys,
+    /// A register that is stated was not observed.
+    #[error("a register was not observed")]
+    Register,
     /// The reference value states nothing.
     #[error("the reference value states nothing")]
     NothingStated,
@@ -255,6 +292,17 @@ impl Digest {
         Self { algorithm: Label::Int(SHA_512), value: value.to_vec() }
     }
 
+    /// A digest by the algorithm of the SHA-2 family whose digests are as long.
+    pub fn by_length(value: &[u8]) -> Option<Self> {
+        let algorithm = match value.len() {
+            32 => SHA_256,
+            48 => SHA_384,
+            64 => SHA_512,
+            _ => return None,
+        };
+        Some(Self { algorithm: Label::Int(algorithm), value: value.to_vec() })
+    }
+
     fn decode(d: &mut Decoder<'_>) -> Result<Self, Malformed> {
         tuple(d, 2, "a digest of two elements")?;
         let digest = Self { algorithm: Label::decode(d)?, value: bytes(d)? };
@@ -266,6 +314,77 @@ impl Digest {
         };
         if digest.value.len() == length { Ok(digest) } else { Err(Malformed::Value(2.into())) }
     }
+}
+
+/// Any common algorithm agrees, and none disagrees.
+fn digests_match(stated: &[Digest], observed: &[Digest]) -> Result<(), Mismatch> {
+    let mut agreed = false;
+    for stated in stated {
+        for digest in observed.iter().filter(|digest| digest.algorithm == stated.algorithm) {
+            if !cose::equal(&digest.value, &stated.value) {
+                return Err(Mismatch::Digest);
+            }
+            agreed = true;
+        }
+    }
+    if agreed { Ok(()) } else { Err(Mismatch::NoCommonAlgorithm) }
+}
+
+fn digests(d: &mut Decoder<'_>) -> Result<Vec<Digest>, Malformed> {
+    list(d, "one digest or more", Digest::decode)
+}
+
+fn encode_digests(digests: &[Digest]) -> Vec<u8> {
+    encode(|e| {
+        e.array(digests.len() as u64)?;
+        for digest in digests {
+            e.array(2)?.writer_mut().extend_from_slice(&digest.algorithm.encode());
+            e.bytes(&digest.value)?;
+        }
+        e.ok()
+    })
+}
+
+/// What each register holds.
+fn registers(d: &mut Decoder<'_>) -> Result<BTreeMap<Label, Vec<Digest>>, Malformed> {
+    let entries = Entries::decode(d)?.rest().into_iter();
+    let registers = entries.map(|(register, held)| Ok((register, whole(&held, digests)?)));
+    let registers = registers.collect::<Result<BTreeMap<_, _>, Malformed>>()?;
+    if registers.is_empty() {
+        Err(Malformed::Expected("one register or more"))
+    } else {
+        Ok(registers)
+    }
+}
+
+/// A member that is tagged bytes; of another type, such as masked bytes, it is not compared here.
+fn tagged_bytes(values: &mut Entries<'_>, label: i64, unknown: &mut Vec<i64>) -> Option<Vec<u8>> {
+    let member = values.take_raw(label)?;
+    let read = whole(member, decode_tagged_bytes).ok();
+    if read.is_none() {
+        unknown.push(label);
+    }
+    read
+}
+
+/// Keys that are named by bytes; other forms of keys are not compared here.
+fn key_names(values: &mut Entries<'_>, unknown: &mut Vec<i64>) -> Vec<Vec<u8>> {
+    let Some(member) = values.take_raw(KEYS) else { return Vec::new() };
+    let read =
+        whole(member, |d| list(d, "one key or more", |d| whole(raw(d)?, decode_tagged_bytes)));
+    read.unwrap_or_else(|_| {
+        unknown.push(KEYS);
+        Vec::new()
+    })
+}
+
+fn decode_tagged_bytes(d: &mut Decoder<'_>) -> Result<Vec<u8>, Malformed> {
+    untag(d, TAG_BYTES)?;
+    bytes(d)
+}
+
+fn encode_tagged_bytes(value: &[u8]) -> Vec<u8> {
+    encode(|e| e.tag(Tag::new(TAG_BYTES))?.bytes(value)?.ok())
 }
 
 fn decode_version(d: &mut Decoder<'_>) -> Result<Version, Malformed> {
@@ -280,6 +399,7 @@ fn encode_version(version: &Version) -> Vec<u8> {
     members.encode()
 }
 
+const KEYS: i64 = 13;
 const SHA_256: i64 = 1;
 const SHA_384: i64 = 7;
 const SHA_512: i64 = 8;

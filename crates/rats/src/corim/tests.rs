@@ -52,6 +52,15 @@ fn every_stated_value_must_match() {
         Mismatch::NoCommonAlgorithm
     );
     assert_eq!(refused(|seen| seen.digests.clear()), Mismatch::NoCommonAlgorithm);
+    assert_eq!(refused(|seen| seen.raw = None), Mismatch::RawValue);
+    assert_eq!(refused(|seen| seen.keys.truncate(1)), Mismatch::Keys);
+    assert_eq!(refused(|seen| drop(seen.registers.remove(&Label::Int(0)))), Mismatch::Register);
+    assert_eq!(
+        refused(|seen| {
+            seen.registers.insert(Label::Int(0), vec![Digest::sha384([4; 48])]);
+        }),
+        Mismatch::Digest
+    );
 }
 
 #[test]
@@ -99,6 +108,20 @@ fn members_that_restrict_and_are_not_known_are_remembered() {
     assert_eq!((measurement.svn, measurement.restrictions), (Some(Svn::Exact(5)), vec![3, 2]));
     assert_eq!(environment.restrictions, vec![3, 1]);
     assert!(!environment.matches(&environment.class));
+}
+
+#[test]
+fn masked_bytes_and_keys_in_other_forms_are_remembered_as_not_understood() {
+    let measurement = encode(|e| {
+        e.map(1)?.u8(1)?.map(2)?;
+        e.u8(4)?.tag(Tag::new(563))?.array(2)?.bytes(&[1])?.bytes(&[1])?;
+        e.u8(13)?.array(1)?.tag(Tag::new(554))?.str("key")?.ok()
+    });
+
+    let measurement = whole(&measurement, Measurement::decode).unwrap();
+
+    assert_eq!((measurement.raw, measurement.restrictions), (None, vec![4, 13]));
+    assert!(measurement.keys.is_empty());
 }
 
 //= rats 11.29 (M): an expired CoRIM, or one of another signer, is refused
@@ -232,9 +255,19 @@ fn reference() -> Measurement {
         version: Some(Version::new("1")),
         svn: Some(Svn::Min(5)),
         digests: vec![Digest::sha256([9; 32]), Digest::sha384([9; 48])],
+        raw: Some(vec![4; 5]),
         name: Some("agent".to_owned()),
+        keys: vec![vec![6; 32]],
+        registers: registers(),
         restrictions: Vec::new(),
     }
+}
+
+fn registers() -> BTreeMap<Label, Vec<Digest>> {
+    BTreeMap::from([
+        (Label::Int(0), vec![Digest::sha384([3; 48])]),
+        (Label::Text("rem1".to_owned()), vec![Digest::sha256([2; 32])]),
+    ])
 }
 
 fn observed() -> Observed {
@@ -242,7 +275,10 @@ fn observed() -> Observed {
         version: Some("1".to_owned()),
         svn: Some(7),
         digests: vec![Digest::sha256([9; 32])],
+        raw: Some(vec![4; 5]),
         name: Some("agent".to_owned()),
+        keys: vec![vec![5; 32], vec![6; 32]],
+        registers: registers(),
     }
 }
 

@@ -18,10 +18,11 @@ mod key;
 mod refusal;
 mod signed;
 
-pub use component::SoftwareComponent;
+pub use component::{Component, SoftwareComponent};
 pub use digest::HashAlgorithm;
 pub use lifecycle::Lifecycle;
 pub use platform::{PlatformClaims, PlatformReference};
+pub(crate) use realm::REGISTERS;
 pub use realm::{RealmClaims, RealmReference};
 pub use refusal::NotAToken;
 

@@ -248,7 +248,7 @@ fn configuration(remedy: &'static str) -> Failure {
     Failure::new(Reason::ConfigurationNotAllowed, Owner::DeviceOperator, remedy)
 }
 
-const REGISTERS: [&str; 4] = ["rtmr0", "rtmr1", "rtmr2", "rtmr3"];
+pub(crate) const REGISTERS: [&str; 4] = ["rtmr0", "rtmr1", "rtmr2", "rtmr3"];
 /// XFAM bits that are always one.
 const XFAM_ALWAYS: u64 = 0x3;
 /// XFAM bits that may be one.

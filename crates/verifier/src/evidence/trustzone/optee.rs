@@ -86,6 +86,8 @@ pub struct Evidence {
 }
 
 impl Command {
+    pub(crate) const ALL: [Self; 3] = [Self::TaHeader, Self::TaMemory, Self::TeeMemory];
+
     /// The number of the command.
     #[must_use]
     pub const fn number(self) -> u32 {
@@ -107,8 +109,7 @@ impl Command {
     }
 
     fn from_number(number: u32) -> Option<Self> {
-        let all = [Self::TaHeader, Self::TaMemory, Self::TeeMemory];
-        all.into_iter().find(|command| command.number() == number)
+        Self::ALL.into_iter().find(|command| command.number() == number)
     }
 }
 
