@@ -63,7 +63,7 @@ pub fn evidence(
     let binding = Binding { challenge, key: identity.evidence.key().clone(), claims: Some(digest) };
     let quote = attester.quote(binding.report_data())?;
     let bound = BoundQuote { quote: quote.evidence, binding: binding.encode() };
-    let hardware = Some(Hardware { media_type: quote.media_type, bound });
+    let hardware = Some(Hardware { media_type: quote.media_type, bound, endorsements: quote.aux });
     Ok(Evidence { eat, hardware }.encode())
 }
 

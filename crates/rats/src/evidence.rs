@@ -11,8 +11,12 @@ use crate::refusal::Malformed;
 /// evidence = {
 ///   "eat": [ "application/eat+cwt", bstr, 4 ],
 ///   ? "hw": [ tstr, bstr .cbor bound-quote, 4 ]        ; the media type names the family
+///   ? "hw-endorsements": [ "application/vnd.tamarack.hardware-endorsements", bstr, 2 ]
 /// }
 /// ```
+///
+/// What the hardware gives beside its quote is not covered by it: it counts as far as its own
+/// signatures do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Evidence {
     /// The EAT, a CWT signed by the evidence key.
@@ -28,6 +32,9 @@ pub struct Hardware {
     pub media_type: String,
     /// The quote and the binding that it covers.
     pub bound: BoundQuote,
+    /// Certificates that the hardware gave beside the quote, in the format of its family: for
+    /// SEV-SNP the certificate table of the GHCB specification.
+    pub endorsements: Option<Vec<u8>>,
 }
 
 impl Evidence {
@@ -38,6 +45,16 @@ impl Evidence {
             collection
                 .insert(HARDWARE, record(&hardware.media_type, hardware.bound.encode()))
                 .expect("the label is not the type of the collection");
+            if let Some(endorsements) = &hardware.endorsements {
+                let record = Record::new(
+                    HARDWARE_ENDORSEMENTS,
+                    endorsements.clone(),
+                    Indicator::ENDORSEMENTS,
+                );
+                collection
+                    .insert(ENDORSEMENTS, Cmw::Record(record))
+                    .expect("the label is not the type of the collection");
+            }
         }
         Cmw::Collection(collection).encode()
     }
@@ -51,7 +68,11 @@ impl Evidence {
         if !eat.media_type.is(EAT_MEDIA_TYPE, None) {
             return Err(Malformed::ContentType);
         }
-        let hardware = evidence(&collection, HARDWARE)?.map(Hardware::from_record).transpose()?;
+        let mut hardware =
+            evidence(&collection, HARDWARE)?.map(Hardware::from_record).transpose()?;
+        if let Some(hardware) = &mut hardware {
+            hardware.endorsements = endorsements(&collection)?;
+        }
         Ok(Self { eat: eat.value.clone(), hardware })
     }
 }
@@ -64,6 +85,7 @@ impl Hardware {
         Ok(Self {
             media_type: media_type.to_ascii_lowercase(),
             bound: BoundQuote::decode(&record.value)?,
+            endorsements: None,
         })
     }
 }
@@ -84,6 +106,21 @@ fn evidence<'c>(collection: &'c Collection, label: &str) -> Result<Option<&'c Re
     }
 }
 
+/// What the hardware gave beside its quote.
+fn endorsements(collection: &Collection) -> Result<Option<Vec<u8>>, Malformed> {
+    let Some(message) = collection.entries().get(&ENDORSEMENTS.into()) else { return Ok(None) };
+    let record = message.record().ok_or(Malformed::Expected("a CMW record"))?;
+    if !record.media_type.is(HARDWARE_ENDORSEMENTS, None) {
+        return Err(Malformed::ContentType);
+    }
+    match record.indicator {
+        Some(indicator) if !indicator.contains(Indicator::ENDORSEMENTS) => {
+            Err(Malformed::Value(ENDORSEMENTS.into()))
+        }
+        _ => Ok(Some(record.value.clone())),
+    }
+}
+
 /// Media type of an EAT that is a CWT (RFC 9782).
 pub const EAT_MEDIA_TYPE: &str = "application/eat+cwt";
 /// An SGX quote with its binding.
@@ -96,12 +133,15 @@ pub const SEV_SNP_REPORT: &str = "application/vnd.tamarack.sev-snp-report+cbor";
 pub const CCA_TOKEN: &str = "application/vnd.tamarack.cca-token+cbor";
 /// A PSA token with its binding.
 pub const PSA_TOKEN: &str = "application/vnd.tamarack.psa-token+cbor";
+/// Certificates that the hardware gave beside its quote, in the format of its family.
+pub const HARDWARE_ENDORSEMENTS: &str = "application/vnd.tamarack.hardware-endorsements";
 /// Endorsements of the hardware maker, as the Verifier used them.
 pub const COLLATERAL: &str = "application/vnd.tamarack.collateral+cbor";
 /// The profile of the agent-layer EAT.
 pub const AGENT_PROFILE: &str = "tag:tamarack,2026:agent#1";
 
 const EAT: &str = "eat";
+const ENDORSEMENTS: &str = "hw-endorsements";
 const HARDWARE: &str = "hw";
 
 #[cfg(test)]
@@ -114,6 +154,7 @@ mod tests {
             hardware: Some(Hardware {
                 media_type: SGX_QUOTE.to_owned(),
                 bound: BoundQuote { quote: vec![4], binding: vec![5] },
+                endorsements: Some(vec![6]),
             }),
         }
     }
@@ -121,9 +162,31 @@ mod tests {
     #[test]
     fn evidence_survives_the_round_trip_with_and_without_a_quote() {
         let renewal = Evidence { hardware: None, ..evidence() };
+        let mut alone = evidence();
+        alone.hardware.as_mut().unwrap().endorsements = None;
 
         assert_eq!(Evidence::decode(&evidence().encode()), Ok(evidence()));
+        assert_eq!(Evidence::decode(&alone.encode()), Ok(alone));
         assert_eq!(Evidence::decode(&renewal.encode()), Ok(renewal));
+    }
+
+    #[test]
+    fn what_stands_for_the_hardwares_endorsements_and_is_none_is_refused() {
+        let with = |media_type, indicator| {
+            let mut collection = Collection::new(EAT, record(EAT_MEDIA_TYPE, vec![1]));
+            let bound = BoundQuote { quote: vec![4], binding: vec![5] };
+            collection.insert(HARDWARE, record(SGX_QUOTE, bound.encode())).unwrap();
+            let record = Cmw::Record(Record::new(media_type, [6], indicator));
+            collection.insert(ENDORSEMENTS, record).unwrap();
+            Evidence::decode(&Cmw::Collection(collection).encode())
+        };
+
+        assert!(with(HARDWARE_ENDORSEMENTS, Indicator::ENDORSEMENTS).is_ok());
+        assert_eq!(
+            with(HARDWARE_ENDORSEMENTS, Indicator::EVIDENCE),
+            Err(Malformed::Value(ENDORSEMENTS.into()))
+        );
+        assert_eq!(with("application/cbor", Indicator::ENDORSEMENTS), Err(Malformed::ContentType));
     }
 
     #[test]

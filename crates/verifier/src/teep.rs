@@ -97,7 +97,12 @@ impl TeepEvidence {
             let remedy = "send evidence of a kind that this Verifier appraises";
             return Err(NotEvidence::new(Reason::Unsupported, hardware.media_type, remedy));
         };
-        Ok(Self { kind, bound: hardware.bound, eat: evidence.eat })
+        let mut bound = hardware.bound;
+        // A report with the host's certificate table after it is one form of SEV-SNP evidence.
+        if let (Kind::SevSnp, Some(table)) = (kind, hardware.endorsements) {
+            bound.quote.extend(table);
+        }
+        Ok(Self { kind, bound, eat: evidence.eat })
     }
 
     /// The kind of hardware, which says what endorsements to prepare.
@@ -106,7 +111,7 @@ impl TeepEvidence {
         self.kind
     }
 
-    /// The hardware's own evidence, for example to find the platform's collateral.
+    /// The hardware's own evidence and what endorses it there, for example to find the platform's collateral.
     #[must_use]
     pub fn quote(&self) -> &[u8] {
         &self.bound.quote

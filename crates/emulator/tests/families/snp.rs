@@ -4,19 +4,24 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use device::tee::Quote;
 use emulator::Misbehaviour;
 use emulator::family::intel::Freshness;
 use emulator::family::snp::{MEDIA_TYPE, Measurement, Product, Tcb, Vendor};
 use emulator::family::{FamilyName, Start};
+use rats::binding::BoundQuote;
+use rats::evidence::{Evidence, Hardware};
 use sev::certs::snp::{Chain, Verifiable as _};
 use sev::firmware::guest::AttestationReport;
 use sev::parser::ByteParser as _;
 use verifier::anchor::{Listed, Vendor as Maker};
 use verifier::evidence::snp::product::Product as Line;
 use verifier::evidence::snp::{MinimumTcb, Reference, Spelling};
+use verifier::teep::Terms;
 use verifier::value::Hex;
 use verifier::{
     Anchors, Appraisal, Endorsements, Kind, Policy, Reason, ReferenceValues, Request, UserData,
+    appraise_teep,
 };
 
 use crate::bench::{CHALLENGE, PROGRAM, SETTINGS, collateral, emulation_allowed, now, refused_by};
@@ -94,6 +99,38 @@ fn the_certificates_beside_a_report_spare_the_verifier_to_fetch_them() {
     assert!(both.accepted(), "{both}");
 }
 
+/// In the Agent's evidence they are a message of their own beside the quote.
+#[test]
+fn the_certificates_in_teep_evidence_count_for_its_quote() {
+    let bench = Bench::new(Product::Genoa);
+    let binding = b"no binding, but bound".to_vec();
+    let quote = bench.quote_over(Misbehaviour::None, &cose::sha512(&binding));
+    let vcek = |path: &PathBuf| path.to_str().unwrap().contains("vcek");
+    let files = fs::read_dir(bench.vendor.join("collateral")).unwrap();
+    files.map(|file| file.unwrap().path()).filter(vcek).for_each(|path| {
+        fs::remove_file(path).unwrap();
+    });
+    let terms = Terms {
+        challenge: &[9; 32],
+        event_log: None,
+        anchors: &bench.anchors(),
+        reference: &ReferenceValues { snp: vec![bench.reference()], ..Default::default() },
+        policy: &bench.policy(),
+        now: verifier::Timestamp(now().as_second()),
+    };
+    let refused_for = |endorsements: Option<Vec<u8>>| {
+        let bound = BoundQuote { quote: quote.evidence.clone(), binding: binding.clone() };
+        let hardware = Hardware { media_type: quote.media_type.clone(), bound, endorsements };
+        let evidence = Evidence { eat: vec![0xa0], hardware: Some(hardware) }.encode();
+        let collateral = collateral(&bench.vendor.join("collateral"));
+        let appraisal = appraise_teep(&evidence, &collateral, &terms).unwrap();
+        appraisal.appraisal().refusal().unwrap().0.name
+    };
+
+    assert_eq!(refused_for(None), "snp.vek");
+    assert_eq!(refused_for(quote.aux.clone()), "agent.binding");
+}
+
 //= EV-EMU-1 (M): refused by every policy that does not name emulation
 #[test]
 fn an_emulated_guest_is_refused_unless_it_is_listed_and_allowed() {
@@ -165,6 +202,11 @@ impl Bench {
 
     /// The report, and the certificates beside it.
     fn quote(&self, misbehaviour: Misbehaviour) -> (Vec<u8>, Vec<u8>) {
+        let quote = self.quote_over(misbehaviour, &CHALLENGE);
+        (quote.evidence, quote.aux.unwrap())
+    }
+
+    fn quote_over(&self, misbehaviour: Misbehaviour, report_data: &[u8; 64]) -> Quote {
         let family = match self.product {
             Product::Genoa => FamilyName::SevSnp,
             Product::Turin => FamilyName::SevSnpTurin,
@@ -177,8 +219,17 @@ impl Bench {
             misbehaviour,
             now: now(),
         };
-        let quote = family.start(start).unwrap().quote(now(), &CHALLENGE).unwrap();
-        (quote.evidence, quote.aux.unwrap())
+        family.start(start).unwrap().quote(now(), report_data).unwrap()
+    }
+
+    fn reference(&self) -> Reference {
+        let reference = Reference::try_from(Spelling {
+            name: "program".to_owned(),
+            measurement: Some(Hex(self.measurement.measurement)),
+            host_data: Some(Hex(self.measurement.host_data)),
+            ..Spelling::default()
+        });
+        reference.unwrap()
     }
 
     fn appraise(&self, misbehaviour: Misbehaviour) -> Appraisal {
@@ -209,13 +260,7 @@ impl Bench {
     fn judge(&self, evidence: &[u8], anchors: &Anchors, policy: &Policy) -> Appraisal {
         let collateral = collateral(&self.vendor.join("collateral"));
         let endorsements = Endorsements::prepare(Kind::SevSnp, &collateral, anchors);
-        let reference = Reference::try_from(Spelling {
-            name: "program".to_owned(),
-            measurement: Some(Hex(self.measurement.measurement)),
-            host_data: Some(Hex(self.measurement.host_data)),
-            ..Spelling::default()
-        });
-        let snp = vec![reference.unwrap()];
+        let snp = vec![self.reference()];
         let request = Request {
             kind: Kind::SevSnp,
             evidence,

@@ -276,6 +276,7 @@ impl Bench {
             hardware: Some(Hardware {
                 media_type: SGX_QUOTE.to_owned(),
                 bound: BoundQuote { quote, binding: binding.encode() },
+                endorsements: None,
             }),
         }
     }

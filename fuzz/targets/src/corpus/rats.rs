@@ -62,7 +62,11 @@ fn wrappers(seeds: &mut Seeds, eat: Vec<u8>, bound: BoundQuote) {
     seeds.put("rats_cmw", "tag", Cmw::Tag { content_format: 263, value: vec![1; 10] }.encode());
     seeds.put("rats_cmw", "signed", Cmw::Collection(collection).sign(&*ED25519).unwrap());
     let hardware = |media_type: &str| {
-        Some(Hardware { media_type: media_type.to_owned(), bound: bound.clone() })
+        Some(Hardware {
+            media_type: media_type.to_owned(),
+            bound: bound.clone(),
+            endorsements: None,
+        })
     };
     let of = |media_type| Evidence { eat: eat.clone(), hardware: hardware(media_type) }.encode();
     seeds.put("rats_cmw", "evidence", of(evidence::SGX_QUOTE));
