@@ -15,7 +15,7 @@ use sdk::{
     trust::Trust,
 };
 use serde_json::{Value, json};
-use verifier::Policy;
+use verifier::{Policy, anchor::List};
 
 use crate::{
     connect,
@@ -92,6 +92,11 @@ pub(crate) fn trust(pins: &Pins) -> Result<Trust> {
         let digest = hex::decode(emulator).context("a pinned emulator is not hexadecimal")?;
         let digest = digest.as_slice().try_into().context("a pinned emulator is not 32 bytes")?;
         trust = trust.with_emulator(digest);
+    }
+    if let Some(path) = &pins.anchors {
+        let text = fs::read_to_string(path)
+            .with_context(|| format!("reading the anchors {}", path.display()))?;
+        trust = trust.with_anchors(List::from_toml(&text)?);
     }
     for reference in &pins.references {
         let name = reference.corim.display().to_string();

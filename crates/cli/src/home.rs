@@ -35,6 +35,9 @@ pub struct Pins {
     pub verifier: Option<String>,
     /// Roots of emulators that are accepted: SHA-256 of SubjectPublicKeyInfo, hexadecimal.
     pub emulators: Vec<String>,
+    /// A list of anchors (TOML) that are accepted as well: roots of emulators, and keys of single
+    /// devices.
+    pub anchors: Option<PathBuf>,
     /// Signed reference values, each with the key of who signed them.
     pub references: Vec<Reference>,
     /// The user's own collateral, a directory as vendors' caches lay it out.

@@ -63,9 +63,12 @@ pub struct Trust {
     /// The Verifier whose results are compared: a COSE_Key in hexadecimal
     #[arg(long, value_name = "HEX")]
     verifier: Option<String>,
-    /// An emulator's root that is accepted: SHA-256 of its SubjectPublicKeyInfo, in hexadecimal
+    /// The root of an emulator of SGX and TDX that is accepted: SHA-256 of its SubjectPublicKeyInfo, in hexadecimal
     #[arg(long, value_name = "HEX")]
     emulator: Vec<String>,
+    /// A list of anchors (TOML) that are accepted: emulators of any family, and single devices
+    #[arg(long, value_name = "FILE")]
+    anchors: Option<PathBuf>,
     /// Signed reference values (CoRIM)
     #[arg(long, value_name = "FILE", requires = "reference_signer")]
     reference: Option<PathBuf>,
@@ -109,6 +112,9 @@ impl Trust {
             if !pins.references.contains(&pinned) {
                 pins.references.push(pinned);
             }
+        }
+        if let Some(anchors) = self.anchors {
+            pins.anchors = Some(absolute(&anchors)?);
         }
         if let Some(collateral) = self.collateral {
             pins.collateral = Some(absolute(&collateral)?);

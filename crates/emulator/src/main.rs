@@ -40,8 +40,10 @@ enum Command {
     ///
     /// Prints JSON: `anchor` is the SHA-256 of the root's SubjectPublicKeyInfo, which a Verifier
     /// pins; `collateral` is the directory with certificates, revocation and TCB lists. Both are
-    /// those of SGX; `families` has them for each family. Lists live 30 days; this command, and a
-    /// device when it makes a quote, renew them in time.
+    /// those of SGX; `families` has them for each family, and `anchors.toml` in the directory lists
+    /// them as a Verifier's configuration does, with each device of CCA and TrustZone once it has
+    /// started. Lists live 30 days; this command, and a device when it makes a quote, renew them in
+    /// time.
     Vendor(VendorArguments),
     /// Measure a program and its settings as the hardware would, and print the values as JSON.
     Measure(MeasureArguments),
@@ -142,6 +144,7 @@ fn vendor(arguments: &VendorArguments) -> anyhow::Result<ExitCode> {
     let now = Timestamp::now();
     let families = vendor::endorsers(&arguments.dir, &arguments.family, freshness, now);
     let families = families.context("opening the vendors")?;
+    vendor::publish(&arguments.dir, now).context("listing the anchors")?;
     let sgx = families.first().context("the vendor of SGX is always there")?;
     let (anchor, collateral) = (hex::encode(sgx.anchor), sgx.collateral.clone());
     print(&VendorReport { anchor, collateral, families })
@@ -170,6 +173,7 @@ fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
         now: Timestamp::now(),
     });
     let machine = machine.context("starting the device")?;
+    vendor::publish(&arguments.vendor, Timestamp::now()).context("listing the anchors")?;
     let mut device = Device::new(machine, &arguments.state)?;
 
     let (tee, program_end) = UnixStream::pair().context("making the TEE interface")?;

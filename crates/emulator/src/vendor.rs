@@ -1,14 +1,16 @@
 //! The emulated vendors in one directory, and what a Verifier must know of each.
+//!
+//! `anchors.toml` lists them as a Verifier's configuration does.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::Error;
-use crate::disk;
+use crate::disk::{self, Access};
 use crate::family::arm::enrolment;
-use crate::family::intel::Tee;
 use crate::family::{FamilyName, intel, snp};
 use crate::x509::Freshness;
 
@@ -45,13 +47,12 @@ pub fn endorsers(
         intel.set_freshness(freshness, now)?;
     }
     let mut endorsers = Vec::new();
-    for (family, tee) in [("sgx", Tee::Sgx), ("tdx", Tee::Tdx)] {
-        let (anchor, collateral) = (intel.anchor(), intel.collateral_dir_of(tee));
+    for family in ["sgx", "tdx"] {
         endorsers.push(Endorser {
             family: family.to_owned(),
             vendor: "intel",
-            anchor,
-            collateral: disk::absolute(&collateral)?,
+            anchor: intel.anchor(),
+            collateral: disk::absolute(&intel.collateral_dir())?,
             tcb_min: None,
             instance: None,
         });
@@ -88,3 +89,38 @@ pub fn endorsers(
     }
     Ok(endorsers)
 }
+
+/// Writes the list of anchors anew, after devices or vendors were made.
+pub fn publish(dir: &Path, now: Timestamp) -> Result<(), Error> {
+    // Who lists last must have looked last.
+    let keys = dir.join("keys");
+    disk::create_dir(&keys, Access::Private)?;
+    let _lock = disk::lock_dir(&keys)?;
+    let endorsers = endorsers(dir, &[], None, now)?;
+    let mut listed: Vec<[u8; 32]> = Vec::new();
+    let mut list = String::new();
+    for Endorser { family, vendor, anchor, instance, .. } in &endorsers {
+        if listed.contains(anchor) {
+            continue;
+        }
+        listed.push(*anchor);
+        let key = hex::encode(anchor);
+        let table = if instance.is_some() { "device" } else { "emulator" };
+        let _ = write!(
+            list,
+            "[[{table}]]\nvendor = \"{vendor}\"\nname = \"tamarack-tee, {family}\"\n\
+             spki_sha256 = \"{key}\"\n"
+        );
+        if let Some(instance) = instance {
+            let _ = writeln!(list, "device = {{ instance = \"{instance}\" }}\nemulated = true");
+        }
+        list.push('\n');
+    }
+    let path = dir.join(ANCHORS);
+    if disk::read_if_present(&path)?.as_deref() == Some(list.as_bytes()) {
+        return Ok(());
+    }
+    disk::write(&path, list.as_bytes(), Access::Public)
+}
+
+const ANCHORS: &str = "anchors.toml";

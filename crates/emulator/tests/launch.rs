@@ -9,6 +9,7 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use verifier::anchor::{Device, Vendor};
 
 #[test]
 fn a_program_runs_from_the_measured_bytes_with_its_three_descriptors() {
@@ -194,6 +195,25 @@ fn the_vendor_prints_which_devices_were_enrolled() {
     assert!(bench.path(&format!("vendor/collateral/cca-{}.pem", &key[..16])).exists());
 }
 
+//= EV-EMU-1 (M): a Verifier lists emulators by name
+#[test]
+fn a_started_device_is_in_the_vendors_list_of_anchors() {
+    let bench = Bench::new("exit 0");
+    assert!(bench.run(&["--family", "trustzone"]).wait().success());
+
+    let list = fs::read_to_string(bench.path("vendor/anchors.toml")).unwrap();
+
+    let list = verifier::anchor::List::from_toml(&list).unwrap();
+    let vendors: Vec<_> = list.emulator.iter().map(|listed| listed.vendor).collect();
+    assert_eq!(vendors, [Vendor::Intel]);
+    let [device] = list.device.as_slice() else { panic!("{:?}", list.device) };
+    assert!(device.emulated && device.vendor == Vendor::Arm);
+    let key = hex::encode(device.spki_sha256.0);
+    let expected = format!("\"01{key}\"");
+    let Device::Instance(instance) = &device.device else { panic!("{device:?}") };
+    assert_eq!(serde_json::to_string(instance).unwrap(), expected);
+}
+
 #[test]
 fn every_family_measures_a_program_in_its_own_words() {
     let bench = Bench::new("");
@@ -227,10 +247,10 @@ fn the_vendor_prints_its_anchor_and_where_its_collateral_is() {
     assert_eq!(first["anchor"].as_str().unwrap().len(), 64);
     let collateral = bench.path("vendor/collateral").canonicalize().unwrap();
     assert_eq!(first["collateral"], collateral.to_str().unwrap());
-    let domains = bench.path("vendor/collateral-tdx").canonicalize().unwrap();
     assert_eq!(first["families"][1]["family"], "tdx");
     assert_eq!(first["families"][1]["anchor"], first["anchor"]);
-    assert_eq!(first["families"][1]["collateral"], domains.to_str().unwrap());
+    assert_eq!(first["families"][1]["collateral"], first["collateral"]);
+    assert!(bench.path("vendor/collateral/tdx-tcb_info.json").exists());
     let recent = list();
     assert_eq!(vendor(&[]), first);
     assert_eq!(list(), recent, "nothing is made anew without need");

@@ -51,6 +51,9 @@ pub struct Appraisal {
     /// Roots of software emulators, each as hex of the SHA-256 of its SubjectPublicKeyInfo, or as
     /// a table with vendor and name. Default: none.
     pub emulated_anchors: Vec<EmulatedAnchor>,
+    /// File with more anchors: roots of software emulators, and keys of enrolled devices, which
+    /// vendors without a common root need. Read again when it changes. Default: none.
+    pub anchors: Option<PathBuf>,
     /// Folder with endorsements. Default: none, so evidence that needs any is refused.
     pub collateral: Option<PathBuf>,
     /// Signed reference values. Default: none.
@@ -225,6 +228,9 @@ impl Config {
             tls.key = base.join(&tls.key);
         }
         if let Some(PolicySource::File(path)) = &mut self.appraisal.policy {
+            *path = base.join(&*path);
+        }
+        if let Some(path) = &mut self.appraisal.anchors {
             *path = base.join(&*path);
         }
         if let Some(dir) = &mut self.appraisal.collateral {

@@ -4,7 +4,7 @@ use cose::{Accept, Key};
 use rats::corim::{Corim, Expect};
 use verifier::{
     Anchors, Collateral, Policy, ReferenceValues,
-    anchor::{Listed, Vendor},
+    anchor::{List, Listed, Vendor},
     value::Hex,
 };
 
@@ -62,6 +62,15 @@ impl Trust {
             self.anchors = self.anchors.with_emulator(listed);
         }
         self.policy.emulated_allowed = true;
+        self
+    }
+
+    /// Accepts the anchors of a list. If it names an emulator, every result under it says
+    /// `emulated`.
+    #[must_use]
+    pub fn with_anchors(mut self, list: List) -> Self {
+        self.policy.emulated_allowed |= list.names_emulators();
+        self.anchors = self.anchors.with_list(list);
         self
     }
 

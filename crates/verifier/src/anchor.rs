@@ -114,6 +114,29 @@ pub struct ListedDevice {
     pub emulated: bool,
 }
 
+/// Anchors beyond the vendors' own, as a file lists them.
+///
+/// ```toml
+/// [[emulator]]
+/// vendor = "intel"
+/// name = "tamarack-tee on bench-3"
+/// spki_sha256 = "…"
+///
+/// [[device]]
+/// vendor = "arm"
+/// name = "roadside unit 17"
+/// spki_sha256 = "…"
+/// device = { instance = "01…" }
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct List {
+    /// Roots of software emulators.
+    pub emulator: Vec<Listed>,
+    /// Keys of single devices.
+    pub device: Vec<ListedDevice>,
+}
+
 /// The anchors of one Verifier.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Anchors(Vec<Anchor>);
@@ -136,6 +159,20 @@ impl ListedDevice {
     pub fn from_toml(text: &str) -> Result<Self, Misconfigured> {
         toml::from_str(text)
             .map_err(|error| Misconfigured { what: "listed device", detail: error.to_string() })
+    }
+}
+
+impl List {
+    /// Reads a list from TOML; unknown fields are refused.
+    pub fn from_toml(text: &str) -> Result<Self, Misconfigured> {
+        toml::from_str(text)
+            .map_err(|error| Misconfigured { what: "list of anchors", detail: error.to_string() })
+    }
+
+    /// Whether it names a software emulator.
+    #[must_use]
+    pub fn names_emulators(&self) -> bool {
+        !self.emulator.is_empty() || self.device.iter().any(|device| device.emulated)
     }
 }
 
@@ -167,6 +204,13 @@ impl Anchors {
         let standing = if listed.emulated { Standing::Emulator } else { Standing::Enrolled };
         let ListedDevice { vendor, name, spki_sha256, device, .. } = listed;
         self.with(Listed { vendor, name, spki_sha256 }, standing, Some(device))
+    }
+
+    /// Adds everything that is listed.
+    #[must_use]
+    pub fn with_list(self, list: List) -> Self {
+        let with_roots = list.emulator.into_iter().fold(self, Self::with_emulator);
+        list.device.into_iter().fold(with_roots, Self::with_device)
     }
 
     /// The anchors that may vouch for evidence which names its device by each of `names`: those

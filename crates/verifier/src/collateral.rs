@@ -46,6 +46,22 @@ impl Collateral {
         self.files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice()))
     }
 
+    /// The files as one kind of evidence sees them: those whose name begins with `prefix` stand
+    /// in for those of the same name without it.
+    ///
+    /// SGX and TDX name their files alike, so that a folder that serves both has TDX's under
+    /// `tdx-`.
+    #[must_use]
+    pub fn preferring(&self, prefix: &str) -> Self {
+        let mut seen = self.clone();
+        for (name, bytes) in &self.files {
+            if let Some(name) = name.strip_prefix(prefix) {
+                seen.insert(name, bytes.clone());
+            }
+        }
+        seen
+    }
+
     /// Adds or replaces a file.
     pub fn insert(&mut self, name: impl Into<String>, bytes: impl Into<Vec<u8>>) {
         self.files.insert(name.into(), bytes.into());
@@ -133,6 +149,19 @@ mod tests {
         for bundle in [bundle(), Collateral::default()] {
             assert_eq!(Collateral::decode(&bundle.encode()), Ok(bundle));
         }
+    }
+
+    #[test]
+    fn files_with_the_prefix_stand_in_for_those_without() {
+        let mut both = bundle();
+        both.insert("tdx-a", [1]);
+        both.insert("tdx-b", [2]);
+
+        let seen = both.preferring("tdx-");
+
+        let files = ["a", "b", "zz"].map(|name| seen.file(name).map(<[u8]>::to_vec));
+        assert_eq!(files, [Some(vec![1]), Some(vec![2]), Some(vec![7])]);
+        assert_eq!(bundle().preferring("tdx-"), bundle());
     }
 
     #[test]

@@ -13,7 +13,8 @@ use verifier::anchor::{Listed, Vendor as Maker};
 use verifier::evidence::tdx::Reference;
 use verifier::value::Hex;
 use verifier::{
-    Anchors, Appraisal, Endorsements, Kind, Policy, Reason, ReferenceValues, Request, UserData,
+    Anchors, Appraisal, Collateral, Endorsements, Kind, Policy, Reason, ReferenceValues, Request,
+    UserData,
 };
 
 use crate::bench::{
@@ -165,7 +166,12 @@ impl Bench {
 
     fn judge(&self, quote: &[u8], anchors: &Anchors, policy: &Policy) -> Appraisal {
         let vendor = Vendor::open(&self.vendor, now()).unwrap();
-        let collateral = collateral(&vendor.collateral_dir_of(self.tee));
+        let mut collateral = collateral(&vendor.collateral_dir());
+        if self.tee == Tee::Sgx {
+            let all = collateral.files().map(|(name, bytes)| (name.to_owned(), bytes.to_vec()));
+            let enclaves = all.filter(|(name, _)| !name.starts_with("tdx-"));
+            collateral = Collateral::from_files(enclaves.collect::<Vec<_>>());
+        }
         let endorsements = Endorsements::prepare(Kind::Tdx, &collateral, anchors);
         let zero = Some(Hex([0; 48]));
         let tdx = vec![Reference {
@@ -195,10 +201,10 @@ impl Bench {
     fn judge_independently(&self, misbehaviour: Misbehaviour) -> anyhow::Result<VerifiedReport> {
         let quote = self.quote(misbehaviour);
         let vendor = Vendor::open(&self.vendor, now()).unwrap();
-        let dir = vendor.collateral_dir_of(Tee::Tdx);
-        let text = |name: &str| fs::read_to_string(dir.join(name)).unwrap();
+        let file = |name: &str| vendor.collateral_file(Tee::Tdx, name);
+        let text = |name: &str| fs::read_to_string(file(name)).unwrap();
         let signature = |name: &str| hex::decode(text(name).trim_end()).unwrap();
-        let bytes = |name: &str| fs::read(dir.join(name)).unwrap();
+        let bytes = |name: &str| fs::read(file(name)).unwrap();
         let collateral = QuoteCollateralV3 {
             pck_crl_issuer_chain: text("pck_crl_issuer_chain.pem"),
             root_ca_crl: bytes("root_ca_crl.der"),

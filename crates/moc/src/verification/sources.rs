@@ -8,7 +8,7 @@ use std::{
 
 use cose::Accept;
 use rats::corim::{Corim, Expect};
-use verifier::{Anchors, Collateral, Endorsements, Kind, Policy, ReferenceValues};
+use verifier::{Anchors, Collateral, Endorsements, Kind, Policy, ReferenceValues, anchor};
 
 use crate::config::{Appraisal, PolicySource};
 
@@ -43,7 +43,7 @@ pub enum Unusable {
         #[source]
         source: io::Error,
     },
-    /// A policy is not one.
+    /// A policy or a list of anchors is not one.
     #[error("in {path}")]
     Misconfigured {
         /// Which file.
@@ -74,6 +74,9 @@ impl Sources {
         let mut anchors = Anchors::vendors();
         for emulator in &config.emulated_anchors {
             anchors = anchors.with_emulator(emulator.0.clone());
+        }
+        if let Some(path) = &config.anchors {
+            anchors = anchors.with_list(list(path)?);
         }
         let mut reference = ReferenceValues::default();
         for file in &config.reference_values {
@@ -108,6 +111,7 @@ fn stamps(config: &Appraisal) -> Vec<Stamp> {
     if let Some(PolicySource::File(path)) = &config.policy {
         paths.push(path.clone());
     }
+    paths.extend(config.anchors.clone());
     paths.extend(config.reference_values.iter().flat_map(|f| [f.corim.clone(), f.signer.clone()]));
     if let Some(entries) = config.collateral.as_ref().and_then(|dir| fs::read_dir(dir).ok()) {
         paths.extend(entries.flatten().map(|entry| entry.path()));
@@ -131,6 +135,12 @@ fn policy(source: Option<&PolicySource>) -> Result<Policy, Unusable> {
                 .map_err(|source| Unusable::Misconfigured { path: path.clone(), source })
         }
     }
+}
+
+fn list(path: &Path) -> Result<anchor::List, Unusable> {
+    let text = fs::read_to_string(path).map_err(unreadable(path))?;
+    anchor::List::from_toml(&text)
+        .map_err(|source| Unusable::Misconfigured { path: path.to_owned(), source })
 }
 
 fn corim(path: &Path, signer: &Path, now_ms: u64) -> Result<Corim, Unusable> {

@@ -115,8 +115,10 @@ impl Endorsements {
             Kind::Cca => Prepared::Cca(cca::Endorsements::prepare(collateral, anchors)),
             Kind::Sev => Prepared::Sev(sev::Endorsements::prepare(collateral, anchors, None)),
             Kind::SevSnp => Prepared::Snp(snp::Endorsements::prepare(collateral, anchors)),
-            Kind::Sgx | Kind::Tdx => {
-                Prepared::Dcap(dcap::Endorsements::prepare(collateral, anchors))
+            Kind::Sgx => Prepared::Dcap(dcap::Endorsements::prepare(collateral, anchors)),
+            Kind::Tdx => {
+                let collateral = collateral.preferring("tdx-");
+                Prepared::Dcap(dcap::Endorsements::prepare(&collateral, anchors))
             }
             Kind::TrustZone => {
                 Prepared::TrustZone(trustzone::Endorsements::prepare(collateral, anchors))

@@ -4,7 +4,7 @@
 //! vendor.json                  state: certificates, numbers, revocations
 //! keys/*.pk8                   private keys, PKCS #8
 //! collateral/                  what a Verifier needs for SGX; names as below
-//! collateral-tdx/              the same for TDX
+//! collateral/tdx-*             the same for TDX
 //! ```
 //!
 //! Everything is made at first use, for this installation alone. Lists live 30 days like the
@@ -58,19 +58,21 @@ impl Vendor {
         sha256(&self.root.key.spki())
     }
 
-    /// The directory with what a Verifier needs for SGX.
+    /// The directory with what a Verifier needs.
     pub fn collateral_dir(&self) -> PathBuf {
-        self.collateral_dir_of(Tee::Sgx)
+        self.dir.join("collateral")
     }
 
-    /// The directory with what a Verifier needs.
+    /// A file of what a Verifier needs.
     ///
-    /// SGX and TDX have files of the same names with other contents.
-    pub fn collateral_dir_of(&self, tee: Tee) -> PathBuf {
-        self.dir.join(match tee {
-            Tee::Sgx => "collateral",
-            Tee::Tdx => "collateral-tdx",
-        })
+    /// SGX and TDX have files of the same names with other contents; TDX's get a prefix, so that
+    /// one directory serves both.
+    pub fn collateral_file(&self, tee: Tee, name: &str) -> PathBuf {
+        let prefix = match tee {
+            Tee::Sgx => "",
+            Tee::Tdx => "tdx-",
+        };
+        self.collateral_dir().join(format!("{prefix}{name}"))
     }
 
     /// The root certificate.
@@ -185,10 +187,7 @@ impl Vendor {
 
     fn is_due(&self, now: Timestamp) -> bool {
         let clock_went_back = now.as_second() < self.state.issued_at;
-        let is_there = |tee| {
-            let dir = self.collateral_dir_of(tee);
-            FILES.iter().all(|name| dir.join(name).exists())
-        };
+        let is_there = |tee| FILES.iter().all(|name| self.collateral_file(tee, name).exists());
         let whole = Tee::ALL.into_iter().all(is_there);
         !whole || self.certificates_are_new || clock_went_back || now >= self.collateral_due()
     }
@@ -210,9 +209,10 @@ impl Vendor {
     }
 
     fn publish_for(&self, tee: Tee, lists: Window, root_list: Window) -> Result<(), Error> {
-        let dir = self.collateral_dir_of(tee);
-        disk::create_dir(&dir, Access::Public)?;
-        let write = |name: &str, bytes: &[u8]| disk::write(&dir.join(name), bytes, Access::Public);
+        disk::create_dir(&self.collateral_dir(), Access::Public)?;
+        let write = |name: &str, bytes: &[u8]| {
+            disk::write(&self.collateral_file(tee, name), bytes, Access::Public)
+        };
         let signed = |name: &str, json: Vec<u8>| {
             let signature = hex::encode(self.tcb_signer.key.sign(&json)?) + "\n";
             write(&format!("{name}.json"), &json)?;

@@ -72,7 +72,7 @@ fn lists_have_the_members_of_the_vendor_in_its_order() {
         return;
     }
     for name in ["tcb_info.json", "qe_identity.json"] {
-        let ours = fs::read(vendor.collateral_dir_of(Tee::Tdx).join(name)).unwrap();
+        let ours = fs::read(vendor.collateral_file(Tee::Tdx, name)).unwrap();
         let real = fs::read(recorded.join(name)).unwrap();
 
         let names = |json: &[u8]| keys(&serde_json::from_slice(json).unwrap());
