@@ -12,13 +12,134 @@ use crate::{
     party::Party,
 };
 
+/// Which device plays.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spec {
+    /// Its name at the M/OC.
+    pub name: String,
+    /// What it is made of.
+    pub hardware: Hardware,
+    /// The instance types that its operator says it can start.
+    pub instances: Vec<Instance>,
+    /// What is wrong with it.
+    pub misbehaviour: Option<Misbehaviour>,
+}
+
+/// A hardware family, as the figures of the draft name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Hardware {
+    /// Arm CCA.
+    Cca,
+    /// AMD SEV-SNP.
+    SevSnp,
+    /// Intel SGX.
+    Sgx,
+    /// Intel TDX.
+    Tdx,
+    /// Arm TrustZone.
+    TrustZone,
+}
+
+/// An instance type of a Trusted Application.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Instance {
+    /// Confidential process.
+    Process,
+    /// Confidential container.
+    Container,
+    /// Confidential VM.
+    Vm,
+}
+
 /// What a software TEE can be told to do wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Misbehaviour {
-    /// The platform's TCB is older than the vendor's newest level.
-    TcbOutOfDate,
     /// The Agent runs with the debug attribute.
     Debug,
+    /// Another vendor certified the device.
+    ForeignRoot,
+    /// A key that nobody vouched for signs the evidence.
+    OtherKey,
+    /// The device answers with evidence that it made earlier.
+    Replay,
+    /// The vendor has revoked the device's certificate.
+    Revoked,
+    /// The platform's TCB is older than the vendor's newest level.
+    TcbOutOfDate,
+    /// Another program than the Agent seems to run.
+    WrongMeasurement,
+}
+
+impl Spec {
+    /// A device of a family without a fault, which starts the least instance type that exists
+    /// there: confidential processes, or confidential containers in its VM.
+    #[must_use]
+    pub fn new(name: &str, hardware: Hardware) -> Self {
+        let instances = match hardware {
+            Hardware::Sgx | Hardware::TrustZone => vec![Instance::Process],
+            Hardware::Cca | Hardware::SevSnp | Hardware::Tdx => vec![Instance::Container],
+        };
+        Self { name: name.to_owned(), hardware, instances, misbehaviour: None }
+    }
+
+    /// An SGX device without a fault.
+    #[must_use]
+    pub fn sgx(name: &str) -> Self {
+        Self::new(name, Hardware::Sgx)
+    }
+
+    /// With these instance types.
+    #[must_use]
+    pub fn with_instances(self, instances: &[Instance]) -> Self {
+        Self { instances: instances.to_vec(), ..self }
+    }
+
+    /// With a fault.
+    #[must_use]
+    pub fn misbehaving(self, misbehaviour: Misbehaviour) -> Self {
+        Self { misbehaviour: Some(misbehaviour), ..self }
+    }
+}
+
+impl Hardware {
+    /// Every family.
+    pub const ALL: [Self; 5] = [Self::Cca, Self::SevSnp, Self::Sgx, Self::Tdx, Self::TrustZone];
+
+    /// As the M/OC spells it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Cca => "CCA",
+            Self::SevSnp => "SEV-SNP",
+            Self::Sgx => "SGX",
+            Self::Tdx => "TDX",
+            Self::TrustZone => "TrustZone",
+        }
+    }
+
+    /// As `tamarack-tee` spells it.
+    #[must_use]
+    pub const fn family(self) -> &'static str {
+        match self {
+            Self::Cca => "cca",
+            Self::SevSnp => "sev-snp",
+            Self::Sgx => "sgx",
+            Self::Tdx => "tdx",
+            Self::TrustZone => "trustzone",
+        }
+    }
+}
+
+impl Instance {
+    /// As the M/OC spells it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Process => "process",
+            Self::Container => "container",
+            Self::Vm => "vm",
+        }
+    }
 }
 
 impl Misbehaviour {
@@ -26,8 +147,13 @@ impl Misbehaviour {
     const fn told(misbehaviour: Option<Self>) -> &'static str {
         match misbehaviour {
             None => "none",
-            Some(Self::TcbOutOfDate) => "tcb-out-of-date",
             Some(Self::Debug) => "debug",
+            Some(Self::ForeignRoot) => "foreign-root",
+            Some(Self::OtherKey) => "other-key",
+            Some(Self::Replay) => "replay",
+            Some(Self::Revoked) => "revoked",
+            Some(Self::TcbOutOfDate) => "tcb-out-of-date",
+            Some(Self::WrongMeasurement) => "wrong-measurement",
         }
     }
 }
@@ -45,27 +171,32 @@ pub struct Device {
     pub enrolment_ticket: String,
     layout: Layout,
     programs: Programs,
-    misbehaviour: Option<Misbehaviour>,
+    spec: Spec,
 }
 
 impl Device {
-    pub(crate) fn start(
-        stage: &Stage,
-        name: &str,
-        misbehaviour: Option<Misbehaviour>,
-    ) -> Result<Self> {
+    pub(crate) fn start(stage: &Stage, spec: &Spec) -> Result<Self> {
+        let name = spec.name.as_str();
         let directory = stage.layout.device(name);
         fs::create_dir_all(directory.join("storage"))?;
         let settings = directory.join("agent.toml");
         fs::copy(stage.layout.release().join("agent.toml"), settings)
             .context("copying the Agent's settings")?;
-        let arguments = ["device", "add", name, "--hardware", "SGX", "--instance", "process"];
+        let mut arguments = vec!["device", "add", name, "--hardware", spec.hardware.as_str()];
+        for instance in &spec.instances {
+            arguments.extend(["--instance", instance.as_str()]);
+        }
         let added = stage.moc.operator(&stage.programs, &arguments)?;
         let token = added["token"].as_str().context("the M/OC gave the device no token")?;
         write_secret(&directory.join("device.token"), token)?;
         let ticket = added["enrolment_ticket"].as_str().context("no ticket for the enrolment")?;
         fs::write(directory.join("broker.toml"), broker_settings(&stage.moc.url, name))?;
-        let tee = start_tee(&stage.layout, &stage.programs, name, misbehaviour)?;
+        let anchors = fs::read(stage.layout.anchors())?;
+        let tee = start_tee(&stage.layout, &stage.programs, spec)?;
+        // The operator enrols a device whose family has no common root before it is appraised.
+        if fs::read(stage.layout.anchors())? != anchors {
+            stage.moc.read_again()?;
+        }
         let broker = start_broker(&stage.layout, &stage.programs, name)?;
         let mut device = Self {
             name: name.to_owned(),
@@ -74,7 +205,7 @@ impl Device {
             enrolment_ticket: ticket.to_owned(),
             layout: stage.layout.clone(),
             programs: stage.programs.clone(),
-            misbehaviour,
+            spec: spec.clone(),
         };
         device.await_enrolment(stage)?;
         Ok(device)
@@ -109,7 +240,7 @@ impl Device {
     /// # Errors
     /// It does not start.
     pub fn start_tee(&mut self) -> Result<()> {
-        self.tee = start_tee(&self.layout, &self.programs, &self.name, self.misbehaviour)?;
+        self.tee = start_tee(&self.layout, &self.programs, &self.spec)?;
         Ok(())
     }
 
@@ -120,7 +251,7 @@ impl Device {
     /// It does not start, or is not enrolled.
     pub fn mend(&mut self, stage: &Stage) -> Result<()> {
         self.kill_tee()?;
-        self.misbehaviour = None;
+        self.spec.misbehaviour = None;
         let storage = self.layout.device(&self.name).join("storage");
         fs::remove_dir_all(&storage)?;
         fs::create_dir(&storage)?;
@@ -181,25 +312,21 @@ impl Device {
     }
 }
 
-fn start_tee(
-    layout: &Layout,
-    programs: &Programs,
-    name: &str,
-    misbehaviour: Option<Misbehaviour>,
-) -> Result<Party> {
+fn start_tee(layout: &Layout, programs: &Programs, spec: &Spec) -> Result<Party> {
+    let name = &spec.name;
     let directory = layout.device(name);
     let socket = directory.join("agent.sock");
     if socket.exists() {
         fs::remove_file(&socket)?;
     }
     let mut command = programs.command("tamarack-tee");
-    command.args(["run", "--family", "sgx", "--vendor"]).arg(layout.vendor());
+    command.args(["run", "--family", spec.hardware.family(), "--vendor"]).arg(layout.vendor());
     command.arg("--state").arg(directory.join("fuses"));
     command.arg("--agent").arg(programs.path("tamarack-agent"));
     command.arg("--settings").arg(directory.join("agent.toml"));
     command.arg("--broker-socket").arg(&socket);
     command.arg("--storage").arg(directory.join("storage"));
-    command.args(["--misbehave", Misbehaviour::told(misbehaviour)]);
+    command.args(["--misbehave", Misbehaviour::told(spec.misbehaviour)]);
     let mut tee = Party::start("tamarack-tee", &mut command, &layout.log(&format!("{name}-tee")))?;
     tee.until("socket of the TEEP Agent", || socket.exists())?;
     Ok(tee)

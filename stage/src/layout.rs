@@ -69,6 +69,12 @@ impl Layout {
         self.root.join("vendor")
     }
 
+    /// The list of the emulated vendors' anchors.
+    #[must_use]
+    pub fn anchors(&self) -> PathBuf {
+        self.vendor().join("anchors.toml")
+    }
+
     /// The Network M/OC.
     #[must_use]
     pub fn moc(&self) -> PathBuf {

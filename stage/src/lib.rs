@@ -17,7 +17,7 @@ mod user;
 
 pub use canary::{Sighting, search, search_memory};
 pub use deploying::{Attempt, Deploying};
-pub use device::{Device, Misbehaviour};
+pub use device::{Device, Hardware, Instance, Misbehaviour, Spec};
 pub use http::{Answer, Ask};
 pub use layout::{Layout, Programs};
 pub use moc::Moc;
@@ -37,7 +37,7 @@ pub struct Stage {
     pub programs: Programs,
     /// The operator's Network M/OC.
     pub moc: Moc,
-    /// The emulated hardware vendor's trust anchor.
+    /// The trust anchor of the emulated vendor of SGX and TDX.
     pub anchor: String,
 }
 
@@ -49,7 +49,7 @@ impl Stage {
     pub fn set(layout: Layout, programs: Programs) -> Result<Self> {
         layout.create()?;
         let anchor = release::vendor(&layout, &programs)?;
-        let moc = Moc::start(&layout, &programs, &anchor)?;
+        let moc = Moc::start(&layout, &programs)?;
         Ok(Self { layout, programs, moc, anchor })
     }
 
@@ -57,8 +57,8 @@ impl Stage {
     ///
     /// # Errors
     /// A program failed; the error says which and what it printed.
-    pub fn device(&self, name: &str, misbehaviour: Option<Misbehaviour>) -> Result<Device> {
-        Device::start(self, name, misbehaviour)
+    pub fn device(&self, spec: &Spec) -> Result<Device> {
+        Device::start(self, spec)
     }
 
     /// A Network User of a new tenant, who pins this stage's vendor and release signer.
@@ -81,9 +81,10 @@ impl Stage {
     #[must_use]
     pub fn pins(&self) -> Pins {
         Pins {
-            emulator: Some(self.anchor.clone()),
+            emulator: None,
+            anchors: Some(self.layout.anchors()),
             reference: self.layout.release().join("agent.corim"),
-            policy: None,
+            policy: Some(self.layout.release().join("strict.toml")),
         }
     }
 

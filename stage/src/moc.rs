@@ -29,6 +29,7 @@ pub struct Moc {
     pub operator_token: PathBuf,
     port: u16,
     config: PathBuf,
+    log: PathBuf,
 }
 
 #[derive(Clone, Debug)]
@@ -48,7 +49,7 @@ struct Initialised {
 
 impl Moc {
     /// Initialises and starts the M/OC.
-    pub(crate) fn start(layout: &Layout, programs: &Programs, anchor: &str) -> Result<Self> {
+    pub(crate) fn start(layout: &Layout, programs: &Programs) -> Result<Self> {
         let directory = layout.moc();
         let port = party::free_port()?;
         let config = directory.join("moc.toml");
@@ -63,7 +64,7 @@ impl Moc {
         write_secret(&operator_token, &first.bootstrap_token)?;
         let tam = Tam { uri: first.tam_uri, keys: first.tam_keys };
         release::publish(layout, programs, &tam)?;
-        fs::write(&config, first_settings + &appraisal(layout, anchor))?;
+        fs::write(&config, first_settings + &appraisal(layout))?;
         let party = serve(layout, programs, &config, port)?;
         Ok(Self {
             party,
@@ -72,7 +73,23 @@ impl Moc {
             operator_token,
             port,
             config,
+            log: layout.log("moc"),
         })
+    }
+
+    /// Has the M/OC read anchors, endorsements and reference values again, as an operator does.
+    ///
+    /// # Errors
+    /// It does not say that it has.
+    pub(crate) fn read_again(&self) -> Result<()> {
+        let log = self.log.clone();
+        let read = move || {
+            let said = fs::read_to_string(&log).unwrap_or_default();
+            said.matches(READ_AGAIN).count()
+        };
+        let before = read();
+        self.party.hang_up()?;
+        self.party.wait("news that it reads the anchors again", || read() > before)
     }
 
     /// Starts the M/OC again after it ended or was killed.
@@ -143,12 +160,12 @@ fn address(port: u16) -> String {
 /// The operator's own policy is lenient on purpose: it takes devices whose TCB is out of date or
 /// that can be debugged, so that the stage shows a Network User's appraisal refusing what the M/OC
 /// accepts.
-fn appraisal(layout: &Layout, anchor: &str) -> String {
+fn appraisal(layout: &Layout) -> String {
     let text = |path: PathBuf| json!(path).to_string();
     format!(
         "\n\
          [appraisal]\n\
-         emulated_anchors = [\"{anchor}\"]\n\
+         anchors = {anchors}\n\
          collateral = {collateral}\n\
          \n\
          [appraisal.policy]\n\
@@ -156,12 +173,18 @@ fn appraisal(layout: &Layout, anchor: &str) -> String {
          emulated_allowed = true\n\
          debug_allowed = true\n\
          \n\
+         reference_required = false\n\
+         \n\
          [appraisal.policy.dcap]\n\
          tcb_statuses = [\"UpToDate\", \"OutOfDate\"]\n\
+         \n\
+         [appraisal.policy.snp]\n\
+         tcb_min_required = false\n\
          \n\
          [[appraisal.reference_values]]\n\
          corim = {corim}\n\
          signer = {signer}\n",
+        anchors = text(layout.anchors()),
         collateral = text(layout.vendor().join("collateral")),
         corim = text(layout.release().join("agent.corim")),
         signer = text(layout.release().join("release.pub")),
@@ -176,3 +199,6 @@ pub(crate) fn write_secret(path: &Path, secret: &str) -> Result<()> {
     std::io::Write::write_all(&mut file, secret.as_bytes())?;
     Ok(())
 }
+
+/// What the M/OC logs when it has read everything that it appraises by again.
+const READ_AGAIN: &str = "reference values were read again";

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::http::{self, Ask};
@@ -77,6 +77,31 @@ impl Party {
             }
             std::thread::sleep(Duration::from_millis(10));
         }
+        Ok(())
+    }
+
+    /// Waits as [`until`](Self::until) does, for a program that runs on.
+    ///
+    /// # Errors
+    /// The time is over.
+    pub(crate) fn wait(&self, what: &str, mut holds: impl FnMut() -> bool) -> Result<()> {
+        let started = Instant::now();
+        while !holds() {
+            if started.elapsed() > READY_WITHIN {
+                bail!("{}: no {what} within {READY_WITHIN:?}:\n{}", self.name, self.last_words());
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Ok(())
+    }
+
+    /// Asks it to read its files again.
+    ///
+    /// # Errors
+    /// It cannot be asked.
+    pub(crate) fn hang_up(&self) -> Result<()> {
+        let asked = Command::new("kill").args(["-HUP", &self.child.id().to_string()]).status()?;
+        ensure!(asked.success(), "{} takes no signal: {asked}", self.name);
         Ok(())
     }
 

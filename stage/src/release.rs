@@ -23,6 +23,7 @@ pub(crate) fn vendor(layout: &Layout, programs: &Programs) -> Result<String> {
 pub(crate) fn publish(layout: &Layout, programs: &Programs, tam: &Tam) -> Result<()> {
     let release = layout.release();
     fs::write(release.join("agent.toml"), settings(tam))?;
+    fs::write(release.join("strict.toml"), POLICY)?;
     let mut key = programs.command("tamarack");
     party::json(key.args(["key", "new", "--json", "--out"]).arg(release.join("release.key")))?;
     let mut measure = programs.command("tamarack-tee");
@@ -66,3 +67,17 @@ fn settings(tam: &Tam) -> String {
         json!(tam.keys)
     )
 }
+
+/// What a Network User of the stage asks for: the strict policy, and for AMD, who publishes no list
+/// of what is up to date, the versions of the emulated firmware.
+const POLICY: &str = "\
+id = \"strict\"
+reference_required = false
+
+[[snp.tcb_min]]
+product = \"genoa\"
+bootloader = 10
+tee = 1
+snp = 24
+microcode = 219
+";

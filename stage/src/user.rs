@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use crate::{
     Stage,
     deploying::{Attempt, Deploying},
+    device::Hardware,
     moc::write_secret,
     party::{self, free_port},
 };
@@ -61,8 +62,10 @@ pub struct User {
 /// Whom a Network User believes.
 #[derive(Clone, Debug)]
 pub struct Pins {
-    /// The root of an emulator that is accepted.
+    /// The root of an emulator of SGX that is accepted.
     pub emulator: Option<String>,
+    /// A list of the anchors that are accepted.
+    pub anchors: Option<PathBuf>,
     /// Reference values, signed by the stage's release signer.
     pub reference: PathBuf,
     /// A policy in place of the strict default.
@@ -116,6 +119,9 @@ impl User {
         if let Some(emulator) = &pins.emulator {
             trust.args(["--emulator", emulator]);
         }
+        if let Some(anchors) = &pins.anchors {
+            trust.arg("--anchors").arg(anchors);
+        }
         trust.arg("--reference").arg(&pins.reference);
         trust.arg("--reference-signer").arg(stage.layout.release().join("release.pub"));
         trust.arg("--collateral").arg(stage.layout.vendor().join("collateral"));
@@ -139,11 +145,25 @@ impl User {
         command
     }
 
-    /// Writes the sample's project for this user, as `tamarack.toml` beside the data.
+    /// Writes the sample's project for this user and SGX, as `tamarack.toml` beside the data.
     ///
     /// # Errors
     /// The files cannot be written.
     pub fn project(&self, stage: &Stage, name: &str, pd: &[u8]) -> Result<PathBuf> {
+        self.project_for(stage, name, pd, Hardware::Sgx)
+    }
+
+    /// Writes the sample's project for this user and this family.
+    ///
+    /// # Errors
+    /// The files cannot be written.
+    pub fn project_for(
+        &self,
+        stage: &Stage,
+        name: &str,
+        pd: &[u8],
+        hardware: Hardware,
+    ) -> Result<PathBuf> {
         let directory = self.home.join(name);
         fs::create_dir_all(&directory)?;
         fs::write(directory.join("pd.json"), pd)?;
@@ -154,6 +174,7 @@ impl User {
         let text = SAMPLE
             .replace("127.0.0.1:4747", &listen)
             .replace("name = \"route-planner\"", &format!("name = {}", json!(name)))
+            .replace("[\"SGX\"]", &json!([hardware.as_str()]).to_string())
             .replace(
                 "\"../target/vehicle.pub\"",
                 &json!(self.home.join("vehicle.pub")).to_string(),

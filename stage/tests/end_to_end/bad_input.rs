@@ -3,7 +3,7 @@
 use std::{fs, net::TcpListener, path::Path, time::Duration};
 
 use serde_json::{Value, json};
-use stage::{Ask, Attempt, Device, Refusal, Stage, User};
+use stage::{Ask, Attempt, Device, Refusal, Spec, Stage, User};
 
 use crate::{
     forgery,
@@ -15,7 +15,7 @@ use crate::{
 #[test]
 fn a_package_that_another_key_signed_is_refused_by_the_moc() {
     let stage = open_stage!();
-    let device = stage.device("edge-1", None).unwrap();
+    let device = stage.device(&Spec::sgx("edge-1")).unwrap();
     let user = stage.user("oda").unwrap();
     let (honest, forged) = forgery::packages();
     let asked = json!({
@@ -70,7 +70,7 @@ fn a_wrong_tenant_token_is_explained_in_full() {
 #[test]
 fn a_device_that_nobody_knows_is_explained_with_the_candidates() {
     let stage = open_stage!();
-    let _device = stage.device("edge-1", None).unwrap();
+    let _device = stage.device(&Spec::sgx("edge-1")).unwrap();
     let user = stage.user("oda").unwrap();
     let project = user.project(&stage, "route-planner", &Driver::ODA.data()).unwrap();
 
@@ -103,7 +103,7 @@ fn a_moc_that_is_not_there_is_said_in_clear_text_and_soon() {
 #[test]
 fn teep_messages_that_are_none_get_an_empty_answer_and_harm_nothing() {
     let stage = open_stage!();
-    let device = stage.device("edge-1", None).unwrap();
+    let device = stage.device(&Spec::sgx("edge-1")).unwrap();
     let genuine: Vec<Vec<u8>> =
         device.captured().iter().map(|message| fs::read(message).unwrap()).collect();
     let mut bad = vec![vec![0xff; 100], vec![0x81; 5000], b"GET / HTTP/1.1".to_vec(), vec![0]];
@@ -143,7 +143,7 @@ fn teep_messages_that_are_none_get_an_empty_answer_and_harm_nothing() {
 #[test]
 fn a_replayed_answer_of_the_agent_changes_nothing() {
     let stage = open_stage!();
-    let device = stage.device("edge-1", None).unwrap();
+    let device = stage.device(&Spec::sgx("edge-1")).unwrap();
     let user = stage.user("oda").unwrap();
     let project = user.project(&stage, "route-planner", &Driver::ODA.data()).unwrap();
     let report = run(&stage, &user, &project, &device);
@@ -194,7 +194,7 @@ fn a_project_that_cannot_be_used_is_said_to_be_so() {
 #[test]
 fn a_project_whose_files_are_missing_asks_the_moc_for_nothing() {
     let stage = open_stage!();
-    let _device = stage.device("edge-1", None).unwrap();
+    let _device = stage.device(&Spec::sgx("edge-1")).unwrap();
     let user = stage.user("oda").unwrap();
 
     for (number, file) in (1..).zip(["route-planner.wasm", "route-relay", "pd.json"]) {

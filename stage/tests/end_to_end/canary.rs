@@ -6,14 +6,14 @@ use std::{
     process::{Command, Stdio},
 };
 
-use stage::{Sighting, search, search_memory};
+use stage::{Sighting, Spec, search, search_memory};
 
 use crate::troupe::{Driver, assert_ride, open_stage, run};
 
 #[test]
 fn nothing_that_the_operator_holds_knows_the_driver() {
     let stage = open_stage!();
-    let device = stage.device("edge-1", None).unwrap();
+    let device = stage.device(&Spec::sgx("edge-1")).unwrap();
     let user = stage.user("oda").unwrap();
     let driver = Driver::ODA;
     let project = user.project(&stage, "route-planner", &driver.data()).unwrap();
@@ -38,7 +38,7 @@ fn nothing_that_the_operator_holds_knows_the_driver() {
 #[test]
 fn the_search_finds_what_was_planted_in_a_file_a_log_and_a_memory() {
     let stage = open_stage!();
-    let device = stage.device("edge-1", None).unwrap();
+    let device = stage.device(&Spec::sgx("edge-1")).unwrap();
     let driver = Driver::ODA;
     let held = stage.layout.held_by_operator();
     assert_eq!(search(&held, driver.name).unwrap(), []);

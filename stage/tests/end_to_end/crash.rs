@@ -3,7 +3,7 @@
 use std::{fs, time::Duration};
 
 use serde_json::{Value, json};
-use stage::{Device, Stage, User};
+use stage::{Device, Spec, Stage, User};
 
 use crate::troupe::{
     Driver, assert_ride, deployment, events, files, get, log, open_stage, run, running, sequence,
@@ -13,7 +13,7 @@ use crate::troupe::{
 #[test]
 fn a_tee_killed_while_it_installs_a_ta_holds_no_half_of_it() {
     let stage = open_stage!();
-    let mut device = stage.device("edge-1", None).unwrap();
+    let mut device = stage.device(&Spec::sgx("edge-1")).unwrap();
     let user = stage.user("oda").unwrap();
     let project = user.project(&stage, "route-planner", &Driver::ODA.data()).unwrap();
     let given_up = user.begin(&stage, &project, &device.name).unwrap();
@@ -33,7 +33,7 @@ fn a_tee_killed_while_it_installs_a_ta_holds_no_half_of_it() {
 #[test]
 fn a_deployment_goes_on_after_the_power_of_its_device_was_cut() {
     let stage = open_stage!();
-    let mut device = stage.device("edge-1", None).unwrap();
+    let mut device = stage.device(&Spec::sgx("edge-1")).unwrap();
     let user = stage.user("oda").unwrap();
     let project = user.project(&stage, "route-planner", &Driver::ODA.data()).unwrap();
     let deploying = user.begin(&stage, &project, &device.name).unwrap();
@@ -50,7 +50,7 @@ fn a_deployment_goes_on_after_the_power_of_its_device_was_cut() {
 #[test]
 fn what_the_moc_acknowledged_survives_its_kill() {
     let mut stage = open_stage!();
-    let device = stage.device("edge-1", None).unwrap();
+    let device = stage.device(&Spec::sgx("edge-1")).unwrap();
     let user = stage.user("oda").unwrap();
     let project = user.project(&stage, "route-planner", &Driver::ODA.data()).unwrap();
     let report = run(&stage, &user, &project, &device);
@@ -70,7 +70,7 @@ fn what_the_moc_acknowledged_survives_its_kill() {
 #[test]
 fn a_deployment_that_a_kill_of_the_moc_cut_completes_when_it_is_run_again() {
     let mut stage = open_stage!();
-    let device = stage.device("edge-1", None).unwrap();
+    let device = stage.device(&Spec::sgx("edge-1")).unwrap();
     let user = stage.user("oda").unwrap();
     for (number, step) in (1..).zip(["UA->REE", "TA->ConfidentialProcess", "att:TEEP-Agent"]) {
         let name = format!("route-planner-{number}");
@@ -94,7 +94,7 @@ fn a_deployment_that_a_kill_of_the_moc_cut_completes_when_it_is_run_again() {
 #[test]
 fn a_broker_that_was_killed_runs_its_ua_again_and_the_vehicle_is_answered() {
     let stage = open_stage!();
-    let mut device = stage.device("edge-1", None).unwrap();
+    let mut device = stage.device(&Spec::sgx("edge-1")).unwrap();
     let user = stage.user("oda").unwrap();
     let project = user.project(&stage, "route-planner", &Driver::ODA.data()).unwrap();
     run(&stage, &user, &project, &device);
@@ -113,7 +113,7 @@ fn a_broker_that_was_killed_runs_its_ua_again_and_the_vehicle_is_answered() {
 #[test]
 fn a_restart_of_the_tee_ends_the_release() {
     let stage = open_stage!();
-    let mut device = stage.device("edge-1", None).unwrap();
+    let mut device = stage.device(&Spec::sgx("edge-1")).unwrap();
     let user = stage.user("oda").unwrap();
     let project = user.project(&stage, "route-planner", &Driver::ODA.data()).unwrap();
     let report = run(&stage, &user, &project, &device);
@@ -132,7 +132,7 @@ fn a_restart_of_the_tee_ends_the_release() {
 #[test]
 fn after_a_restart_of_the_tee_the_owner_releases_again() {
     let stage = open_stage!();
-    let mut device = stage.device("edge-1", None).unwrap();
+    let mut device = stage.device(&Spec::sgx("edge-1")).unwrap();
     let user = stage.user("oda").unwrap();
     let project = user.project(&stage, "route-planner", &Driver::ODA.data()).unwrap();
     run(&stage, &user, &project, &device);

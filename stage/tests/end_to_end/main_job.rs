@@ -3,14 +3,14 @@
 use std::path::Path;
 
 use serde_json::Value;
-use stage::{Stage, User};
+use stage::{Spec, Stage, User};
 
 use crate::troupe::{Driver, assert_ride, deployment, get, open_stage, run, sequence};
 
 #[test]
 fn case_3_loads_in_the_order_of_the_draft_and_ends_with_a_receipt() {
     let stage = open_stage!();
-    let device = stage.device("edge-1", None).unwrap();
+    let device = stage.device(&Spec::sgx("edge-1")).unwrap();
     let user = stage.user("oda").unwrap();
     let project = user.project(&stage, "route-planner", &Driver::ODA.data()).unwrap();
 
@@ -29,7 +29,7 @@ fn case_3_loads_in_the_order_of_the_draft_and_ends_with_a_receipt() {
 #[test]
 fn the_vehicle_gets_an_answer_that_only_the_released_data_explains() {
     let stage = open_stage!();
-    let device = stage.device("edge-1", None).unwrap();
+    let device = stage.device(&Spec::sgx("edge-1")).unwrap();
     let user = stage.user("oda").unwrap();
     let driver = Driver::ODA;
     let project = user.project(&stage, "route-planner", &driver.data()).unwrap();
@@ -52,7 +52,7 @@ fn the_vehicle_gets_an_answer_that_only_the_released_data_explains() {
 #[test]
 fn a_project_that_runs_is_deployed_again() {
     let stage = open_stage!();
-    let device = stage.device("edge-1", None).unwrap();
+    let device = stage.device(&Spec::sgx("edge-1")).unwrap();
     let user = stage.user("oda").unwrap();
     let project = user.project(&stage, "route-planner", &Driver::ODA.data()).unwrap();
     run(&stage, &user, &project, &device);
@@ -68,7 +68,7 @@ fn a_project_that_runs_is_deployed_again() {
 #[test]
 fn inspect_explains_every_message_and_every_artefact() {
     let stage = open_stage!();
-    let device = stage.device("edge-1", None).unwrap();
+    let device = stage.device(&Spec::sgx("edge-1")).unwrap();
     let user = stage.user("oda").unwrap();
     let project = user.project(&stage, "route-planner", &Driver::ODA.data()).unwrap();
     run(&stage, &user, &project, &device);

@@ -3,7 +3,7 @@
 
 use std::{fs, path::PathBuf, thread::JoinHandle, time::Instant};
 
-use stage::{Device, Misbehaviour, Pins};
+use stage::{Device, Misbehaviour, Pins, Spec};
 
 use crate::troupe::{
     self, Driver, Theatre, assert_ride, explained, files, log, open_stage, refused, run, sequence,
@@ -12,7 +12,7 @@ use crate::troupe::{
 #[test]
 fn a_changed_byte_of_the_ta_in_the_operators_store_is_refused_by_the_agent() {
     let stage = open_stage!();
-    let device = stage.device("edge-1", None).unwrap();
+    let device = stage.device(&Spec::sgx("edge-1")).unwrap();
     let user = stage.user("oda").unwrap();
     let project = user.project(&stage, "route-planner", &Driver::ODA.data()).unwrap();
     let module = fs::read(project.with_file_name("route-planner.wasm")).unwrap();
@@ -67,15 +67,15 @@ fn an_agent_of_another_release_than_the_pinned_one_is_refused() {
 #[test]
 fn an_emulator_that_the_user_did_not_pin_is_refused() {
     let stage = open_stage!();
-    let pins = Pins { emulator: Some("5e".repeat(32)), ..stage.pins() };
+    let pins = Pins { emulator: Some("5e".repeat(32)), anchors: None, ..stage.pins() };
     refused_with_these_pins(&stage, &pins, "dcap.pck.root");
 }
 
 #[test]
 fn a_user_who_pins_no_emulator_gets_no_emulated_device() {
     let stage = open_stage!();
-    let device = stage.device("edge-1", None).unwrap();
-    let pins = Pins { emulator: None, ..stage.pins() };
+    let device = stage.device(&Spec::sgx("edge-1")).unwrap();
+    let pins = Pins { anchors: None, ..stage.pins() };
     let user = stage.user_with("otto", &pins).unwrap();
     let project = user.project(&stage, "route-planner", &Driver::ODA.data()).unwrap();
 
@@ -89,7 +89,7 @@ fn a_user_who_pins_no_emulator_gets_no_emulated_device() {
 
 /// The operator takes a device that the Network User's own appraisal refuses.
 fn refused_misbehaviour(stage: &Theatre, misbehaviour: Misbehaviour, check: &str) -> Device {
-    let device = stage.device("edge-1", Some(misbehaviour)).unwrap();
+    let device = stage.device(&Spec::sgx("edge-1").misbehaving(misbehaviour)).unwrap();
     let user = stage.user("oda").unwrap();
     let project = user.project(stage, "route-planner", &Driver::ODA.data()).unwrap();
 
@@ -103,7 +103,7 @@ fn refused_misbehaviour(stage: &Theatre, misbehaviour: Misbehaviour, check: &str
 
 /// The operator takes the device, and so does a user with the right pins.
 fn refused_with_these_pins(stage: &Theatre, pins: &Pins, check: &str) {
-    let device = stage.device("edge-1", None).unwrap();
+    let device = stage.device(&Spec::sgx("edge-1")).unwrap();
     let user = stage.user_with("otto", pins).unwrap();
     let project = user.project(stage, "route-planner", &Driver::ODA.data()).unwrap();
 

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
-use stage::{Deployed, Device, Layout, Misbehaviour, Programs, Refusal, Ride, Stage, User};
+use stage::{Deployed, Device, Layout, Misbehaviour, Programs, Refusal, Ride, Spec, Stage, User};
 
 use super::{CAVEAT, Held, Refused, Story};
 use crate::run;
@@ -33,7 +33,7 @@ pub(crate) fn story(
 
     scene("The operator starts a Network M/OC and enrols a device with an emulated SGX.");
     let stage = Stage::set(layout, programs.clone())?;
-    let device = stage.device("edge-1", None)?;
+    let device = stage.device(&Spec::sgx("edge-1"))?;
     clock.lap("operator sets up");
 
     scene("A Network User asks for confidential computing and deploys a route planner (case 3).");
@@ -94,7 +94,7 @@ fn changed_byte(
 /// Another device, which the operator accepts, runs on a platform whose TCB is out of date.
 fn old_tcb(stage: &Stage, user: &User, pd: &[u8], scene: &mut dyn FnMut(&str)) -> Result<Refused> {
     scene("Another device has an out-of-date TCB. The operator's policy takes it all the same.");
-    let device = stage.device("edge-2", Some(Misbehaviour::TcbOutOfDate))?;
+    let device = stage.device(&Spec::sgx("edge-2").misbehaving(Misbehaviour::TcbOutOfDate))?;
     let project = user.project(stage, "route-planner-3", pd)?;
     let deployed = user.deploy(stage, &project, &device.name)?;
     refused(deployed, "a device whose TCB is out of date", "Network User")
