@@ -173,8 +173,6 @@ fn appraisal(layout: &Layout) -> String {
          emulated_allowed = true\n\
          debug_allowed = true\n\
          \n\
-         reference_required = false\n\
-         \n\
          [appraisal.policy.dcap]\n\
          tcb_statuses = [\"UpToDate\", \"OutOfDate\"]\n\
          \n\

@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
 use crate::{
+    device::Hardware,
     layout::{Layout, Programs},
     moc::Tam,
     party,
@@ -19,36 +20,52 @@ pub(crate) fn vendor(layout: &Layout, programs: &Programs) -> Result<String> {
     Ok(anchor.to_owned())
 }
 
-/// Writes the Agents' settings, measures Agent and settings, and signs the measurement.
+/// Writes the Agents' settings, measures Agent and settings on every family, and signs the
+/// measurements.
 pub(crate) fn publish(layout: &Layout, programs: &Programs, tam: &Tam) -> Result<()> {
     let release = layout.release();
     fs::write(release.join("agent.toml"), settings(tam))?;
     fs::write(release.join("strict.toml"), POLICY)?;
     let mut key = programs.command("tamarack");
     party::json(key.args(["key", "new", "--json", "--out"]).arg(release.join("release.key")))?;
-    let mut measure = programs.command("tamarack-tee");
-    measure.arg("measure").arg("--agent").arg(programs.path("tamarack-agent"));
-    let measured = party::json(measure.arg("--settings").arg(release.join("agent.toml")))?;
-    fs::write(release.join("measurement.json"), measured.to_string())?;
-    vouch(layout, programs, "measurement.json", "agent.corim")
+    let mut measurements = Vec::new();
+    for hardware in Hardware::ALL {
+        let family = hardware.family();
+        let mut measure = programs.command("tamarack-tee");
+        measure.args(["measure", "--family", family]);
+        measure.arg("--agent").arg(programs.path("tamarack-agent"));
+        let measured = party::json(measure.arg("--settings").arg(release.join("agent.toml")))?;
+        let file = release.join(format!("{family}.json"));
+        fs::write(&file, measured.to_string())?;
+        measurements.push(file);
+    }
+    vouch(layout, programs, &measurements, "agent.corim")
 }
 
 /// Signs the measurement of an Agent that is not the stage's.
 pub(crate) fn other(layout: &Layout, programs: &Programs) -> Result<PathBuf> {
     let release = layout.release();
-    let text = fs::read_to_string(release.join("measurement.json"))?;
+    let text = fs::read_to_string(release.join("sgx.json"))?;
     let mut measured: Value = serde_json::from_str(&text)?;
     measured["mrenclave"] = "5e".repeat(32).into();
-    fs::write(release.join("other.json"), measured.to_string())?;
-    vouch(layout, programs, "other.json", "other.corim")?;
+    let file = release.join("other.json");
+    fs::write(&file, measured.to_string())?;
+    vouch(layout, programs, &[file], "other.corim")?;
     Ok(release.join("other.corim"))
 }
 
-fn vouch(layout: &Layout, programs: &Programs, measurement: &str, corim: &str) -> Result<()> {
+fn vouch(
+    layout: &Layout,
+    programs: &Programs,
+    measurements: &[PathBuf],
+    corim: &str,
+) -> Result<()> {
     let release = layout.release();
     let mut create = programs.command("tamarack");
     create.args(["reference", "create", "--json", "--signer"]).arg(release.join("release.key"));
-    create.arg("--measurement").arg(release.join(measurement));
+    for measurement in measurements {
+        create.arg("--measurement").arg(measurement);
+    }
     create.arg("--out").arg(release.join(corim));
     party::json(&mut create).map(drop)
 }
@@ -72,7 +89,6 @@ fn settings(tam: &Tam) -> String {
 /// of what is up to date, the versions of the emulated firmware.
 const POLICY: &str = "\
 id = \"strict\"
-reference_required = false
 
 [[snp.tcb_min]]
 product = \"genoa\"
