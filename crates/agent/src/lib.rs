@@ -38,13 +38,16 @@ pub mod ta;
 mod testing;
 
 use attester::{Attester, Channel};
+use backend::Backend;
+use backend::container::ContainerBackend;
 use backend::process::ProcessBackend;
 use identity::Identity;
+use rats::eat::InstanceType;
 use seal::Sealer;
 use session::TeepAgent;
 use settings::Settings;
 use store::{Folder, Store};
-use ta::Applications;
+use ta::{Applications, Backends};
 
 /// Runs the agent on the descriptors that a TEE hands down, with its sealed state in `storage`.
 pub fn run(storage: &Path) -> anyhow::Result<()> {
@@ -62,8 +65,7 @@ pub fn run(storage: &Path) -> anyhow::Result<()> {
     let channel = Channel::open(UnixStream::from(inherited.tee)).context("reaching the TEE")?;
     let own = std::fs::read(OWN_PROGRAM).context("reading the agent's own program")?;
 
-    let backend = ProcessBackend::new(OWN_PROGRAM, settings.limits);
-    let applications = Arc::new(Applications::new(Arc::new(backend)));
+    let applications = Arc::new(Applications::new(backends(&settings)));
     let attester: Arc<dyn Attester> = Arc::new(channel);
     let agent = start(settings, storage, attester, applications, cose::sha256(&own))?;
     serve::serve(inherited.listener, Arc::new(agent)).context("listening for the Broker")
@@ -99,6 +101,19 @@ pub fn start(
         }
     };
     TeepAgent::new(settings, identity, store, attester, applications, own_digest)
+}
+
+/// The backends of the instance types that the settings name.
+fn backends(settings: &Settings) -> Backends {
+    let limits = settings.limits;
+    let backend = |instance: &InstanceType| -> Arc<dyn Backend> {
+        match instance {
+            InstanceType::Process => Arc::new(ProcessBackend::new(OWN_PROGRAM, limits)),
+            InstanceType::Container => Arc::new(ContainerBackend::new(OWN_PROGRAM, limits)),
+            InstanceType::Vm => Arc::new(ProcessBackend::of_vm(OWN_PROGRAM, limits)),
+        }
+    };
+    settings.instances.iter().map(|instance| (*instance, backend(instance))).collect()
 }
 
 fn log() {

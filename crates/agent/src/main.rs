@@ -4,7 +4,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use agent::backend::process::{Limits, worker};
+use agent::backend::container::launcher;
+use agent::backend::process::{Form, Limits, worker};
 use agent::probe;
 use anyhow::Context as _;
 
@@ -12,7 +13,7 @@ fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
     match Command::parse(&arguments) {
         Some(command) => match command.run() {
-            Ok(()) => ExitCode::SUCCESS,
+            Ok(code) => code,
             Err(error) => {
                 eprintln!("error: {error:#}");
                 ExitCode::FAILURE
@@ -28,7 +29,8 @@ fn main() -> ExitCode {
 /// What the program is asked to do.
 enum Command {
     Run { storage: PathBuf },
-    Worker { cpu_s_max: u64, memory_bytes_max: u64 },
+    Worker { limits: Limits, form: Form },
+    Container { arguments: Vec<String> },
     Probe { json: bool },
 }
 
@@ -39,27 +41,34 @@ impl Command {
             ["run", "--storage", _] => Some(Self::Run { storage: PathBuf::from(&arguments[2]) }),
             ["probe"] => Some(Self::Probe { json: false }),
             ["probe", "--json"] => Some(Self::Probe { json: true }),
-            ["ta-worker", cpu_s, memory_bytes] => Some(Self::Worker {
-                cpu_s_max: cpu_s.parse().ok()?,
-                memory_bytes_max: memory_bytes.parse().ok()?,
+            ["ta-worker", cpu_s, memory_bytes, form] => Some(Self::Worker {
+                limits: Limits::parse(cpu_s, memory_bytes)?,
+                form: Form::from_name(form)?,
+            }),
+            ["ta-container", arguments @ ..] => Some(Self::Container {
+                arguments: arguments.iter().map(|text| (*text).to_owned()).collect(),
             }),
             _ => None,
         }
     }
 
-    fn run(self) -> anyhow::Result<()> {
+    fn run(self) -> anyhow::Result<ExitCode> {
         match self {
-            Self::Run { storage } => agent::run(&storage),
-            Self::Worker { cpu_s_max, memory_bytes_max } => {
-                worker::run(Limits::of_process(memory_bytes_max, cpu_s_max))
-                    .context("running a Trusted Application")
+            Self::Run { storage } => agent::run(&storage)?,
+            Self::Worker { limits, form } => {
+                worker::run(limits, form).context("running a Trusted Application")?;
+            }
+            Self::Container { arguments } => {
+                let code = launcher::run(&arguments).context("launching a container")?;
+                return Ok(ExitCode::from(code));
             }
             Self::Probe { json } => {
                 let findings = probe::probe();
                 let text = if json { probe::json(&findings) } else { probe::text(&findings) };
-                print(&text).context("writing the findings")
+                print(&text).context("writing the findings")?;
             }
         }
+        Ok(ExitCode::SUCCESS)
     }
 }
 

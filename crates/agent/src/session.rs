@@ -170,7 +170,12 @@ impl Core {
     /// Starts what is installed. One that does not start is reported and tried again later.
     fn start_installed(&self) {
         for installed in self.store.installed() {
-            if let Err(error) = install::restore(installed, &self.store, &self.applications) {
+            if let Err(error) = install::restore(
+                installed,
+                &self.store,
+                &self.applications,
+                &self.settings.instances,
+            ) {
                 let error = install::chain(&*error);
                 warn!(manifest = %installed.manifest, error, "an application is not restored");
             }
@@ -370,6 +375,7 @@ impl Fault {
             Self::Declined(_) | Self::NoApplication => FailureCode::Absent,
             Self::Component(_) | Self::Malformed(_) => FailureCode::Malformed,
             Self::Application(Failed::Crashed(_)) => FailureCode::Busy,
+            Self::Application(Failed::NoBackend(_) | Failed::Image(_)) => FailureCode::Unsupported,
             Self::Application(Failed::Refused(refusal)) => code(*refusal),
         };
         let mut text = self.to_string();

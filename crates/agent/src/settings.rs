@@ -1,5 +1,6 @@
 //! The settings of the agent, which are measured with it: who changes them has another agent.
 
+use rats::eat::InstanceType;
 use serde::Deserialize;
 use suit::Uuid;
 
@@ -12,8 +13,11 @@ pub struct Settings {
     pub tams: Vec<Tam>,
     /// SUIT vendor identifier of the device.
     pub vendor_id: Uuid,
-    /// SUIT class identifier of the device.
+    /// SUIT class identifier of the device, beside those of its instance types. A package of
+    /// this class runs as the first of [`Self::instances`].
     pub class_id: Uuid,
+    /// The instance types that Trusted Applications may ask for, at least one.
+    pub instances: Vec<InstanceType>,
     /// What the agent signs TEEP messages with.
     pub suite: Suite,
     /// What one Trusted Application may use.
@@ -63,6 +67,9 @@ pub enum Unusable {
     /// An identifier is not a UUID.
     #[error("`{0}` is not a UUID")]
     NotUuid(&'static str),
+    /// `instances` names none, one twice, or one that does not exist.
+    #[error("`instances` is not a list of different types of `process`, `container` and `vm`")]
+    Instances,
     /// A limit is zero or larger than a frame or an address space can be.
     #[error("`{0}` is out of range")]
     OutOfRange(&'static str),
@@ -81,6 +88,7 @@ impl Settings {
             tams,
             vendor_id: uuid("vendor_id", &file.vendor_id)?,
             class_id: uuid("class_id", &file.class_id)?,
+            instances: instances(&file.instances)?,
             suite: file.suite,
             limits: file.limits.parse()?,
         })
@@ -115,6 +123,9 @@ struct File {
     vendor_id: String,
     /// A UUID in hexadecimal, with or without hyphens.
     class_id: String,
+    /// Any of `process`, `container` and `vm`; default `["process"]`.
+    #[serde(default = "process")]
+    instances: Vec<String>,
     /// `esp256` (the default) or `ed25519`.
     #[serde(default)]
     suite: Suite,
@@ -167,6 +178,22 @@ impl FileLimits {
     }
 }
 
+fn process() -> Vec<String> {
+    vec![InstanceType::Process.name().to_owned()]
+}
+
+fn instances(names: &[String]) -> Result<Vec<InstanceType>, Unusable> {
+    let mut instances = Vec::new();
+    for name in names {
+        let instance = InstanceType::from_name(name).map_err(|_| Unusable::Instances)?;
+        if instances.contains(&instance) {
+            return Err(Unusable::Instances);
+        }
+        instances.push(instance);
+    }
+    if instances.is_empty() { Err(Unusable::Instances) } else { Ok(instances) }
+}
+
 fn uuid(what: &'static str, text: &str) -> Result<Uuid, Unusable> {
     let digits: String = text.chars().filter(|c| *c != '-').collect();
     let bytes = hex::decode(digits).ok().and_then(|bytes| bytes.try_into().ok());
@@ -187,15 +214,18 @@ mod tests {
         assert_eq!(settings.vendor_id.bytes()[..4], [0x11; 4]);
         assert_eq!(settings.limits.memory_bytes_max, 64 << 20);
         assert_eq!(settings.limits.call_ms_max, 10_000);
+        assert_eq!(settings.instances, [InstanceType::Process]);
     }
 
     #[test]
     fn every_setting_is_read() {
-        let more = "suite = \"ed25519\"\n[limits]\nmemory_mib = 1\ncall_ms = 5\ncpu_s = 7\n";
+        let more = "instances = [\"vm\", \"container\"]\nsuite = \"ed25519\"\n\
+            [limits]\nmemory_mib = 1\ncall_ms = 5\ncpu_s = 7\n";
 
         let settings = Settings::parse(text(more).as_bytes()).unwrap();
 
         assert_eq!(settings.suite, Suite::Ed25519);
+        assert_eq!(settings.instances, [InstanceType::Vm, InstanceType::Container]);
         let limits = Limits { memory_bytes_max: 1 << 20, call_ms_max: 5, cpu_s_max: 7 };
         assert_eq!(settings.limits, limits);
     }
@@ -209,6 +239,9 @@ mod tests {
         assert_eq!(parse(text("").replace("-4111-", "-1111-")), Unusable::NotUuid("vendor_id"));
         let wrong = text("").replace(&hex::encode(key().encode()), "00");
         assert_eq!(parse(wrong), Unusable::Key("http://tam.example/tam".to_owned()));
+        for wrong in ["[]", "[\"process\", \"process\"]", "[\"enclave\"]"] {
+            assert_eq!(parse(text(&format!("instances = {wrong}\n"))), Unusable::Instances);
+        }
         assert_eq!(Settings::parse(&[0xff]), Err(Unusable::NotText));
         let none = format!("tam = []\n{IDS}");
         assert_eq!(parse(none), Unusable::NoTam);

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use channel::receipt::Receipt;
 use cose::{Key, Thumbprint};
-use rats::eat::{Instance as InstanceClaim, ManifestId};
+use rats::eat::{Instance as InstanceClaim, InstanceType, ManifestId};
 use suit::ComponentId;
 use tracing::{info, warn};
 use zeroize::Zeroizing;
@@ -19,37 +19,39 @@ use crate::backend::{Backend, Crash, Failed, Instance, Program};
 
 /// All Trusted Applications of this device, by manifest component identifier.
 pub struct Applications {
-    backend: Arc<dyn Backend>,
+    backends: Backends,
     all: Mutex<BTreeMap<ComponentId, Arc<Ta>>>,
 }
 
+/// One backend for each instance type that the device has.
+pub type Backends = BTreeMap<InstanceType, Arc<dyn Backend>>;
+
 impl Applications {
     /// No applications yet.
-    pub fn new(backend: Arc<dyn Backend>) -> Self {
-        Self { backend, all: Mutex::default() }
+    pub fn new(backends: Backends) -> Self {
+        Self { backends, all: Mutex::default() }
     }
 
     /// Starts an application that is not known yet to anybody; [`Self::admit`] makes it so.
     pub fn start(&self, facts: Facts, module: Zeroizing<Vec<u8>>) -> Result<Arc<Ta>, Failed> {
-        let ta = self.application(facts, module);
+        let ta = self.application(facts, module)?;
         ta.with(|_| Ok(()))?;
         Ok(Arc::new(ta))
     }
 
     /// Knows an application that was installed before, and starts it if that is possible now.
-    pub fn restore(&self, facts: Facts, module: Zeroizing<Vec<u8>>) {
-        let ta = self.application(facts, module);
+    pub fn restore(&self, facts: Facts, module: Zeroizing<Vec<u8>>) -> Result<(), Failed> {
+        let ta = self.application(facts, module)?;
         let _ = ta.with(|_| Ok(()));
         lock(&self.all).insert(ta.facts.manifest.clone(), Arc::new(ta));
+        Ok(())
     }
 
-    fn application(&self, facts: Facts, module: Zeroizing<Vec<u8>>) -> Ta {
-        Ta {
-            facts,
-            module,
-            backend: Arc::clone(&self.backend),
-            state: Mutex::new(State::Down { crash: None, starts: 0, not_before: None }),
-        }
+    fn application(&self, facts: Facts, module: Zeroizing<Vec<u8>>) -> Result<Ta, Failed> {
+        let backend = self.backends.get(&facts.instance);
+        let backend = Arc::clone(backend.ok_or(Failed::NoBackend(facts.instance))?);
+        let state = Mutex::new(State::Down { crash: None, starts: 0, not_before: None });
+        Ok(Ta { facts, module, backend, state })
     }
 
     /// Knows an application from now on, in the place of an older one of its manifest.
@@ -111,6 +113,8 @@ pub struct Facts {
     pub manifest_digest: [u8; 32],
     /// The sequence number of the manifest.
     pub sequence_number: u64,
+    /// The instance type that the manifest's class asks for.
+    pub instance: InstanceType,
 }
 
 impl Facts {
@@ -289,7 +293,7 @@ impl std::fmt::Debug for Ta {
 fn crash_of(failed: &Failed) -> Crash {
     match failed {
         Failed::Crashed(crash) => *crash,
-        Failed::Refused(_) => Crash::Unexpected,
+        Failed::Refused(_) | Failed::NoBackend(_) | Failed::Image(_) => Crash::Unexpected,
     }
 }
 

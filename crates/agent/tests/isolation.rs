@@ -9,7 +9,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::{Command, ExitStatus, Stdio};
 
-use agent::backend::process::lockdown::{self, Limits};
+use agent::backend::process::lockdown::{self, Limits, Profile};
 
 #[test]
 fn files_can_neither_be_read_nor_written_nor_listed() {
@@ -84,7 +84,9 @@ fn attempt() {
     };
     let target = std::env::var(TARGET).unwrap_or_default();
     let cpu_s_max = if attempt == "spin" { 1 } else { 60 };
-    let enforced = lockdown::enter(Limits { address_space_bytes_max: 1 << 30, cpu_s_max }).unwrap();
+    let enforced =
+        lockdown::enter(Limits { address_space_bytes_max: 1 << 30, cpu_s_max }, Profile::Custodian)
+            .unwrap();
 
     let result = match attempt.as_str() {
         "report" => {

@@ -19,7 +19,7 @@ use minicbor::decode::Decoder;
 pub use cnf::Confirmation;
 pub use identity::{DebugStatus, IntendedUse, OemId, Ueid, Version};
 pub use manifests::{Dloa, Manifest, MeasurementResult, MeasurementResults, ResultId};
-pub use private::{Instance, InstanceType, ManifestId, SessionKeys, TaEntry};
+pub use private::{ImageId, Instance, InstanceType, ManifestId, SessionKeys, TaEntry, VENDOR_ID};
 pub use sealed::{decrypt, encrypt};
 pub use submods::{Submod, Submods};
 

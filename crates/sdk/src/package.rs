@@ -7,6 +7,7 @@ use suit::{
 };
 
 use api::InstanceType;
+use rats::eat;
 
 /// The sizes above which a payload is fetched by URI instead of travelling in its envelope, bytes.
 pub const INTEGRATED_BYTES_MAX: usize = 16 * 1024;
@@ -117,12 +118,12 @@ impl<'a> Packager<'a> {
     /// Vendor and class that fit every device of the instance type, whatever its hardware.
     fn compatibility(&self) -> Compatibility {
         let class = match self.instance {
-            InstanceType::Process => CLASS_PROCESS,
-            InstanceType::Container => CLASS_CONTAINER,
-            InstanceType::Vm => CLASS_VM,
+            InstanceType::Process => eat::InstanceType::Process,
+            InstanceType::Container => eat::InstanceType::Container,
+            InstanceType::Vm => eat::InstanceType::Vm,
         };
         let uuid = |bytes| Uuid::new(bytes).expect("the constants are UUIDs of version 5");
-        Compatibility { vendor: uuid(VENDOR), class: uuid(class) }
+        Compatibility { vendor: uuid(eat::VENDOR_ID), class: uuid(class.class_id()) }
     }
 }
 
@@ -137,17 +138,4 @@ pub fn manifest_digest(digest: &Digest) -> [u8; 32] {
 
 fn words(what: &'static str) -> Description<'static> {
     Description { language: "en", component: Some(what), ..Description::default() }
-}
-
-/// UUID version 5 of `tamarack.example` in the DNS namespace.
-pub const VENDOR: [u8; 16] = hex_uuid(0xd98d_fd44_7114_5376_bf7c_3adf_b471_2dd2);
-/// UUID version 5 of `confidential process` in the namespace of the vendor.
-pub const CLASS_PROCESS: [u8; 16] = hex_uuid(0x7b39_7450_6111_5eb1_8e91_ba8b_2c60_eede);
-/// UUID version 5 of `confidential container` in the namespace of the vendor.
-pub const CLASS_CONTAINER: [u8; 16] = hex_uuid(0x34c9_a948_c7d1_5061_8a5b_275f_752f_dcca);
-/// UUID version 5 of `confidential vm` in the namespace of the vendor.
-pub const CLASS_VM: [u8; 16] = hex_uuid(0xa6c4_590c_78c7_5cd0_b288_1e91_a42e_cf6c);
-
-const fn hex_uuid(number: u128) -> [u8; 16] {
-    number.to_be_bytes()
 }

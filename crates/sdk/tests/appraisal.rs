@@ -385,6 +385,7 @@ impl Bench {
                 kind: lie.instance.unwrap_or(InstanceType::Process),
                 isolation: vec!["seccomp".into()],
                 submodule: Some("wasmtime".into()),
+                image: None,
             },
             manifest: ManifestId {
                 component_id: self.manifest.clone(),

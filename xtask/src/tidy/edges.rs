@@ -4,7 +4,7 @@ use serde_json::Value;
 
 /// Each crate with all of ours that it may name in `[dependencies]`.
 const EDGES: &[(&str, &[&str])] = &[
-    ("agent", &["channel", "cose", "device", "keys", "rats", "suit", "teep"]),
+    ("agent", &["channel", "cose", "device", "image", "keys", "rats", "suit", "teep"]),
     ("api", &[]),
     ("bench", &[]),
     ("broker", &["api", "cose", "device", "suit"]),
@@ -14,6 +14,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("device", &[]),
     ("emulator", &["cose", "device", "keys", "rats"]),
     ("fuzz-targets", &["channel", "cose", "device", "keys", "rats", "suit", "teep", "verifier"]),
+    ("image", &["cose"]),
     ("keys", &["cose"]),
     ("moc", &["api", "cose", "keys", "rats", "suit", "teep", "verifier"]),
     ("rats", &["cose"]),

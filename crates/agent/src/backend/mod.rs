@@ -3,11 +3,12 @@
 //! The agent holds an [`Instance`] and knows nothing of how it is isolated; the claim that goes
 //! into evidence comes from the instance itself, which reports what was really enforced.
 
+pub mod container;
 pub mod process;
 
 use channel::receipt::Receipt;
 use cose::{Key, Thumbprint};
-use rats::eat::Instance as InstanceClaim;
+use rats::eat::{Instance as InstanceClaim, InstanceType};
 
 pub use process::wire::{FaultCode, Refusal};
 
@@ -62,6 +63,12 @@ pub enum Failed {
     /// It ended.
     #[error("the Trusted Application's instance ended")]
     Crashed(#[from] Crash),
+    /// The image is refused.
+    #[error("the image is refused")]
+    Image(#[from] image::Refused),
+    /// The device has no such instances.
+    #[error("this device has no {0} instances")]
+    NoBackend(InstanceType),
 }
 
 /// Why an instance ended.

@@ -1,6 +1,7 @@
 //! What follows the last command of a manifest: applications start, releases open, and one
 //! commit makes everything durable.
 
+use rats::eat::InstanceType;
 use suit::process::Ending;
 use suit::report::Entry;
 use suit::{ComponentId, Digest, Verified};
@@ -62,7 +63,10 @@ struct Done {
 
 impl Subject {
     /// Looks at what the manifest is about, and refuses what the agent has no place for.
-    pub(super) fn new(verified: &Verified<'_>) -> Result<Self, Refused> {
+    pub(super) fn new(
+        verified: &Verified<'_>,
+        instances: &[InstanceType],
+    ) -> Result<Self, Refused> {
         let common = &verified.manifest().common;
         if common.components.iter().any(ComponentId::is_in_ree) {
             return Err(Refused::NotOneComponent);
@@ -71,10 +75,10 @@ impl Subject {
             .zip(&common.components)
             .partition(|(index, _)| common.dependencies.contains_key(index));
         match own.as_slice() {
-            [(_, component)] => Part::new(verified, component).map(Self::One),
+            [(_, component)] => Part::new(verified, component, instances).map(Self::One),
             [] => {
                 let places = places.into_iter().map(|(_, place)| place.clone()).collect();
-                Ok(Self::Package { root: Part::package(verified)?, places })
+                Ok(Self::Package { root: Part::package(verified, instances)?, places })
             }
             _ => Err(Refused::NotOneComponent),
         }
@@ -129,7 +133,8 @@ impl Subject {
                 for at in places {
                     let none = || Stopped::NoContent(at.clone());
                     let envelope = staging.read(place.store, at)?.ok_or_else(none)?;
-                    let part = Part::of_package(&authenticate(&envelope)?, at)?;
+                    let instances = &place.settings.instances;
+                    let part = Part::of_package(&authenticate(&envelope)?, at, instances)?;
                     done.prepare(&part, staging, place)?;
                     components.push(part.facts.component);
                 }

@@ -16,7 +16,7 @@ mod ree;
 mod report;
 mod run;
 mod staging;
-
+mod terms;
 mod unlink;
 
 use std::borrow::Cow;
@@ -26,16 +26,18 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use cose::Accept;
 use device::broker::Action;
+use rats::eat::InstanceType;
 use suit::process::SecondProcessor;
 use suit::report::{Conclusion, Reason};
-use suit::{Anchors, ComponentId, Context, Device, Digest, Envelope, Limits, Verified};
+use suit::{Anchors, ComponentId, Context, Device, Digest, Envelope, Limits, Uuid, Verified};
 use teep::agent::Outcome;
 use tracing::{info, warn};
 
 use crate::identity::Identity;
 use crate::settings::Settings;
 use crate::store::{Damaged, Installed, Store};
-use crate::ta::{Applications, Facts};
+use crate::ta::Applications;
+use part::Part;
 use ree::Delegation;
 use run::Run;
 
@@ -106,6 +108,17 @@ pub enum Refused {
     /// Evidence names manifests by SHA-256.
     #[error("the manifest is not named by a SHA-256 digest")]
     DigestAlgorithm,
+    /// The device has no instances of the type that the class asks for.
+    #[error("the package asks for a {asked} instance; this device has {}", list(has))]
+    NoInstanceType {
+        /// What the manifest's class asks for.
+        asked: InstanceType,
+        /// What the Agent's settings allow.
+        has: Vec<InstanceType>,
+    },
+    /// The manifest sets classes of different instance types.
+    #[error("the manifest sets the classes of more than one instance type")]
+    InstanceTypes,
     /// The last part of the component identifier is no name.
     #[error("the component has no usable name")]
     Name,
@@ -118,6 +131,7 @@ impl Refused {
             Self::Suit(error) => error.reason(),
             Self::NoOwner => Reason::Signature,
             Self::DigestAlgorithm => Reason::Algorithm,
+            Self::NoInstanceType { .. } | Self::InstanceTypes => Reason::ConditionFailed,
             Self::NoManifestId | Self::ManifestName | Self::NotOneComponent | Self::Name => {
                 Reason::ComponentUnsupported
             }
@@ -190,7 +204,7 @@ impl Installation {
             Ok(Current::Delegation(Delegation::new(verified, place)?))
         } else {
             let context = self.context(place);
-            let run = Run::new(verified, context)?;
+            let run = Run::new(verified, context, &place.settings.instances)?;
             Ok(Current::Run(Box::new(run)))
         }
     }
@@ -248,6 +262,8 @@ fn manifest_id(verified: &Verified<'_>) -> Result<ComponentId, Refused> {
 
 fn device(settings: &Settings) -> Device {
     let mut device = Device::new(settings.vendor_id, settings.class_id);
+    let classes = settings.instances.iter().filter_map(|i| Uuid::new(i.class_id()).ok());
+    device.classes.extend(classes);
     // The Broker fetches, over whatever it can; the digest decides.
     device.schemes.insert("http".to_owned());
     device.second = Some(SecondProcessor {
@@ -262,6 +278,7 @@ pub fn restore(
     installed: &Installed,
     store: &Store,
     applications: &Applications,
+    instances: &[InstanceType],
 ) -> anyhow::Result<()> {
     let own =
         |component: &&ComponentId| component.manifest().ok() == Some(installed.manifest.clone());
@@ -269,16 +286,11 @@ pub fn restore(
         // Personalization Data and UAs leave nothing in the TEE that could be started.
         return Ok(());
     };
-    let owner = component.owner().context("a component without an owner")?;
+    let envelope = store.read(&installed.manifest)?.context("a component without a manifest")?;
+    let part = Part::new(&authenticate(&envelope)?, component, instances)?;
+    anyhow::ensure!(part.facts.manifest_digest == installed.digest, "a manifest of another digest");
     let module = store.read(component)?.context("a component without content")?;
-    let facts = Facts {
-        component: component.clone(),
-        manifest: installed.manifest.clone(),
-        owner,
-        manifest_digest: installed.digest,
-        sequence_number: installed.sequence_number,
-    };
-    applications.restore(facts, module);
+    applications.restore(part.facts, module)?;
     Ok(())
 }
 
@@ -315,6 +327,11 @@ pub fn chain(error: &dyn std::error::Error) -> String {
         source = error.source();
     }
     text
+}
+
+fn list(instances: &[InstanceType]) -> String {
+    let names: Vec<&str> = instances.iter().map(|instance| instance.name()).collect();
+    names.join(", ")
 }
 
 /// What stands in the way of a commit, in the words of a report.

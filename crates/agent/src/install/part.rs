@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use cose::Thumbprint;
+use rats::eat::InstanceType;
 use suit::{ComponentId, DigestAlgorithm, Verified};
 
-use super::{Refused, manifest_id};
+use super::{Refused, manifest_id, terms};
 use crate::store::New;
 use crate::ta::{DATA_SUFFIX, Facts};
 
@@ -35,8 +36,12 @@ pub(super) enum Kind {
 
 impl Part {
     /// A manifest about this component of the TEE.
-    pub(super) fn new(verified: &Verified<'_>, component: &ComponentId) -> Result<Self, Refused> {
-        let facts = facts(verified, component.clone())?;
+    pub(super) fn new(
+        verified: &Verified<'_>,
+        component: &ComponentId,
+        instances: &[InstanceType],
+    ) -> Result<Self, Refused> {
+        let facts = facts(verified, component.clone(), instances)?;
         if component.manifest().ok().as_ref() != Some(&facts.manifest) {
             return Err(Refused::ManifestName);
         }
@@ -46,9 +51,12 @@ impl Part {
     }
 
     /// The manifest of a package.
-    pub(super) fn package(verified: &Verified<'_>) -> Result<Self, Refused> {
+    pub(super) fn package(
+        verified: &Verified<'_>,
+        instances: &[InstanceType],
+    ) -> Result<Self, Refused> {
         let place = manifest_id(verified)?;
-        let facts = facts(verified, place.clone())?;
+        let facts = facts(verified, place.clone(), instances)?;
         Ok(Self { facts, kind: Kind::Package, place, envelope: bare(verified) })
     }
 
@@ -56,6 +64,7 @@ impl Part {
     pub(super) fn of_package(
         verified: &Verified<'_>,
         place: &ComponentId,
+        instances: &[InstanceType],
     ) -> Result<Self, Refused> {
         let common = &verified.manifest().common;
         let ([component], true) = (common.components.as_slice(), common.dependencies.is_empty())
@@ -63,9 +72,10 @@ impl Part {
             return Err(Refused::NotOneComponent);
         };
         if !component.is_in_ree() {
-            return Self::new(verified, component);
+            return Self::new(verified, component, instances);
         }
-        let facts = facts(verified, component.clone())?;
+        // The Broker judges the class of what it runs.
+        let facts = facts(verified, component.clone(), &InstanceType::ALL)?;
         let (kind, place) = (Kind::Untrusted, place.clone());
         Ok(Self { facts, kind, place, envelope: bare(verified) })
     }
@@ -98,7 +108,11 @@ impl Kind {
 }
 
 /// What is known of a component from its verified manifest.
-pub(super) fn facts(verified: &Verified<'_>, component: ComponentId) -> Result<Facts, Refused> {
+pub(super) fn facts(
+    verified: &Verified<'_>,
+    component: ComponentId,
+    instances: &[InstanceType],
+) -> Result<Facts, Refused> {
     let digest = verified.digest();
     if digest.algorithm() != DigestAlgorithm::Sha256 {
         return Err(Refused::DigestAlgorithm);
@@ -109,6 +123,7 @@ pub(super) fn facts(verified: &Verified<'_>, component: ComponentId) -> Result<F
         owner: verified.signer_thumbprint().ok_or(Refused::NoOwner)?,
         manifest_digest: digest.bytes().try_into().map_err(|_| Refused::DigestAlgorithm)?,
         sequence_number: verified.manifest().sequence_number,
+        instance: terms::instance(verified, instances)?,
     })
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use device::broker::Action;
+use rats::eat::InstanceType;
 use suit::report::Conclusion;
 use suit::{ComponentId, Digest, Verified, authority, rollback};
 use teep::agent::Outcome;
@@ -43,7 +44,8 @@ impl Delegation {
         }
         rollback::check(verified.manifest(), place.store.sequence_number(&manifest))
             .map_err(suit::Error::from)?;
-        let manifest_digest = facts(verified, manifest.clone())?.manifest_digest;
+        let manifest_digest =
+            facts(verified, manifest.clone(), &InstanceType::ALL)?.manifest_digest;
         Ok(Self {
             envelope: verified.envelope().bytes().to_vec(),
             manifest,

@@ -21,8 +21,11 @@ pub(super) fn refused(
     let digest = Envelope::decode(envelope).and_then(|envelope| envelope.claimed_digest());
     // What has no digest cannot be reported about: there is no name for it.
     let report = digest.ok().and_then(|digest| {
-        let result =
-            Conclusion::Failure { code: 0, record: Record::default(), reason: refused.reason() };
+        let cause = super::chain(refused);
+        let properties =
+            Properties::new().with(&Parameter::Custom(CAUSE, CustomValue::Text(&cause)));
+        let record = Record { properties, ..Record::default() };
+        let result = Conclusion::Failure { code: 0, record, reason: refused.reason() };
         sign(&new(digest, nonce, Vec::new(), result), identity)
     });
     Outcome { installed: false, report, components: Vec::new() }

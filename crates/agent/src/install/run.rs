@@ -2,6 +2,7 @@
 
 use cose::equal;
 use device::broker::Action;
+use rats::eat::InstanceType;
 use suit::process::{Context, Obstacle, Outcome, Processor, Request};
 use suit::{ComponentId, Digest, Procedure, Section, Verified};
 
@@ -45,10 +46,14 @@ enum Want {
 }
 
 impl Run {
-    pub(super) fn new(verified: &Verified<'_>, context: Context) -> Result<Self, Refused> {
+    pub(super) fn new(
+        verified: &Verified<'_>,
+        context: Context,
+        instances: &[InstanceType],
+    ) -> Result<Self, Refused> {
         // First the owner and the sequence number, then the agent's own wishes.
         let mut processor = Processor::new(verified, context)?.into_owned();
-        let subject = Subject::new(verified)?;
+        let subject = Subject::new(verified, instances)?;
         processor.run(Procedure::Update).expect("a new processor runs nothing");
         Ok(Self { processor, subject, staging: Staging::default(), errand: None })
     }

@@ -5,9 +5,12 @@
 
 use std::io;
 use std::os::fd::{BorrowedFd, FromRawFd as _, OwnedFd};
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::io::FdFlags;
+use rustix::thread::UnshareFlags;
 
 /// The descriptors that a running agent starts with.
 #[derive(Debug)]
@@ -46,6 +49,34 @@ pub fn close_all_others() -> io::Result<()> {
         return Err(io::Error::other("the inherited descriptors were taken before"));
     }
     close(open()?.into_iter().filter(|number| *number > 2));
+    Ok(())
+}
+
+/// Has the child do something in itself before it becomes its program.
+///
+/// It fails in a process with more than one thread: another thread could hold a lock that the
+/// child would wait for.
+#[expect(unsafe_code, reason = "what runs between fork and exec has rules of its own")]
+pub fn before_exec(
+    command: &mut Command,
+    act: impl FnMut() -> io::Result<()> + Send + Sync + 'static,
+) -> io::Result<()> {
+    // The kernel takes this flag, and does nothing, from a process with one thread; from any
+    // other it takes it not. A process without `/proc` has no other way to ask.
+    unshare(UnshareFlags::from_bits_retain(libc::CLONE_THREAD.unsigned_abs()))?;
+    // SAFETY: a child of a process with one thread (checked above) is a whole copy of it: no
+    // other thread held a lock of the allocator or of anything else, so what runs in the child
+    // is bound by no more rules than what runs here.
+    unsafe { command.pre_exec(act) };
+    Ok(())
+}
+
+/// Leaves the namespaces of the parent for new ones, as far as `flags` say.
+#[expect(unsafe_code, reason = "leaving a shared table of descriptors would be unsafe")]
+pub fn unshare(flags: UnshareFlags) -> io::Result<()> {
+    debug_assert!(!flags.contains(UnshareFlags::FILES), "it is not asked for");
+    // SAFETY: the one unsafe flag, `FILES`, is taken out.
+    unsafe { rustix::thread::unshare_unsafe(flags - UnshareFlags::FILES) }?;
     Ok(())
 }
 

@@ -1,8 +1,12 @@
 //! Manifests of an owner, carried by a TAM, on a whole agent with real workers.
 
+use agent::install::CAUSE;
 use cose::{Header, Payload, Signer as _};
 use device::FailureCode;
 use device::broker::{Action, Cause, Reply, Request};
+use rats::eat::InstanceType;
+use suit::Parameter;
+use suit::parameter::CustomValue;
 use suit::report::{Conclusion, Reason};
 
 use teep::message::{DataItems, Update};
@@ -73,6 +77,39 @@ fn an_application_with_one_byte_changed_is_refused_with_both_digests() {
 }
 
 //= teep 14.67 (M): an older sequence number is refused even in a validly signed Update
+#[test]
+fn an_instance_type_that_the_device_has_not_is_refused_and_both_are_named() {
+    let (tam, owner) = (Tam::new(), Owner::new());
+    let device = Device::new(&tam);
+    let to = attest(&device, &tam, &CHALLENGE);
+    let ta = owner.ta_of(InstanceType::Container, 1, &component::echo());
+
+    let verdict = deploy(&device, &tam, &to, &[&ta.envelope]);
+
+    let Conclusion::Failure { reason, record, .. } = verdict.failure() else { panic!() };
+    assert_eq!(*reason, Reason::ConditionFailed);
+    let cause = "the package asks for a container instance; this device has process";
+    let Some(Parameter::Custom(CAUSE, CustomValue::Text(text))) = record.properties.find(CAUSE)
+    else {
+        panic!("{record:?}")
+    };
+    assert_eq!(text, cause);
+    assert_eq!(device.state(), "none");
+}
+
+#[test]
+fn a_package_of_an_instance_type_runs_on_a_device_of_another_class_that_has_it() {
+    let (tam, owner) = (Tam::new(), Owner::new());
+    let device = Device::new(&tam);
+    let to = attest(&device, &tam, &CHALLENGE);
+    let ta = owner.ta_of(InstanceType::Process, 1, &component::echo());
+
+    assert!(deploy(&device, &tam, &to, &[&ta.envelope]).is_success());
+
+    let device = device.restarted();
+    assert_eq!(device.state(), "awaiting release");
+}
+
 #[test]
 fn a_lower_sequence_number_is_refused_and_the_newer_application_stays() {
     let (tam, owner) = (Tam::new(), Owner::new());
@@ -299,7 +336,7 @@ fn a_broker_that_fails_to_install_a_ua_fails_the_update() {
     let refused = verdict(&device, &to, token, answer, &mut |_| Err("disk full".to_owned()));
 
     let Conclusion::Failure { record, .. } = refused.failure() else { panic!() };
-    assert!(record.properties.find(agent::install::CAUSE).is_some());
+    assert!(record.properties.find(CAUSE).is_some());
 }
 
 #[test]

@@ -1,11 +1,13 @@
 //! A whole agent with real workers, and the parties around it.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
+#![expect(clippy::print_stdout, reason = "says which test is skipped")]
 #![expect(clippy::wildcard_enum_match_arm, reason = "any other answer is a failure")]
 
 #[path = "../../src/testing/component.rs"]
 mod component;
 mod install;
+mod native;
 mod release;
 mod support;
 mod worker;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use agent::attester::{Attester, Channel};
+use agent::backend::Backend;
 use agent::backend::process::ProcessBackend;
 use agent::serve::Answer as _;
 use agent::session::TeepAgent;
@@ -18,6 +19,7 @@ use device::frame;
 use device::tee::{self, Description, Quote, SealingKey};
 use device::{ComponentId as DeviceId, Failure};
 use keys::{SigningKey, SystemEntropy};
+use rats::eat::InstanceType;
 use suit::build::{Built, Compatibility, Delivery, Name, Payload, Pd, Root, Ta, Ua, Uri};
 use suit::report::{Conclusion, Report, unprotect};
 use suit::{ComponentId, Uuid};
@@ -108,8 +110,9 @@ fn start(
     std::thread::spawn(move || software_tee(theirs, &counter));
     let attester: Arc<dyn Attester> = Arc::new(Channel::open(ours).unwrap());
     let program = env!("CARGO_BIN_EXE_tamarack-agent");
-    let backend = ProcessBackend::new(program, settings.limits);
-    let applications = Arc::new(Applications::new(Arc::new(backend)));
+    let backend: Arc<dyn Backend> = Arc::new(ProcessBackend::new(program, settings.limits));
+    let backends = settings.instances.iter().map(|instance| (*instance, Arc::clone(&backend)));
+    let applications = Arc::new(Applications::new(backends.collect()));
     agent::start(settings.clone(), storage, attester, applications, [9; 32])
 }
 
@@ -356,6 +359,14 @@ impl Owner {
 
     pub(crate) fn ta(&self, sequence_number: u64, module: &[u8]) -> Built {
         Ta::new(name("planner"), sequence_number, here(), Payload::integrated(module))
+            .sign(&self.key)
+            .unwrap()
+    }
+
+    pub(crate) fn ta_of(&self, instance: InstanceType, sequence: u64, content: &[u8]) -> Built {
+        let uuid = |bytes| Uuid::new(bytes).unwrap();
+        let here = Compatibility { class: uuid(instance.class_id()), ..here() };
+        Ta::new(name("planner"), sequence, here, Payload::integrated(content))
             .sign(&self.key)
             .unwrap()
     }

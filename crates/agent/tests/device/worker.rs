@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use agent::backend::process::{Limits, ProcessBackend};
-use agent::backend::{Backend as _, Crash, Failed, FaultCode, Program};
+use agent::backend::{Backend, Crash, Failed, FaultCode, Program};
 use agent::ta::{Applications, Facts, Standing};
 use cose::Thumbprint;
+use rats::eat::InstanceType;
 use suit::ComponentId;
 
 use crate::component;
@@ -74,7 +75,7 @@ fn nothing_is_opened_without_a_receiver_and_nobody_is_served_without_a_release()
 
 #[test]
 fn a_killed_worker_is_noticed_and_comes_back_without_its_data() {
-    let applications = Applications::new(Arc::new(backend(LIMITS)));
+    let applications = applications(backend(LIMITS));
     let ta = applications.start(facts(), component::echo().into()).unwrap();
     let before = ta.service_key().unwrap();
 
@@ -93,12 +94,17 @@ fn a_program_that_is_no_agent_is_not_taken_for_a_worker() {
 
 #[test]
 fn an_application_that_does_not_start_waits_before_it_is_tried_again() {
-    let applications = Applications::new(Arc::new(ProcessBackend::new("/bin/true", LIMITS)));
-    applications.restore(facts(), component::echo().into());
+    let applications = applications(ProcessBackend::new("/bin/true", LIMITS));
+    applications.restore(facts(), component::echo().into()).unwrap();
     let ta = applications.component(&facts().component).unwrap();
 
     assert_eq!(ta.standing(), Standing::Crashed(Crash::Gone));
     assert_eq!(ta.call(Vec::new()), Err(Failed::Crashed(Crash::Gone)));
+}
+
+fn applications(backend: ProcessBackend) -> Applications {
+    let backend: Arc<dyn Backend> = Arc::new(backend);
+    Applications::new([(InstanceType::Process, backend)].into())
 }
 
 fn backend(limits: Limits) -> ProcessBackend {
@@ -117,6 +123,7 @@ fn facts() -> Facts {
         owner: Thumbprint([1; 32]),
         manifest_digest: [2; 32],
         sequence_number: 1,
+        instance: InstanceType::Process,
     }
 }
 

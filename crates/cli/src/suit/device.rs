@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fmt, str::FromStr};
 
 use anyhow::{Context as _, Result, bail};
-use sdk::package::{CLASS_CONTAINER, CLASS_PROCESS, CLASS_VM, VENDOR};
+use rats::eat::{InstanceType, VENDOR_ID};
 use serde::{Deserialize, Serialize};
 use suit::{Device, Uuid};
 
@@ -57,13 +57,13 @@ named!(Class, CLASSES);
 
 impl Default for Vendor {
     fn default() -> Self {
-        Self(known(VENDOR))
+        Self(known(VENDOR_ID))
     }
 }
 
 impl Default for Class {
     fn default() -> Self {
-        Self(known(CLASS_PROCESS))
+        Self(known(InstanceType::Process.class_id()))
     }
 }
 
@@ -78,7 +78,7 @@ impl Default for Identity {
     /// Tamarack's vendor with all of its classes.
     fn default() -> Self {
         Self {
-            vendors: BTreeSet::from([known(VENDOR)]),
+            vendors: BTreeSet::from([known(VENDOR_ID)]),
             classes: CLASSES.into_iter().map(|(_, bytes)| known(bytes)).collect(),
         }
     }
@@ -107,7 +107,7 @@ impl FromStr for Identity {
 impl Identity {
     /// A device that runs every command, fetches by http and https, and knows the time.
     pub(super) fn device(&self) -> Device {
-        let mut device = Device::new(known(VENDOR), known(CLASS_PROCESS));
+        let mut device = Device::new(known(VENDOR_ID), known(InstanceType::Process.class_id()));
         device.vendors.clone_from(&self.vendors);
         device.classes.clone_from(&self.classes);
         device.schemes = ["http", "https"].map(str::to_owned).into();
@@ -136,36 +136,12 @@ fn known(bytes: [u8; 16]) -> Uuid {
     Uuid::new(bytes).expect("the constants are UUIDs of version 5")
 }
 
-const VENDORS: [(&str, [u8; 16]); 1] = [("tamarack", VENDOR)];
-const CLASSES: [(&str, [u8; 16]); 3] =
-    [("process", CLASS_PROCESS), ("container", CLASS_CONTAINER), ("vm", CLASS_VM)];
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_identifier_is_a_word_or_a_uuid_of_version_3_to_5() {
-        let vendor: Vendor = "c0ddd5f1-5243-5660-87db-4f5b0aa26c2f".parse().unwrap();
-
-        assert_eq!("tamarack".parse::<Vendor>().unwrap(), Vendor::default());
-        assert_eq!("process".parse::<Class>().unwrap(), Class::default());
-        assert_eq!(Class::default().to_string(), "process");
-        assert_eq!(vendor.to_string(), "c0ddd5f1-5243-5660-87db-4f5b0aa26c2f");
-        for wrong in ["", "tamarac", "c0ddd5f1524356-6087db4f5b0aa26c2f", "zz", "vm"] {
-            assert!(wrong.parse::<Vendor>().is_err(), "{wrong}");
-        }
-        let random = "c0ddd5f1-5243-1660-87db-4f5b0aa26c2f".parse::<Vendor>().unwrap_err();
-        assert!(format!("{random:#}").contains("version 3, 4 or 5"), "{random:#}");
-    }
-
-    #[test]
-    fn a_device_is_of_what_is_named_and_otherwise_of_tamarack() {
-        let named: Identity = "class=vm,class=process".parse().unwrap();
-
-        assert_eq!(named.vendors, Identity::default().vendors);
-        assert_eq!(named.classes.len(), 2);
-        assert!("model=x".parse::<Identity>().is_err());
-        assert!("vendor".parse::<Identity>().is_err());
-    }
-}
+const VENDORS: [(&str, [u8; 16]); 1] = [("tamarack", VENDOR_ID)];
+const CLASSES: [(&str, [u8; 16]); 3] = {
+    use InstanceType::{Container, Process, Vm};
+    [
+        (Process.name(), Process.class_id()),
+        (Container.name(), Container.class_id()),
+        (Vm.name(), Vm.class_id()),
+    ]
+};

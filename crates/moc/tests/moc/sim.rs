@@ -278,6 +278,7 @@ impl Sim {
                 kind: InstanceType::Process,
                 isolation: vec!["seccomp".into()],
                 submodule: Some("wasmtime".into()),
+                image: None,
             },
             manifest: installed.manifest.clone(),
             swname: installed.component.name().map(ToOwned::to_owned),

@@ -9,7 +9,8 @@ use crate::eat::cnf::{self, Confirmation};
 use crate::eat::{Claims, manifests::Manifest};
 use crate::label::claim;
 use crate::map::{
-    Entries, Members, array, bytes, encode, encode_bytes, encode_text, encode_uint, list, raw, text,
+    Entries, Members, array, bytes, encode, encode_bytes, encode_text, encode_uint, list, raw,
+    text, tuple,
 };
 use crate::refusal::Malformed;
 
@@ -45,7 +46,8 @@ impl SessionKeys {
 /// How an instance of a Trusted Application runs.
 ///
 /// ```cddl
-/// instance = { 1: "process" / "container" / "vm", 2: isolation [+ tstr], ? 3: submodule tstr }
+/// instance = { 1: "process" / "container" / "vm", 2: isolation [+ tstr], ? 3: submodule tstr,
+///              ? 4: [ image bstr .size 32, configuration bstr .size 32 ] }
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Instance {
@@ -55,6 +57,17 @@ pub struct Instance {
     pub isolation: Vec<String>,
     /// What runs it inside the instance, such as an interpreter.
     pub submodule: Option<String>,
+    /// The image that a container was made from.
+    pub image: Option<ImageId>,
+}
+
+/// An OCI image by its digests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ImageId {
+    /// SHA-256 of the image manifest: the digest by which registries name the image.
+    pub manifest: [u8; 32],
+    /// SHA-256 of the image configuration.
+    pub config: [u8; 32],
 }
 
 impl Instance {
@@ -63,7 +76,14 @@ impl Instance {
         let kind = members.require(1, |d| InstanceType::from_name(d.str()?))?;
         let isolation = members.require(2, |d| list(d, "one isolation or more", text))?;
         let submodule = members.take(3, text)?;
-        Ok(Self { kind, isolation, submodule })
+        let image = members.take(4, |d| {
+            tuple(d, 2, "the digests of an image and its configuration")?;
+            Ok(ImageId {
+                manifest: array(d, "a digest of 32 bytes")?,
+                config: array(d, "a digest of 32 bytes")?,
+            })
+        })?;
+        Ok(Self { kind, isolation, submodule, image })
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {
@@ -77,6 +97,12 @@ impl Instance {
             }),
         );
         members.put_some(3, self.submodule.as_deref().map(encode_text));
+        members.put_some(
+            4,
+            self.image.map(|image| {
+                encode(|e| e.array(2)?.bytes(&image.manifest)?.bytes(&image.config)?.ok())
+            }),
+        );
         members.encode()
     }
 }
@@ -93,6 +119,26 @@ pub enum InstanceType {
 }
 
 impl InstanceType {
+    /// All of them, in the order of the draft.
+    pub const ALL: [Self; 3] = [Self::Process, Self::Container, Self::Vm];
+
+    /// The SUIT class identifier of packages for this instance type, whatever the hardware: UUID
+    /// version 5 of `confidential process` (or `container`, `vm`) in the namespace of
+    /// [`VENDOR_ID`].
+    pub const fn class_id(self) -> [u8; 16] {
+        match self {
+            Self::Process => 0x7b39_7450_6111_5eb1_8e91_ba8b_2c60_eede_u128,
+            Self::Container => 0x34c9_a948_c7d1_5061_8a5b_275f_752f_dcca,
+            Self::Vm => 0xa6c4_590c_78c7_5cd0_b288_1e91_a42e_cf6c,
+        }
+        .to_be_bytes()
+    }
+
+    /// The instance type of packages of this class, if the class names one.
+    pub fn of_class_id(class_id: &[u8; 16]) -> Option<Self> {
+        Self::ALL.into_iter().find(|instance| instance.class_id() == *class_id)
+    }
+
     /// The name on the wire.
     pub const fn name(self) -> &'static str {
         match self {
@@ -112,6 +158,16 @@ impl InstanceType {
         }
     }
 }
+
+impl std::fmt::Display for InstanceType {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The SUIT vendor identifier of packages for every device of the use-case draft: UUID version 5
+/// of `tamarack.example` in the DNS namespace.
+pub const VENDOR_ID: [u8; 16] = 0xd98d_fd44_7114_5376_bf7c_3adf_b471_2dd2_u128.to_be_bytes();
 
 /// The SUIT manifest that an instance was installed by.
 ///

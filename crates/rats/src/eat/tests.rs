@@ -393,6 +393,7 @@ fn instance() -> Instance {
         kind: InstanceType::Process,
         isolation: vec!["namespaces".to_owned(), "seccomp".to_owned()],
         submodule: Some("wasmtime".to_owned()),
+        image: None,
     }
 }
 
@@ -520,4 +521,12 @@ proptest! {
 
         prop_assert_eq!(Claims::decode(&claims.encode()), Ok(claims));
     }
+}
+
+#[test]
+fn every_instance_type_has_a_class_of_its_own_that_names_it() {
+    for instance in InstanceType::ALL {
+        assert_eq!(InstanceType::of_class_id(&instance.class_id()), Some(instance));
+    }
+    assert_eq!(InstanceType::of_class_id(&VENDOR_ID), None);
 }

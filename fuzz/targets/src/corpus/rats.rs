@@ -125,6 +125,7 @@ fn instance() -> Instance {
         kind: InstanceType::Process,
         isolation: vec!["seccomp".to_owned()],
         submodule: Some("wasmtime".to_owned()),
+        image: None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! A worker, seen from the agent.
 
-use std::io::ErrorKind;
+use std::fs::File;
+use std::io::{ErrorKind, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -10,10 +11,11 @@ use std::time::Duration;
 use channel::receipt::Receipt;
 use cose::{Key, Thumbprint};
 use device::frame::{self, Broken};
-use rats::eat::{Instance as InstanceClaim, InstanceType};
+use rats::eat::{ImageId, Instance as InstanceClaim, InstanceType};
+use rustix::fs::{MemfdFlags, SealFlags};
 
-use super::Limits;
 use super::wire::{Load, Reply, Request};
+use super::{Form, Limits};
 use crate::backend::{Backend, Crash, Failed, Instance, Program};
 
 /// Starts workers: the agent's own program with the argument `ta-worker`.
@@ -21,68 +23,103 @@ use crate::backend::{Backend, Crash, Failed, Instance, Program};
 pub struct ProcessBackend {
     program: PathBuf,
     limits: Limits,
+    kind: InstanceType,
 }
 
 impl ProcessBackend {
     /// Workers from this program; a running agent names `/proc/self/exe`, so that the worker is
     /// the same measured bytes.
     pub fn new(program: impl Into<PathBuf>, limits: Limits) -> Self {
-        Self { program: program.into(), limits }
+        Self { program: program.into(), limits, kind: InstanceType::Process }
     }
 
-    fn spawn(&self) -> Result<Worker, Crash> {
-        let not_started = |_| Crash::NotStarted;
-        let (ours, theirs) = UnixStream::pair().map_err(not_started)?;
-        let child = Command::new(&self.program)
-            .arg("ta-worker")
-            .arg(self.limits.cpu_s_max.to_string())
-            .arg(self.limits.memory_bytes_max.to_string())
-            .env_clear()
-            .current_dir("/")
-            .stdin(Stdio::from(OwnedFd::from(theirs)))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .map_err(not_started)?;
-        Ok(Worker { agent: ours, child, limits: self.limits })
+    /// Workers of a virtual machine that is itself the instance: the agent inside it is the
+    /// machine's first process, and what is enforced inside stands in the claim beside it.
+    pub fn of_vm(program: impl Into<PathBuf>, limits: Limits) -> Self {
+        Self { program: program.into(), limits, kind: InstanceType::Vm }
+    }
+
+    fn spawn(&self, form: Form, content: &[u8]) -> Result<Worker, Crash> {
+        let mut command = Command::new(&self.program);
+        self.limits.arguments(command.arg("ta-worker"), form);
+        match form {
+            Form::Component | Form::Container => command.stdout(Stdio::null()),
+            Form::Program => command.stdout(sealed(content).map_err(|_| Crash::NotStarted)?),
+        };
+        Worker::spawn(command, self.limits)
     }
 }
 
 impl Backend for ProcessBackend {
     fn start(&self, program: Program<'_>) -> Result<Box<dyn Instance>, Failed> {
-        let mut worker = self.spawn()?;
-        let Reply::Ready { enforced } = worker.reply(START_WAIT)? else {
-            return Err(Crash::Unexpected.into());
+        let form = Form::of(program.module);
+        let worker = self.spawn(form, program.module)?;
+        let (module, submodule) = match form {
+            Form::Program => (&[][..], "native"),
+            Form::Component | Form::Container => (program.module, "wasmtime"),
         };
-        let load = Request::Load(Load {
-            owner: program.owner.0,
-            manifest_digest: program.manifest_digest,
-            memory_bytes_max: self.limits.memory_bytes_max,
-            call_ms_max: self.limits.call_ms_max,
-            module: program.module.to_vec(),
-        });
-        let Reply::Loaded { service_key } = worker.ask(&load, COMPILE_WAIT)? else {
-            return Err(Crash::Unexpected.into());
-        };
-        Ok(Box::new(Process { worker, isolation: enforced, service_key }))
+        let (kind, isolation) = (self.kind, Vec::new());
+        load(worker, program, module, Claimed { kind, isolation, submodule, image: None })
     }
 }
 
-/// A running Trusted Application in a process of its own.
+/// A file without a name that nobody can change any more.
+fn sealed(content: &[u8]) -> std::io::Result<Stdio> {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    let mut file = File::from(rustix::fs::memfd_create("application", flags)?);
+    file.write_all(content)?;
+    let seals = SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL;
+    rustix::fs::fcntl_add_seals(&file, seals)?;
+    Ok(Stdio::from(OwnedFd::from(file)))
+}
+
+/// How an instance runs, as far as who starts it knows; the custodian adds what it enforces.
+#[derive(Debug)]
+pub(in crate::backend) struct Claimed {
+    pub(in crate::backend) kind: InstanceType,
+    pub(in crate::backend) isolation: Vec<String>,
+    pub(in crate::backend) submodule: &'static str,
+    pub(in crate::backend) image: Option<ImageId>,
+}
+
+/// Gives a custodian its application.
+pub(in crate::backend) fn load(
+    mut worker: Worker,
+    program: Program<'_>,
+    module: &[u8],
+    claimed: Claimed,
+) -> Result<Box<dyn Instance>, Failed> {
+    let Reply::Ready { enforced } = worker.reply(START_WAIT)? else {
+        return Err(Crash::Unexpected.into());
+    };
+    let load = Request::Load(Load {
+        owner: program.owner.0,
+        manifest_digest: program.manifest_digest,
+        memory_bytes_max: worker.limits.memory_bytes_max,
+        call_ms_max: worker.limits.call_ms_max,
+        module: module.to_vec(),
+    });
+    let Reply::Loaded { service_key } = worker.ask(&load, COMPILE_WAIT)? else {
+        return Err(Crash::Unexpected.into());
+    };
+    let Claimed { kind, mut isolation, submodule, image } = claimed;
+    isolation.extend(enforced);
+    let submodule = Some(submodule.to_owned());
+    let claim = InstanceClaim { kind, isolation, submodule, image };
+    Ok(Box::new(Process { worker, claim, service_key }))
+}
+
+/// A running Trusted Application with its custodian in a process of its own.
 #[derive(Debug)]
 struct Process {
     worker: Worker,
-    isolation: Vec<String>,
+    claim: InstanceClaim,
     service_key: Key,
 }
 
 impl Instance for Process {
     fn claim(&self) -> InstanceClaim {
-        InstanceClaim {
-            kind: InstanceType::Process,
-            isolation: self.isolation.clone(),
-            submodule: Some("wasmtime".to_owned()),
-        }
+        self.claim.clone()
     }
 
     fn service_key(&self) -> &Key {
@@ -126,13 +163,49 @@ impl Instance for Process {
 
 /// The process and the connection to it. Dropping it ends the process.
 #[derive(Debug)]
-struct Worker {
+pub(in crate::backend) struct Worker {
     agent: UnixStream,
     child: Child,
     limits: Limits,
+    /// What goes away after the process.
+    kept: Option<Box<dyn Kept>>,
 }
 
+/// Something that has to outlive a process.
+pub(in crate::backend) trait Kept: std::fmt::Debug + Send {}
+
+impl<T: std::fmt::Debug + Send> Kept for T {}
+
 impl Worker {
+    /// Starts a custodian with its socket on the standard input and nothing else of ours.
+    pub(in crate::backend) fn spawn(mut command: Command, limits: Limits) -> Result<Self, Crash> {
+        let not_started = |_| Crash::NotStarted;
+        let (agent, theirs) = UnixStream::pair().map_err(not_started)?;
+        let child = command
+            .env_clear()
+            .current_dir("/")
+            .stdin(Stdio::from(OwnedFd::from(theirs)))
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(not_started)?;
+        Ok(Self { agent, child, limits, kept: None })
+    }
+
+    /// The process that was started.
+    pub(in crate::backend) fn process_id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The connection to it.
+    pub(in crate::backend) fn stream(&mut self) -> &mut UnixStream {
+        &mut self.agent
+    }
+
+    /// Keeps something until the process has ended.
+    pub(in crate::backend) fn keep(&mut self, kept: Box<dyn Kept>) {
+        self.kept = Some(kept);
+    }
+
     fn ask_now(&mut self, request: &Request) -> Result<Reply, Failed> {
         self.ask(request, Duration::from_millis(self.limits.call_ms_max) + MARGIN)
     }
@@ -177,6 +250,7 @@ impl Drop for Worker {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        drop(self.kept.take());
     }
 }
 

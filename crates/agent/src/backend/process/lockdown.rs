@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use std::io;
 
 use landlock::{
-    ABI, Access as _, AccessFs, AccessNet, Ruleset, RulesetAttr as _, RulesetStatus, Scope,
+    ABI, Access as _, AccessFs, AccessNet, PathBeneath, PathFd, Ruleset, RulesetAttr as _,
+    RulesetCreatedAttr as _, RulesetStatus, Scope,
 };
 use rustix::process::{DumpableBehavior, Resource, Rlimit};
 use seccompiler::{
@@ -24,6 +25,20 @@ pub struct Limits {
     pub address_space_bytes_max: u64,
     /// Seconds of processor time in the whole life of the worker.
     pub cpu_s_max: u64,
+}
+
+/// What the process is that is locked down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Profile {
+    /// A custodian: our own program, with a component in it or an application beside it.
+    Custodian,
+    /// An application that is one static program, alone in its process.
+    Program,
+    /// An application in a container, which has the container's files and may start processes.
+    Contained {
+        /// Whether it has a network of its own to talk to.
+        network: bool,
+    },
 }
 
 /// What was enforced, in the words that the evidence uses.
@@ -77,7 +92,7 @@ pub fn check_bare() -> Result<(), Unprotected> {
 /// Without `no_new_privs`, resource limits and the system call filter there is no sandbox, so
 /// their failure is an error. Landlock is a second fence behind the filter: a kernel without it
 /// is reported by its absence from the result.
-pub fn enter(limits: Limits) -> Result<Enforced, Unprotected> {
+pub fn enter(limits: Limits, profile: Profile) -> Result<Enforced, Unprotected> {
     let mut enforced = Enforced::default();
 
     rustix::thread::set_no_new_privs(true)
@@ -86,16 +101,16 @@ pub fn enter(limits: Limits) -> Result<Enforced, Unprotected> {
         .map_err(|e| Unprotected::Refused { what: "no dumps", source: e.into() })?;
     enforced.0.push("no_new_privs");
 
-    match restrict_access() {
+    match restrict_access(profile) {
         Ok(RulesetStatus::FullyEnforced) => enforced.0.push("landlock"),
         Ok(RulesetStatus::PartiallyEnforced) => enforced.0.push("landlock-partial"),
         Ok(RulesetStatus::NotEnforced) | Err(_) => {}
     }
 
-    restrict_resources(limits)?;
+    restrict_resources(limits, profile)?;
     enforced.0.push("rlimits");
 
-    for program in filters().map_err(|e| Unprotected::Filter(e.into()))? {
+    for program in filters(profile).map_err(|e| Unprotected::Filter(e.into()))? {
         seccompiler::apply_filter(&program).map_err(Unprotected::Filter)?;
     }
     enforced.0.push("seccomp");
@@ -104,34 +119,51 @@ pub fn enter(limits: Limits) -> Result<Enforced, Unprotected> {
 
 /// What Landlock would enforce here, found out by a thread that restricts itself and ends.
 pub fn landlock_status() -> RulesetStatus {
-    std::thread::spawn(restrict_access)
+    std::thread::spawn(|| restrict_access(Profile::Custodian))
         .join()
         .ok()
         .and_then(Result::ok)
         .unwrap_or(RulesetStatus::NotEnforced)
 }
 
-/// A ruleset that handles every right and grants none.
-fn restrict_access() -> Result<RulesetStatus, landlock::RulesetError> {
-    let status = Ruleset::default()
+/// A ruleset that handles every right. It grants none, but in a container what is in its root.
+fn restrict_access(profile: Profile) -> Result<RulesetStatus, landlock::RulesetError> {
+    let mut ruleset = Ruleset::default()
         .handle_access(AccessFs::from_all(LANDLOCK))?
-        .handle_access(AccessNet::from_all(LANDLOCK))?
-        .scope(Scope::from_all(LANDLOCK))?
-        .create()?
-        .restrict_self()?;
-    Ok(status.ruleset)
+        .scope(Scope::from_all(LANDLOCK))?;
+    if !matches!(profile, Profile::Contained { network: true }) {
+        ruleset = ruleset.handle_access(AccessNet::from_all(LANDLOCK))?;
+    }
+    let mut created = ruleset.create()?;
+    if matches!(profile, Profile::Contained { .. }) {
+        let read = AccessFs::from_read(LANDLOCK);
+        let write = AccessFs::from_all(LANDLOCK);
+        for (path, access) in [("/", read), ("/dev", write), ("/tmp", write)] {
+            if let Ok(folder) = PathFd::new(path) {
+                created = created.add_rule(PathBeneath::new(folder, access))?;
+            }
+        }
+    }
+    Ok(created.restrict_self()?.ruleset)
 }
 
-fn restrict_resources(limits: Limits) -> Result<(), Unprotected> {
-    let hard = [
+fn restrict_resources(limits: Limits, profile: Profile) -> Result<(), Unprotected> {
+    let (files, descriptors) = match profile {
+        Profile::Custodian | Profile::Program => (0, DESCRIPTORS_MAX),
+        Profile::Contained { .. } => (limits.address_space_bytes_max, CONTAINED_DESCRIPTORS_MAX),
+    };
+    let mut hard = vec![
         (Resource::As, limits.address_space_bytes_max, "a limit of memory"),
         (Resource::Cpu, limits.cpu_s_max, "a limit of processor time"),
         (Resource::Core, 0, "a limit of core dumps"),
-        (Resource::Fsize, 0, "a limit of file size"),
-        (Resource::Nofile, DESCRIPTORS_MAX, "a limit of descriptors"),
+        (Resource::Fsize, files, "a limit of file size"),
+        (Resource::Nofile, descriptors, "a limit of descriptors"),
         (Resource::Memlock, 0, "a limit of locked memory"),
         (Resource::Msgqueue, 0, "a limit of message queues"),
     ];
+    if matches!(profile, Profile::Contained { .. }) {
+        hard.push((Resource::Nproc, PROCESSES_MAX, "a limit of processes"));
+    }
     for (resource, limit, what) in hard {
         let limit = Rlimit { current: Some(limit), maximum: Some(limit) };
         rustix::process::setrlimit(resource, limit)
@@ -145,19 +177,48 @@ fn restrict_resources(limits: Limits) -> Result<(), Unprotected> {
 /// The list of what is allowed comes last, because installing a filter is not on it. `clone3`
 /// hides its flags in memory where a filter cannot look, so it "does not exist" and the C
 /// library falls back to `clone`, whose flags are checked.
-fn filters() -> Result<Vec<BpfProgram>, seccompiler::BackendError> {
+fn filters(profile: Profile) -> Result<Vec<BpfProgram>, seccompiler::BackendError> {
     let arch = TargetArch::try_from(std::env::consts::ARCH)?;
-    let named = |calls: &[i64]| calls.iter().map(|call| (*call, Vec::new())).collect();
-    let deadly =
-        SeccompFilter::new(named(DEADLY), SeccompAction::Allow, SeccompAction::KillProcess, arch)?;
+    let named = |calls: &[i64]| -> BTreeMap<i64, Vec<SeccompRule>> {
+        calls.iter().map(|call| (*call, Vec::new())).collect()
+    };
+    let mut deadly = named(DEADLY);
+    if profile == Profile::Custodian {
+        deadly.extend(named(&[libc::SYS_execve, libc::SYS_execveat]));
+    }
+    let deadly = SeccompFilter::new(
+        deadly,
+        SeccompAction::Allow,
+        if matches!(profile, Profile::Contained { .. }) {
+            // Programs of an image may try and go on without.
+            SeccompAction::Errno(libc::EPERM.unsigned_abs())
+        } else {
+            SeccompAction::KillProcess
+        },
+        arch,
+    )?;
     let absent = SeccompFilter::new(
         named(&[libc::SYS_clone3]),
         SeccompAction::Allow,
         SeccompAction::Errno(libc::ENOSYS.unsigned_abs()),
         arch,
     )?;
+    if matches!(profile, Profile::Contained { .. }) {
+        let mut denied = named(DENIED);
+        denied.insert(libc::SYS_clone, namespaces()?);
+        let denied = SeccompFilter::new(
+            denied,
+            SeccompAction::Allow,
+            SeccompAction::Errno(libc::EPERM.unsigned_abs()),
+            arch,
+        )?;
+        return [deadly, absent, denied].into_iter().map(BpfProgram::try_from).collect();
+    }
     let mut allowed: BTreeMap<i64, Vec<SeccompRule>> = named(ALLOWED);
     allowed.extend(conditional()?);
+    if profile == Profile::Program {
+        allowed.extend(named(PROGRAM));
+    }
     let allowed = SeccompFilter::new(
         allowed,
         SeccompAction::Errno(libc::EPERM.unsigned_abs()),
@@ -165,6 +226,26 @@ fn filters() -> Result<Vec<BpfProgram>, seccompiler::BackendError> {
         arch,
     )?;
     [deadly, absent, allowed].into_iter().map(BpfProgram::try_from).collect()
+}
+
+/// Any namespace of its own in the flags of `clone`.
+fn namespaces() -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
+    [
+        libc::CLONE_NEWCGROUP,
+        libc::CLONE_NEWIPC,
+        libc::CLONE_NEWNET,
+        libc::CLONE_NEWNS,
+        libc::CLONE_NEWPID,
+        libc::CLONE_NEWUSER,
+        libc::CLONE_NEWUTS,
+    ]
+    .into_iter()
+    .map(|flag| {
+        let flag = u64::from(flag.unsigned_abs());
+        let mask = SeccompCmpOp::MaskedEq(flag);
+        SeccompRule::new(vec![SeccompCondition::new(0, SeccompCmpArgLen::Qword, mask, flag)?])
+    })
+    .collect()
 }
 
 /// System calls that are allowed with certain arguments only.
@@ -213,6 +294,12 @@ const DESCRIPTORS: usize = 3;
 /// Descriptors a worker may ever hold.
 const DESCRIPTORS_MAX: u64 = 8;
 
+/// Descriptors a process in a container may hold.
+const CONTAINED_DESCRIPTORS_MAX: u64 = 256;
+
+/// Processes and threads of a container, its custodian included.
+pub const PROCESSES_MAX: u64 = 64;
+
 /// Files, network, device controls, signals and abstract sockets: Linux 6.12.
 const LANDLOCK: ABI = ABI::V6;
 
@@ -220,8 +307,6 @@ const LANDLOCK: ABI = ABI::V6;
 const DEADLY: &[i64] = &[
     libc::SYS_bpf,
     libc::SYS_delete_module,
-    libc::SYS_execve,
-    libc::SYS_execveat,
     libc::SYS_finit_module,
     libc::SYS_init_module,
     libc::SYS_io_uring_setup,
@@ -237,6 +322,67 @@ const DEADLY: &[i64] = &[
     libc::SYS_setns,
     libc::SYS_unshare,
     libc::SYS_userfaultfd,
+];
+
+/// What a static program needs beyond that, to be started and to run with the usual C library.
+/// Starting it is the one `execve` that finds something: Landlock grants no file, and the filter
+/// no way to make or open one.
+const PROGRAM: &[i64] = &[
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_arch_prctl,
+    libc::SYS_clock_getres,
+    libc::SYS_execve,
+    libc::SYS_getuid,
+    libc::SYS_getppid,
+    libc::SYS_lseek,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_poll,
+    libc::SYS_readv,
+    libc::SYS_set_tid_address,
+    libc::SYS_uname,
+    libc::SYS_writev,
+];
+
+/// What no process in a container needs, and what kernels were broken with before.
+const DENIED: &[i64] = &[
+    libc::SYS_acct,
+    libc::SYS_add_key,
+    libc::SYS_chroot,
+    libc::SYS_clock_adjtime,
+    libc::SYS_clock_settime,
+    libc::SYS_fanotify_init,
+    libc::SYS_fsconfig,
+    libc::SYS_fsmount,
+    libc::SYS_fsopen,
+    libc::SYS_fspick,
+    libc::SYS_io_uring_enter,
+    libc::SYS_io_uring_register,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_ioperm,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_iopl,
+    libc::SYS_kcmp,
+    libc::SYS_keyctl,
+    libc::SYS_mbind,
+    libc::SYS_mknodat,
+    libc::SYS_mount_setattr,
+    libc::SYS_move_mount,
+    libc::SYS_move_pages,
+    libc::SYS_name_to_handle_at,
+    libc::SYS_open_by_handle_at,
+    libc::SYS_open_tree,
+    libc::SYS_personality,
+    libc::SYS_quotactl,
+    libc::SYS_reboot,
+    libc::SYS_request_key,
+    libc::SYS_setdomainname,
+    libc::SYS_sethostname,
+    libc::SYS_settimeofday,
+    libc::SYS_swapoff,
+    libc::SYS_swapon,
+    libc::SYS_syslog,
+    libc::SYS_umount2,
+    libc::SYS_vhangup,
 ];
 
 /// What Wasmtime, its compiler threads and the frames to the agent need.

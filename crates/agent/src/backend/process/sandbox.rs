@@ -43,9 +43,18 @@ pub enum Fault {
     /// A call took longer than its budget.
     #[error("the call took longer than allowed")]
     Deadline,
-    /// It trapped, for example by running out of its stack.
+    /// It trapped, for example by running out of its stack; or a program ended.
     #[error("the component trapped")]
     Trapped,
+    /// The bytes are no static program for this machine.
+    #[error("the program is not a static program for this machine")]
+    NotAProgram,
+    /// The program could not be started.
+    #[error("the program could not be started")]
+    NotExecuted,
+    /// The isolation could not be set up.
+    #[error("the isolation could not be set up")]
+    NotIsolated,
 }
 
 /// A running Trusted Application.

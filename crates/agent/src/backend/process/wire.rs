@@ -152,19 +152,31 @@ pub enum FaultCode {
     /// A call took too long.
     #[error("a call took longer than allowed")]
     Deadline,
-    /// The component trapped.
-    #[error("the component trapped")]
+    /// The component trapped, or the program ended or said what is no answer.
+    #[error("the application broke down")]
     Trapped,
+    /// The bytes are not a program that can run here: static, 64 bits, for this machine.
+    #[error("the program is not a static program for this machine")]
+    NotAProgram,
+    /// The program could not be started in its isolation.
+    #[error("the program could not be started in its isolation")]
+    NotExecuted,
+    /// The isolation that the instance type needs could not be set up.
+    #[error("the isolation could not be set up")]
+    NotIsolated,
 }
 
 impl FaultCode {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 9] = [
         Self::NotAComponent,
         Self::Imports,
         Self::Exports,
         Self::NotStarted,
         Self::Deadline,
         Self::Trapped,
+        Self::NotAProgram,
+        Self::NotExecuted,
+        Self::NotIsolated,
     ];
 }
 
@@ -310,7 +322,7 @@ fn code<T: Copy>(d: &mut Decoder<'_>, all: &[T]) -> Result<T, Malformed> {
     found.ok_or(Malformed::Unknown { what: "code of a worker", value })
 }
 
-const NAMES_MAX: u64 = 16;
+const NAMES_MAX: u64 = 32;
 
 #[cfg(test)]
 mod tests {
@@ -359,7 +371,7 @@ mod tests {
         assert_eq!(Reply::decode(&[0x82, 2, 0x41, 0]), Err(Malformed::Cbor("COSE_Key")));
         assert!(matches!(Reply::decode(&[0x82, 6, 0x18, 99]), Err(Malformed::Unknown { .. })));
         assert!(matches!(Reply::decode(&[0x82, 9, 0]), Err(Malformed::Unknown { .. })));
-        let names = Reply::Ready { enforced: vec![String::new(); 17] }.encode();
+        let names = Reply::Ready { enforced: vec![String::new(); 33] }.encode();
         assert!(matches!(Reply::decode(&names), Err(Malformed::Arity { .. })));
     }
 }

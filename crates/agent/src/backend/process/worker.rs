@@ -4,27 +4,37 @@
 //! know TEEP, SUIT, other applications, or where it is. It ends when the agent does, and it ends
 //! after a fault: memory of unknown content is not asked again.
 
+use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 use cose::Thumbprint;
 use device::frame;
+use zeroize::Zeroizing;
 
 use super::custody::{self, Custody};
-use super::lockdown::{self, Limits};
+use super::lockdown::{self, Profile};
+use super::native::Native;
 use super::sandbox::{Application, Budget, Fault};
 use super::wire::{FaultCode, Load, Refusal, Reply, Request};
+use super::{Form, Limits};
+use crate::backend::container;
 
 /// Runs a worker on its standard input until the agent closes it.
 ///
 /// The first words of the agent are on the command line, because the kernel's limits have to
 /// stand before anything is read.
-pub fn run(limits: Limits) -> Result<(), Ended> {
+pub fn run(limits: Limits, form: Form) -> Result<(), Ended> {
     crate::sys::close_all_others()?;
     lockdown::check_bare()?;
-    let stdin = std::os::fd::AsFd::as_fd(&std::io::stdin()).try_clone_to_owned()?;
+    let stdin = std::io::stdin().as_fd().try_clone_to_owned()?;
     let mut agent = UnixStream::from(stdin);
-    let enforced = lockdown::enter(limits)?;
-    let enforced = enforced.0.iter().map(|name| (*name).to_owned()).collect();
+    let (prepared, mut enforced) = match prepare(limits, form) {
+        Ok(prepared) => prepared,
+        Err(fault) => return Ok(frame::send(&mut agent, &Reply::Faulted(code(fault)))?),
+    };
+    let own = lockdown::enter(limits.of_custodian(), Profile::Custodian)?;
+    enforced.extend(own.0.iter().map(|name| (*name).to_owned()));
     frame::send(&mut agent, &Reply::Ready { enforced })?;
 
     let Some(first) = frame::receive(&mut agent)? else {
@@ -33,7 +43,7 @@ pub fn run(limits: Limits) -> Result<(), Ended> {
     let Request::Load(load) = first else {
         return Ok(frame::send(&mut agent, &Reply::Refused(Refusal::Misuse))?);
     };
-    let mut worker = match Worker::load(load) {
+    let mut worker = match Worker::load(load, prepared) {
         Ok(worker) => worker,
         Err(fault) => return Ok(frame::send(&mut agent, &Reply::Faulted(fault))?),
     };
@@ -63,20 +73,76 @@ pub enum Ended {
     NoAgent(#[from] std::io::Error),
 }
 
+/// What there is of the application before the custodian locks itself down.
+#[derive(Debug)]
+pub(crate) enum Prepared {
+    /// A component: of the image, or still to come from the agent.
+    Component(Option<Vec<u8>>),
+    /// A program that waits for its first question.
+    Native(Native),
+}
+
+/// Starts what has to be started by a process that still may, and tells what separates it.
+fn prepare(limits: Limits, form: Form) -> Result<(Prepared, Vec<String>), Fault> {
+    let content = || std::io::stdout().as_fd().try_clone_to_owned();
+    match form {
+        Form::Component => Ok((Prepared::Component(None), Vec::new())),
+        Form::Program => {
+            let file = content().map_err(|_| Fault::NotExecuted)?;
+            let native = Native::of_file(file, limits.of_program())?;
+            Ok((Prepared::Native(native), Vec::new()))
+        }
+        Form::Container => {
+            let image = content().map_err(|_| Fault::NotIsolated)?;
+            container::prepare(image, limits.of_program())
+        }
+    }
+}
+
+/// A Trusted Application, whatever runs it.
+enum Running {
+    Component(Application),
+    Native(Native),
+}
+
+impl Running {
+    fn personalize(&mut self, pd: &[u8]) -> Result<Result<(), String>, Fault> {
+        match self {
+            Self::Component(application) => application.personalize(pd),
+            Self::Native(native) => native.personalize(pd),
+        }
+    }
+
+    fn serve(&mut self, request: &[u8]) -> Result<Result<Zeroizing<Vec<u8>>, String>, Fault> {
+        match self {
+            Self::Component(application) => application.serve(request),
+            Self::Native(native) => native.serve(request),
+        }
+    }
+}
+
 /// One application and its keys.
 struct Worker {
-    application: Application,
+    application: Running,
     custody: Custody,
 }
 
 impl Worker {
-    fn load(load: Load) -> Result<Self, FaultCode> {
+    fn load(load: Load, prepared: Prepared) -> Result<Self, FaultCode> {
         let budget = Budget {
             memory_bytes_max: usize::try_from(load.memory_bytes_max)
                 .map_err(|_| FaultCode::NotStarted)?,
             call_ms_max: load.call_ms_max,
         };
-        let application = Application::start(&load.module, budget).map_err(code)?;
+        let component = |module: &[u8]| Application::start(module, budget).map_err(code);
+        let application = match prepared {
+            Prepared::Component(Some(module)) => Running::Component(component(&module)?),
+            Prepared::Component(None) => Running::Component(component(&load.module)?),
+            Prepared::Native(mut native) => {
+                native.limit(Duration::from_millis(load.call_ms_max));
+                Running::Native(native)
+            }
+        };
         let custody = Custody::new(Thumbprint(load.owner), load.manifest_digest);
         Ok(Self { application, custody })
     }
@@ -135,5 +201,8 @@ fn code(fault: Fault) -> FaultCode {
         Fault::NotStarted => FaultCode::NotStarted,
         Fault::Deadline => FaultCode::Deadline,
         Fault::Trapped => FaultCode::Trapped,
+        Fault::NotAProgram => FaultCode::NotAProgram,
+        Fault::NotExecuted => FaultCode::NotExecuted,
+        Fault::NotIsolated => FaultCode::NotIsolated,
     }
 }
