@@ -75,6 +75,7 @@ fn settings(tam: &Tam) -> String {
     format!(
         "vendor_id = \"d98dfd44-7114-5376-bf7c-3adfb4712dd2\"\n\
          class_id = \"7b397450-6111-5eb1-8e91-ba8b2c60eede\"\n\
+         instances = [\"process\", \"container\"]\n\
          suite = \"esp256\"\n\
          \n\
          [[tam]]\n\

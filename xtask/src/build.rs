@@ -1,6 +1,7 @@
 //! Building what the demo and the end-to-end tests run.
 
 use std::{
+    fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -23,6 +24,9 @@ const PROGRAMS: [&str; 7] = [
 /// The target of Trusted Applications that are WebAssembly components.
 const WASM: &str = "wasm32-wasip2";
 
+/// The machines that the sample is built for as a program.
+const MACHINES: [&str; 2] = ["x86_64", "aarch64"];
+
 /// Whether cargo shows its progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Show {
@@ -37,16 +41,41 @@ pub(crate) fn all(show: Show) -> Result<stage::Programs> {
     let mut build = cargo_build(show);
     build.args(PROGRAMS.iter().flat_map(|package| ["--package", package]));
     run::must(&mut build)?;
-    Ok(stage::Programs::new(&target_directory()?.join("debug"), &ta(show)?))
+    let programs = target_directory()?.join("debug");
+    for machine in MACHINES {
+        native_ta(show, machine, &programs)?;
+    }
+    Ok(stage::Programs::new(&programs, &ta(show)?))
+}
+
+/// Builds the sample's Trusted Application as a static program, beside the programs of the field.
+///
+/// The compiler's own linker serves both machines, so that no other compiler is needed.
+fn native_ta(show: Show, machine: &str, programs: &Path) -> Result<()> {
+    let triple = format!("{machine}-unknown-linux-musl");
+    target(&triple)?;
+    let directory = run::root().join("examples/route-planner/ta");
+    let target = target_directory()?.join("ta");
+    let mut build = cargo_build(show);
+    build.args(["--release", "--features", "native", "--bin", "route-planner", "--target"]);
+    build.arg(&triple).arg("--manifest-path").arg(directory.join("Cargo.toml"));
+    build.arg("--target-dir").arg(&target);
+    let flags = "-Clinker=rust-lld -Clink-self-contained=yes";
+    build.env("RUSTFLAGS", format!("--remap-path-prefix={}=. {flags}", run::root().display()));
+    run::must(&mut build).context("building the sample's Trusted Application as a program")?;
+    let built = target.join(&triple).join("release/route-planner");
+    let here = programs.join(format!("route-planner-{machine}"));
+    fs::copy(&built, &here).with_context(|| format!("copying {}", built.display()))?;
+    Ok(())
 }
 
 /// Builds the sample's Trusted Application from its source.
 fn ta(show: Show) -> Result<PathBuf> {
-    wasm_target()?;
+    target(WASM)?;
     let directory = run::root().join("examples/route-planner/ta");
     let target = target_directory()?.join("ta");
     let mut build = cargo_build(show);
-    build.args(["--release", "--target", WASM, "--manifest-path"]);
+    build.args(["--release", "--lib", "--target", WASM, "--manifest-path"]);
     build.arg(directory.join("Cargo.toml")).arg("--target-dir").arg(&target);
     // The component must not depend on where the tree lies, or its digest would.
     build.env("RUSTFLAGS", format!("--remap-path-prefix={}=.", run::root().display()));
@@ -54,21 +83,29 @@ fn ta(show: Show) -> Result<PathBuf> {
     Ok(target.join(WASM).join("release/route_planner.wasm"))
 }
 
-/// Makes sure that the compiler has the WebAssembly target, and gets it where rustup is there.
-pub(crate) fn wasm_target() -> Result<()> {
+/// Makes sure that the compiler has what the sample needs.
+pub(crate) fn targets() -> Result<()> {
+    target(WASM)?;
+    MACHINES.iter().try_for_each(|machine| target(&format!("{machine}-unknown-linux-musl")))
+}
+
+/// Makes sure that the compiler has a target, and gets it where rustup is there.
+fn target(triple: &str) -> Result<()> {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let sysroot = run::output(Command::new(rustc).args(["--print", "sysroot"]))?;
-    if Path::new(sysroot.trim()).join("lib/rustlib").join(WASM).is_dir() {
+    if Path::new(sysroot.trim()).join("lib/rustlib").join(triple).is_dir() {
         return Ok(());
     }
-    anstream::eprintln!("getting the compiler's {WASM} target");
+    anstream::eprintln!("getting the compiler's {triple} target");
     let added = Command::new("rustup")
-        .args(["target", "add", WASM])
+        .args(["target", "add", triple])
         .stdin(Stdio::null())
         .status()
         .is_ok_and(|status| status.success());
     if !added {
-        bail!("the compiler lacks the target {WASM}; install it with `rustup target add {WASM}`");
+        bail!(
+            "the compiler lacks the target {triple}; install it with `rustup target add {triple}`"
+        );
     }
     Ok(())
 }

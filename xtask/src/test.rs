@@ -9,7 +9,7 @@ use crate::{build, ledger, run, tidy};
 type Step = (&'static str, fn() -> Result<()>);
 
 const STEPS: [Step; 7] = [
-    ("machine", build::wasm_target),
+    ("machine", build::targets),
     ("format", || run::must(run::cargo().args(["fmt", "--all", "--check"]))),
     ("tidy", tidy::run),
     ("ledger", ledger::check),

@@ -10,6 +10,7 @@ pub mod home;
 pub mod inspect;
 pub mod operator;
 pub mod outcome;
+pub mod package;
 pub mod reference;
 pub mod setup;
 pub mod suit;
@@ -46,6 +47,9 @@ enum Command {
     /// States and signs reference values
     #[command(subcommand)]
     Reference(reference::Reference),
+    /// Makes what a package carries
+    #[command(subcommand)]
+    Package(package::Package),
     /// Deploys a project: request, packages, attestation, own check, release of the data
     Deploy(deploy::Deploy),
     /// Appraises evidence offline
@@ -78,6 +82,7 @@ fn execute(arguments: Arguments) -> Result<ExitCode, Failed> {
         Command::Trust(trust) => trust.run(&home()?)?,
         Command::Key(key) => key.run()?,
         Command::Reference(reference) => reference.run()?,
+        Command::Package(package) => package.run()?,
         Command::Deploy(deploy) => wait(deploy.run(&home()?))?,
         Command::Evidence(evidence) => return evidence.run(),
         Command::Inspect(inspect) => inspect.run()?,

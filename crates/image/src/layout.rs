@@ -8,7 +8,7 @@ use tar::{Archive, EntryType};
 
 use crate::layer::{self, Budget};
 use crate::tree::{Node, Tree};
-use crate::{Limits, Refused, Start};
+use crate::{ANY_MACHINE, Limits, Refused, Start};
 
 /// An image that was taken apart and checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,7 +44,8 @@ pub fn open(archive: &[u8], architecture: &str, limits: Limits) -> Result<Image,
     let config_bytes = files.blob(&manifest.config)?;
     let config: Config =
         serde_json::from_slice(config_bytes).map_err(|_| Refused::Json("configuration"))?;
-    if config.architecture != architecture || config.os != "linux" {
+    let fits = [architecture, ANY_MACHINE].contains(&config.architecture.as_str());
+    if !fits || config.os != "linux" {
         let seen = format!("{}/{}", config.os, config.architecture);
         return Err(Refused::Architecture { expected: format!("linux/{architecture}"), seen });
     }
@@ -74,9 +75,21 @@ pub fn open(archive: &[u8], architecture: &str, limits: Limits) -> Result<Image,
     })
 }
 
+/// The digest by which OCI names the first image of an archive; nothing of it is checked.
+///
+/// # Errors
+/// [`Refused`], when there is no such image.
+pub fn manifest_digest(archive: &[u8]) -> Result<[u8; 32], Refused> {
+    let files = Files::read(archive, Limits::DEFAULT)?;
+    let index: Index = files.json(INDEX, "index")?;
+    let first = index.manifests.first().ok_or_else(|| Refused::Absent("manifest".to_owned()))?;
+    Ok(cose::sha256(files.blob(first)?))
+}
+
 fn chosen<'a>(listed: &'a [Descriptor], architecture: &str) -> Result<&'a Descriptor, Refused> {
     let fits = |descriptor: &&Descriptor| {
-        descriptor.platform.as_ref().is_none_or(|p| p.architecture == architecture)
+        let platform = descriptor.platform.as_ref();
+        platform.is_none_or(|p| [architecture, ANY_MACHINE].contains(&p.architecture.as_str()))
     };
     let chosen = listed.iter().find(fits).ok_or_else(|| {
         let all = listed.iter().filter_map(|d| Some(d.platform.as_ref()?.architecture.clone()));

@@ -18,7 +18,7 @@ mod tree;
 mod tests;
 
 pub use build::Recipe;
-pub use layout::{Image, open};
+pub use layout::{Image, manifest_digest, open};
 pub use refused::Refused;
 pub use tree::{Node, Tree};
 
@@ -50,6 +50,9 @@ pub struct Start {
     /// Where it starts; the root when it is empty.
     pub folder: String,
 }
+
+/// The architecture of an image whose program is a WebAssembly component: any.
+pub const ANY_MACHINE: &str = "wasm";
 
 /// The name of this machine's architecture in image configurations.
 pub fn architecture() -> &'static str {

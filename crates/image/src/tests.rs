@@ -40,6 +40,17 @@ fn an_image_of_another_machine_is_refused() {
 }
 
 #[test]
+fn an_image_of_a_component_is_for_every_machine() {
+    let module = b"\0asm".to_vec();
+    let archive = Recipe::of_program(crate::ANY_MACHINE, "ta.wasm", module).unwrap().build();
+
+    let [one, other] = ["amd64", "arm64"].map(|here| open(&archive, here, Limits::DEFAULT));
+
+    assert_eq!(one, other);
+    assert!(one.is_ok());
+}
+
+#[test]
 fn a_blob_with_one_byte_changed_is_refused() {
     let archive = program();
     let at = archive.windows(2).rposition(|two| two == [0x1f, 0x8b]).unwrap();

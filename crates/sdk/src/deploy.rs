@@ -155,7 +155,7 @@ impl Deploy<'_> {
         let uri = |sha256: &str| self.moc.blob_uri(sha256);
         let packager = Packager::new(self.owner, self.project.instance, &uri);
         let name = &self.project.name;
-        let ta = packager.ta(name, self.project.ta.sequence, self.project.ta_module()?)?;
+        let ta = packager.ta(name, self.project.ta.sequence, self.project.ta_content()?)?;
         let ua = match &self.project.ua {
             Some(ua) => {
                 let own = format!("{}/{name}", self.owner.key().thumbprint());

@@ -127,6 +127,39 @@ impl<'a> Packager<'a> {
     }
 }
 
+/// An OCI image of one file: a WebAssembly component, or a static program for the machine that its
+/// header names. The same file gives the same image, byte for byte.
+///
+/// # Errors
+/// See [`NotImaged`].
+pub fn image_of(file: Vec<u8>) -> Result<Vec<u8>, NotImaged> {
+    let (architecture, name) = match file.as_slice() {
+        [b'\0', b'a', b's', b'm', ..] => (image::ANY_MACHINE, "ta.wasm"),
+        elf if elf.starts_with(b"\x7fELF") => match elf.get(18..20) {
+            Some([62, 0]) => ("amd64", "ta"),
+            Some([183, 0]) => ("arm64", "ta"),
+            _ => return Err(NotImaged::Machine),
+        },
+        _ => return Err(NotImaged::Unknown),
+    };
+    Ok(image::Recipe::of_program(architecture, name, file)?.build())
+}
+
+/// Why no image can be made of a file.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotImaged {
+    /// Neither a component nor a program.
+    #[error("the file is neither a WebAssembly component nor an ELF program")]
+    Unknown,
+    /// A program for a machine that no device has.
+    #[error("the program is for neither x86_64 nor aarch64")]
+    Machine,
+    /// The image would be refused.
+    #[error(transparent)]
+    Refused(#[from] image::Refused),
+}
+
 /// The SHA-256 digest of a package's manifest, as Evidence names it.
 ///
 /// # Panics

@@ -8,6 +8,8 @@ use std::{
 use api::{Hardware, InstanceType};
 use serde::Deserialize;
 
+use crate::package::{NotImaged, image_of};
+
 /// A project file, `tamarack.toml`. Paths are relative to it; unknown members are errors.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -33,12 +35,20 @@ pub struct Project {
     directory: PathBuf,
 }
 
-/// A Trusted Application.
+/// A Trusted Application: exactly one of `module`, `program` and `image`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ta {
     /// A WebAssembly component of the world `tamarack:ta/trusted-application`.
-    pub module: PathBuf,
+    #[serde(default)]
+    pub module: Option<PathBuf>,
+    /// A static program for the device's architecture.
+    #[serde(default)]
+    pub program: Option<PathBuf>,
+    /// An OCI image layout in a tar archive, for `instance = "container"`. Without one, an image
+    /// is made of the module or the program.
+    #[serde(default)]
+    pub image: Option<PathBuf>,
     /// The manifest's sequence number; it must grow with each release. Default: 1.
     #[serde(default = "one")]
     pub sequence: u64,
@@ -102,6 +112,15 @@ pub enum Unusable {
     /// A case that this version does not deploy.
     #[error("case {0} is planned; this version deploys case 3 (draft section 4.3)")]
     CasePlanned(u8),
+    /// The TA is not said, or said twice.
+    #[error("`[ta]` must name exactly one of `module`, `program` and `image`")]
+    Content,
+    /// An image for an instance that is no container.
+    #[error("`[ta] image` needs `instance = \"container\"`")]
+    ImageInstance,
+    /// No image can be made of the TA.
+    #[error("no image can be made of the TA")]
+    Image(#[from] NotImaged),
     /// The name cannot be a component name.
     #[error("`name = {0:?}` must be 1 to 48 characters of a-z, 0-9 and `-`")]
     Name(String),
@@ -135,12 +154,26 @@ impl Project {
         Ok(project)
     }
 
-    /// The TA's component.
+    /// What the TA's component holds: a module, a program, or for a container an image.
     ///
     /// # Errors
-    /// [`Unusable::File`].
-    pub fn ta_module(&self) -> Result<Vec<u8>, Unusable> {
-        self.file("the TA's module", &self.ta.module)
+    /// [`Unusable::File`], [`Unusable::Image`].
+    pub fn ta_content(&self) -> Result<Vec<u8>, Unusable> {
+        let container = self.instance == InstanceType::Container;
+        let Ta { module, program, image, .. } = &self.ta;
+        match (module, program, image) {
+            (Some(module), None, None) => {
+                let module = self.file("the TA's module", module)?;
+                if container { Ok(image_of(module)?) } else { Ok(module) }
+            }
+            (None, Some(program), None) => {
+                let program = self.file("the TA's program", program)?;
+                if container { Ok(image_of(program)?) } else { Ok(program) }
+            }
+            (None, None, Some(image)) if container => self.file("the TA's image", image),
+            (None, None, Some(_)) => Err(Unusable::ImageInstance),
+            _ => Err(Unusable::Content),
+        }
     }
 
     /// The UA's program.

@@ -10,6 +10,7 @@ mod canary;
 mod crash;
 mod families;
 mod forgery;
+mod instances;
 mod main_job;
 mod refusals;
 mod troupe;

@@ -218,6 +218,7 @@ fn filters(profile: Profile) -> Result<Vec<BpfProgram>, seccompiler::BackendErro
     allowed.extend(conditional()?);
     if profile == Profile::Program {
         allowed.extend(named(PROGRAM));
+        allowed.insert(libc::SYS_fcntl, descriptor_controls()?);
     }
     let allowed = SeccompFilter::new(
         allowed,
@@ -246,6 +247,18 @@ fn namespaces() -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
         SeccompRule::new(vec![SeccompCondition::new(0, SeccompCmpArgLen::Qword, mask, flag)?])
     })
     .collect()
+}
+
+/// What a program may do to its descriptors: look, copy, and wait or not.
+fn descriptor_controls() -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
+    [libc::F_DUPFD_CLOEXEC, libc::F_GETFD, libc::F_GETFL, libc::F_SETFD, libc::F_SETFL]
+        .into_iter()
+        .map(|command| {
+            let command = u64::from(command.unsigned_abs());
+            let is = SeccompCondition::new(1, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, command)?;
+            SeccompRule::new(vec![is])
+        })
+        .collect()
 }
 
 /// System calls that are allowed with certain arguments only.
