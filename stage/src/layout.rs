@@ -8,6 +8,8 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::device::Instance;
+
 /// The programs, as cargo built them.
 #[derive(Clone, Debug)]
 pub struct Programs {
@@ -27,6 +29,16 @@ impl Programs {
     #[must_use]
     pub fn path(&self, program: &str) -> PathBuf {
         self.directory.join(program)
+    }
+
+    /// Puts the sample's Trusted Application where a project of this instance type expects it.
+    ///
+    /// # Errors
+    /// It cannot be copied.
+    pub fn place_ta(&self, directory: &Path, _instance: Instance) -> Result<()> {
+        let to = directory.join("route-planner.wasm");
+        fs::copy(&self.ta, &to).with_context(|| format!("copying {}", self.ta.display()))?;
+        Ok(())
     }
 
     /// A command that runs a program.
@@ -103,6 +115,12 @@ impl Layout {
     #[must_use]
     pub fn log(&self, name: &str) -> PathBuf {
         self.root.join("logs").join(name).with_extension("log")
+    }
+
+    /// What the operator holds, of all devices only this one.
+    #[must_use]
+    pub fn held_by_operator_of(&self, device: &str) -> Vec<PathBuf> {
+        vec![self.moc(), self.root.join("logs"), self.device(device)]
     }
 
     /// What the operator holds: the M/OC and everything of each device's REE, not the Network

@@ -8,6 +8,7 @@
 mod canary;
 mod deploying;
 mod device;
+mod flow;
 mod http;
 mod layout;
 mod moc;
@@ -18,6 +19,7 @@ mod user;
 pub use canary::{Sighting, search, search_memory};
 pub use deploying::{Attempt, Deploying};
 pub use device::{Device, Hardware, Instance, Misbehaviour, Spec};
+pub use flow::{Canary, Flow, Ran, flows};
 pub use http::{Answer, Ask};
 pub use layout::{Layout, Programs};
 pub use moc::Moc;

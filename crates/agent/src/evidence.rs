@@ -1,6 +1,7 @@
 //! Makes Evidence: what the agent is and runs, signed by its evidence key, and a quote over it.
 //!
-//! Every exchange gets its own: a new receiver in each Trusted Application, named in the EAT,
+//! Every exchange gets its own: a new receiver of the agent and of each Trusted Application,
+//! named in the EAT,
 //! and a quote that covers the EAT. What is not running is not in it.
 
 use cose::Signer as _;
@@ -11,6 +12,7 @@ use rats::evidence::{AGENT_PROFILE, Evidence, Hardware};
 use rats::nonce::Nonce;
 
 use crate::attester::{Attester, Unavailable};
+use crate::exchanges::Exchanges;
 use crate::identity::Identity;
 use crate::ta::{Applications, Challenged};
 
@@ -33,10 +35,11 @@ pub enum NoEvidence {
 }
 
 /// Answers a challenge.
-pub fn evidence(
+pub(crate) fn evidence(
     identity: &Identity,
     attester: &dyn Attester,
     applications: &Applications,
+    exchanges: &mut Exchanges,
     challenge: &[u8],
 ) -> Result<Vec<u8>, NoEvidence> {
     let challenge = Nonce::new(challenge).map_err(|_| NoEvidence::Challenge)?;
@@ -49,12 +52,16 @@ pub fn evidence(
         report: identity.report.key().clone(),
         receipt: identity.receipt.key().clone(),
     });
+    let receiver = exchanges.new_receiver();
+    claims.receiver = Some(receiver.clone());
     let challenged = applications.challenge();
     for application in &challenged {
         claims.submods.insert_ta(entry(application));
     }
 
     let digest = cose::sha256(&claims.encode());
+    // The receiver was made above, so there is nothing that could be in the way.
+    let _bound = exchanges.bind(receiver.thumbprint(), digest);
     for application in challenged {
         // One that ended meanwhile has no receiver any more, so nothing can be released to it.
         let _ = application.ta.bind(application.receiver.thumbprint(), digest);

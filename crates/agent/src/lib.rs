@@ -23,6 +23,7 @@ use anyhow::Context as _;
 pub mod attester;
 pub mod backend;
 pub mod evidence;
+mod exchanges;
 pub mod identity;
 pub mod install;
 pub mod probe;

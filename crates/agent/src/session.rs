@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use channel::release::Role;
 use device::broker::{Cause, Reply, Request, Session};
 use device::{ComponentId, FailureCode};
 use keys::SystemEntropy;
@@ -22,6 +23,7 @@ use tracing::{debug, info, warn};
 
 use crate::attester::Attester;
 use crate::backend::{Failed, Refusal};
+use crate::exchanges::Exchanges;
 use crate::identity::Identity;
 use crate::install::{self, Installation, NotAsked, Place, Step, Unlinking};
 use crate::serve::Answer;
@@ -44,6 +46,8 @@ struct Core {
     settings: Settings,
     attester: Arc<dyn Attester>,
     applications: Arc<Applications>,
+    /// The receivers of releases to the agent itself.
+    exchanges: Exchanges,
     /// What waits for the Broker, by session.
     errands: BTreeMap<Handle, Errand>,
     next_action: u64,
@@ -107,6 +111,7 @@ impl TeepAgent {
             settings,
             attester,
             applications: Arc::clone(&applications),
+            exchanges: Exchanges::new(Role::Agent),
             errands: BTreeMap::new(),
             next_action: 0,
         };
@@ -327,6 +332,8 @@ impl Core {
             applications: &self.applications,
             identity: &self.identity,
             settings: &self.settings,
+            exchanges: &mut self.exchanges,
+            ua_loads_ta: self.attester.description().family.eq_ignore_ascii_case(UA_LOADS_TA),
             next_action: &mut self.next_action,
         };
         let actions = match &mut work {
@@ -429,6 +436,9 @@ fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp(i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
 }
+
+/// Where a UA loads its TA (use-case draft section 4.2, step 3).
+const UA_LOADS_TA: &str = "sgx";
 
 /// How long work waits for the Broker.
 const ERRAND_WAIT: Duration = Duration::from_secs(30 * 60);

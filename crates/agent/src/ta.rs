@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use channel::receipt::Receipt;
-use cose::{Key, Thumbprint};
+use cose::{Key, Secret, Thumbprint};
 use rats::eat::{Instance as InstanceClaim, InstanceType, ManifestId};
 use suit::ComponentId;
 use tracing::{info, warn};
@@ -65,7 +65,7 @@ impl Applications {
     pub fn forget(&self, manifest: &ComponentId) {
         lock(&self.all).remove(manifest);
         for ta in self.all() {
-            if ta.facts.data_manifest().as_ref() == Some(manifest) {
+            if ta.facts.is_data(manifest) {
                 ta.restart();
             }
         }
@@ -118,10 +118,16 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// The manifest of the Personalization Data for this application.
-    fn data_manifest(&self) -> Option<ComponentId> {
-        let name = format!("{}{DATA_SUFFIX}", self.component.name()?);
-        ComponentId::in_tee(self.owner, &name).ok()?.manifest().ok()
+    /// Whether this is a manifest of Personalization Data for this application, whoever's.
+    fn is_data(&self, manifest: &ComponentId) -> bool {
+        let (Some(name), Some(own)) = (manifest.name(), self.component.name()) else {
+            return false;
+        };
+        let name = name.strip_suffix(".suit").unwrap_or_default();
+        let of = name.strip_suffix(BUNDLE_SUFFIX).or_else(|| name.strip_suffix(DATA_SUFFIX));
+        // The part before the name is the owner of the application.
+        let owner = manifest.parts().iter().rev().nth(1);
+        of == Some(own) && owner.is_some_and(|owner| *owner == self.owner.0)
     }
 }
 
@@ -205,13 +211,43 @@ impl Ta {
     }
 
     /// Hands over a release of Personalization Data, still sealed.
-    pub fn open(&self, release: Vec<u8>) -> Result<Receipt, Failed> {
-        let receipt = self.with(|instance| instance.open(release))?;
+    pub fn open(&self, owner: Thumbprint, release: Vec<u8>) -> Result<Receipt, Failed> {
+        let receipt = self.with(|instance| instance.open(owner, release))?;
+        self.released();
+        Ok(receipt)
+    }
+
+    /// Hands over a release of a UA and data, still sealed; gives back the UA's envelope.
+    pub fn open_bundle(
+        &self,
+        owner: Thumbprint,
+        release: Vec<u8>,
+    ) -> Result<(Receipt, Vec<u8>), Failed> {
+        let opened = self.with(|instance| instance.open_bundle(owner, release))?;
+        self.released();
+        Ok(opened)
+    }
+
+    /// Hands over data that was sealed to the agent, and gives the key that its callers need.
+    pub fn personalize(
+        &self,
+        owner: Thumbprint,
+        data: Secret,
+        callers: Vec<Key>,
+    ) -> Result<Key, Failed> {
+        let service_key = self.with(|instance| {
+            instance.personalize(owner, data, callers)?;
+            Ok(instance.service_key().clone())
+        })?;
+        self.released();
+        Ok(service_key)
+    }
+
+    fn released(&self) {
         if let State::Up { released, .. } = &mut *lock(&self.state) {
             *released = true;
         }
         info!(component = %self.facts.component, "personalization data was released");
-        Ok(receipt)
     }
 
     /// Passes on a sealed request.
@@ -276,11 +312,7 @@ impl Ta {
     }
 
     fn program(&self) -> Program<'_> {
-        Program {
-            owner: self.facts.owner,
-            manifest_digest: self.facts.manifest_digest,
-            module: &self.module,
-        }
+        Program { manifest_digest: self.facts.manifest_digest, module: &self.module }
     }
 }
 
@@ -304,6 +336,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// How the name of Personalization Data ends: `planner.pd` is the data of `planner`.
 pub const DATA_SUFFIX: &str = ".pd";
+
+/// How the name of a bundle of a UA and Personalization Data ends (case 5).
+pub const BUNDLE_SUFFIX: &str = ".ua-pd";
 
 /// The wait after the first end of an application.
 const BACKOFF_MIN: Duration = Duration::from_secs(1);

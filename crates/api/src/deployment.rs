@@ -69,6 +69,14 @@ pub enum Need {
     Nonce,
     /// `PUT …/packages/pd`
     Pd,
+    /// `PUT …/packages/ua-ta`
+    UaTa,
+    /// `PUT …/packages/ua-ta-pd`
+    UaTaPd,
+    /// `PUT …/packages/ta-pd`
+    TaPd,
+    /// `PUT …/packages/ua-pd`
+    UaPd,
     /// Something that this version does not know.
     #[serde(other)]
     Unknown,
@@ -84,15 +92,61 @@ pub enum PackageName {
     Ta,
     /// The Personalization Data.
     Pd,
+    /// UA and TA (case 2).
+    #[serde(rename = "ua-ta")]
+    UaTa,
+    /// UA, TA and Personalization Data (case 1).
+    #[serde(rename = "ua-ta-pd")]
+    UaTaPd,
+    /// TA and Personalization Data (case 4).
+    #[serde(rename = "ta-pd")]
+    TaPd,
+    /// UA and Personalization Data (case 5): one opaque ciphertext.
+    #[serde(rename = "ua-pd")]
+    UaPd,
 }
 
 impl PackageName {
+    /// All of them.
+    pub const ALL: [Self; 7] =
+        [Self::Ua, Self::Ta, Self::Pd, Self::UaTa, Self::UaTaPd, Self::TaPd, Self::UaPd];
+
+    /// Whether Personalization Data is in it.
+    pub const fn holds_data(self) -> bool {
+        match self {
+            Self::Ua | Self::Ta | Self::UaTa => false,
+            Self::Pd | Self::UaTaPd | Self::TaPd | Self::UaPd => true,
+        }
+    }
+
+    /// Whether it is a root manifest with the manifests of its parts.
+    pub const fn is_bundle(self) -> bool {
+        matches!(self, Self::UaTa | Self::UaTaPd | Self::TaPd)
+    }
+
+    /// As the figures write it.
+    pub const fn figure(self) -> &'static str {
+        match self {
+            Self::Ua => "(UA)",
+            Self::Ta => "(TA)",
+            Self::Pd => "(PD)",
+            Self::UaTa => "(UA,TA)",
+            Self::UaTaPd => "(UA,TA,PD)",
+            Self::TaPd => "(TA,PD)",
+            Self::UaPd => "(UA,PD)",
+        }
+    }
+
     /// The path segment.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Ua => "ua",
             Self::Ta => "ta",
             Self::Pd => "pd",
+            Self::UaTa => "ua-ta",
+            Self::UaTaPd => "ua-ta-pd",
+            Self::TaPd => "ta-pd",
+            Self::UaPd => "ua-pd",
         }
     }
 }
@@ -109,7 +163,7 @@ pub struct UnknownPackage(pub String);
 
 impl fmt::Display for UnknownPackage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}` is not one of ua, ta, pd", self.0)
+        write!(f, "`{}` is not one of ua, ta, pd, ua-ta, ua-ta-pd, ta-pd, ua-pd", self.0)
     }
 }
 
@@ -119,12 +173,8 @@ impl FromStr for PackageName {
     type Err = UnknownPackage;
 
     fn from_str(text: &str) -> Result<Self, UnknownPackage> {
-        match text {
-            "ua" => Ok(Self::Ua),
-            "ta" => Ok(Self::Ta),
-            "pd" => Ok(Self::Pd),
-            other => Err(UnknownPackage(other.to_owned())),
-        }
+        let named = Self::ALL.into_iter().find(|package| package.as_str() == text);
+        named.ok_or_else(|| UnknownPackage(text.to_owned()))
     }
 }
 
@@ -150,8 +200,10 @@ mod tests {
 
     #[test]
     fn a_package_is_named_by_its_path_segment() {
-        for package in [PackageName::Ua, PackageName::Ta, PackageName::Pd] {
+        for package in PackageName::ALL {
             assert_eq!(package.as_str().parse(), Ok(package));
+            let json = serde_json::to_string(&package).unwrap();
+            assert_eq!(json, format!("\"{package}\""));
         }
         assert_eq!("UA".parse::<PackageName>(), Err(UnknownPackage("UA".into())));
     }

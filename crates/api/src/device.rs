@@ -143,6 +143,25 @@ pub struct Wake {
     /// the session with this ticket. Absent: the Broker starts a session at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub load: Option<Vec<String>>,
+    /// The SUIT_Envelope of a UA that its Network User deploys itself (use-case draft section
+    /// 4.4, step 3): a blob's SHA-256 in hexadecimal. The Broker places that UA and tells the
+    /// outcome ([`PostPlacement`]); neither TAM nor Agent has a part in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
+}
+
+/// `POST /v1/devices/{device}/placements` (device): what became of [`Wake::place`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PostPlacement {
+    /// The ticket of the wake-up.
+    pub ticket: String,
+    /// The SUIT_Report of the REE's manifest processor: hexadecimal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub report: Option<String>,
+    /// Why the UA is not there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
 }
 
 /// Why a device is woken.
@@ -192,6 +211,6 @@ mod tests {
     fn a_newer_reason_to_wake_is_still_a_wake() {
         let wake: Wake = serde_json::from_str(r#"{"reason":"renew"}"#).unwrap();
 
-        assert_eq!(wake, Wake { ticket: None, reason: WakeReason::Other, load: None });
+        assert_eq!(wake, Wake { ticket: None, reason: WakeReason::Other, load: None, place: None });
     }
 }

@@ -40,6 +40,9 @@ pub enum Actor {
     /// The Trusted Application, by a receipt that its channel's receiver signed.
     #[serde(rename = "TA")]
     TrustedApplication,
+    /// The Network User, whose own order it was; its effect is the Broker's word.
+    #[serde(rename = "Network-User")]
+    NetworkUser,
 }
 
 /// Instance type of the use-case draft, section 4.

@@ -22,7 +22,7 @@ pub use attestation::{AttestationAccepted, AttestationPending, PostAttestation};
 pub use deployment::{Deployment, Need, PackageName, PackageStored, Receipts, State};
 pub use device::{
     Check, DeviceAdded, DeviceState, DeviceView, EnrolmentOpened, Outcome, PostDevice,
-    UA_LOADS_WITHIN_MS, Verdict, Wake, WakeReason,
+    PostPlacement, UA_LOADS_WITHIN_MS, Verdict, Wake, WakeReason,
 };
 pub use event::{Actor, Event, EventName, InstanceType};
 pub use problem::{Candidate, Owner, Problem};

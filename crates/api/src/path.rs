@@ -17,6 +17,8 @@ pub const DEVICES: &str = "/v1/devices";
 pub const DEVICE: &str = "/v1/devices/{device}";
 /// Long poll of a device.
 pub const WAKE: &str = "/v1/devices/{device}/wake";
+/// Outcomes of placing UAs that their Network Users deploy.
+pub const PLACEMENTS: &str = "/v1/devices/{device}/placements";
 /// Enrolments of a device: it is to be appraised anew.
 pub const ENROLMENTS: &str = "/v1/devices/{device}/enrolments";
 /// Requests for a place.
@@ -49,6 +51,11 @@ pub fn device(device: &str) -> String {
 /// [`ENROLMENTS`] filled in.
 pub fn enrolments(device: &str) -> String {
     format!("/v1/devices/{device}/enrolments")
+}
+
+/// [`PLACEMENTS`] filled in.
+pub fn placements(device: &str) -> String {
+    format!("/v1/devices/{device}/placements")
 }
 
 /// [`WAKE`] filled in.
@@ -109,6 +116,7 @@ mod tests {
 
         assert_eq!(tam_ticket("t"), fill(TAM_TICKET));
         assert_eq!(device("e"), fill(DEVICE));
+        assert_eq!(placements("e"), fill(PLACEMENTS));
         assert_eq!(enrolments("e"), fill(ENROLMENTS));
         assert_eq!(wake("e"), fill(WAKE));
         assert_eq!(blob("s"), fill(BLOB));

@@ -37,6 +37,18 @@ impl Hardware {
     pub const ALL: [Self; 7] =
         [Self::Cca, Self::Csv, Self::Sev, Self::SevSnp, Self::Sgx, Self::Tdx, Self::TrustZone];
 
+    /// Whether the figures have this instance type on this hardware: processes stand in SGX and
+    /// TrustZone, virtual machines in the families that encrypt whole machines, containers in
+    /// both.
+    pub const fn hosts(self, instance: InstanceType) -> bool {
+        let process_tee = matches!(self, Self::Sgx | Self::TrustZone);
+        match instance {
+            InstanceType::Process => process_tee,
+            InstanceType::Container => true,
+            InstanceType::Vm => !process_tee,
+        }
+    }
+
     /// The spelling of the API and the figures.
     pub const fn as_str(self) -> &'static str {
         match self {

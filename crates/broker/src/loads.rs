@@ -9,10 +9,13 @@ use std::{
     time::Duration,
 };
 
-use device::{ComponentId, broker::Session};
+use device::{
+    ComponentId,
+    broker::{Cause, Session},
+};
 use tokio::{
     sync::{Mutex, Notify},
-    time::{sleep, timeout},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 use tracing::{info, warn};
 
@@ -50,6 +53,10 @@ pub struct Loads {
     /// TAs that were there when a UA asked for them last.
     present: Arc<Mutex<BTreeSet<ComponentId>>>,
     arrived: Arc<Notify>,
+    /// TAs that a UA has asked for since somebody began to wait for that.
+    asked: Arc<Mutex<BTreeSet<ComponentId>>>,
+    /// A session is over: what was missing may be there now.
+    ended: Arc<Notify>,
 }
 
 impl Loads {
@@ -63,6 +70,8 @@ impl Loads {
             tickets: Arc::default(),
             present: Arc::default(),
             arrived: Arc::default(),
+            asked: Arc::default(),
+            ended: Arc::default(),
         }
     }
 
@@ -78,18 +87,59 @@ impl Loads {
     /// See [`SessionFailed`].
     pub async fn request_ta(&self, component: &ComponentId) -> Result<(), SessionFailed> {
         let sessions = self.sessions.get().ok_or(SessionFailed::Starting)?;
-        let mut agent = self.agent.connect().await?;
-        let Some(first) = agent.request_ta(component).await? else {
-            self.present.lock().await.insert(component.clone());
-            let ticket = self.tickets.lock().await.remove(component);
-            return match ticket {
-                Some(ticket) => self.policy_check(&mut agent, &ticket).await,
-                None => Ok(()),
+        self.asked.lock().await.insert(component.clone());
+        self.arrived.notify_waiters();
+        let until = Instant::now() + self.patience.ticket_within;
+        loop {
+            // Made before the Agent is asked, so that no end between both is missed.
+            let ended = self.ended.notified();
+            let mut agent = self.agent.connect().await?;
+            let Some(first) = agent.request_ta(component).await? else {
+                self.present.lock().await.insert(component.clone());
+                let ticket = self.tickets.lock().await.remove(component);
+                return match ticket {
+                    Some(ticket) => self.policy_check(&mut agent, &ticket).await,
+                    None => Ok(()),
+                };
             };
+            self.present.lock().await.remove(component);
+            let ticket = tokio::select! {
+                ticket = self.ticket(component) => Some(ticket),
+                () = sleep_until(until) => None,
+                () = ended => {
+                    // Another session may have brought the TA; this one is not needed then.
+                    agent.process_error(first.session, Cause::TimedOut).await?;
+                    continue;
+                }
+            };
+            return run_through(sessions, agent, first, ticket).await;
+        }
+    }
+
+    /// Forgets who asked for a TA before now.
+    pub(crate) async fn expect(&self, component: &ComponentId) {
+        self.asked.lock().await.remove(component);
+    }
+
+    /// Waits until a UA has asked for a TA since [`Self::expect`], but not for ever.
+    pub(crate) async fn asked(&self, component: &ComponentId) {
+        let asked = async {
+            loop {
+                let arrived = self.arrived.notified();
+                if self.asked.lock().await.contains(component) {
+                    return;
+                }
+                arrived.await;
+            }
         };
-        self.present.lock().await.remove(component);
-        let ticket = timeout(self.patience.ticket_within, self.ticket(component)).await.ok();
-        run_through(sessions, agent, first, ticket).await
+        if timeout(self.patience.ua_within, asked).await.is_err() {
+            info!("no UA asks for this TA; it is loaded in its place");
+        }
+    }
+
+    /// Says that a session is over.
+    pub(crate) fn session_ended(&self) {
+        self.ended.notify_waiters();
     }
 
     /// A UA no longer needs a TA.

@@ -58,6 +58,43 @@ impl MocClient {
         }
     }
 
+    /// Reads a whole blob of the M/OC, at most [`ENVELOPE_BYTES_MAX`].
+    ///
+    /// # Errors
+    /// See [`TamFailed`].
+    pub async fn blob(&self, sha256: &str) -> Result<Vec<u8>, TamFailed> {
+        let url = checked(&format!("{}{}", self.base, api::path::blob(sha256)))?;
+        let request = self.http.get(url).bearer_auth(&self.token);
+        let response = request.send().await.map_err(failed)?;
+        match response.status() {
+            StatusCode::OK => limited(response, ENVELOPE_BYTES_MAX).await,
+            other => Err(TamFailed::Status(other.as_u16())),
+        }
+    }
+
+    /// Tells what became of a UA that was to be placed: the REE's report, or why there is none.
+    ///
+    /// # Errors
+    /// See [`TamFailed`].
+    pub async fn placed(
+        &self,
+        ticket: &str,
+        outcome: Result<Vec<u8>, String>,
+    ) -> Result<(), TamFailed> {
+        let url = checked(&format!("{}{}", self.base, api::path::placements(&self.device)))?;
+        let (report, failure) = match outcome {
+            Ok(report) => (Some(hex::encode(report)), None),
+            Err(cause) => (None, Some(cause)),
+        };
+        let told = api::PostPlacement { ticket: ticket.to_owned(), report, failure };
+        let request = self.http.post(url).bearer_auth(&self.token).json(&told);
+        let response = request.send().await.map_err(failed)?;
+        match response.status() {
+            status if status.is_success() => Ok(()),
+            other => Err(TamFailed::Status(other.as_u16())),
+        }
+    }
+
     /// Reads `length` bytes of a payload from `offset`; fewer at its end. The bytes are not
     /// trusted: who asked compares their digest.
     ///
@@ -114,6 +151,9 @@ impl fmt::Debug for MocClient {
 /// Longer than the M/OC holds a poll open, and enough for one range on a slow line.
 const POLL_WITHIN: Duration = Duration::from_secs(60);
 const WAKE_BYTES_MAX: usize = 64 * 1024;
+
+/// The envelope of a UA; its program is fetched apart from it.
+const ENVELOPE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// What is fetched at once has to fit into one frame to the Agent.
 const RANGE_BYTES_MAX: usize = 8 * 1024 * 1024;

@@ -1,6 +1,9 @@
 //! A TEEP session as the Broker sees it: opaque bytes to and fro until one side is silent.
 
-use device::broker::{Action, Session};
+use device::{
+    ComponentId,
+    broker::{Action, Session},
+};
 use reqwest::Url;
 use tracing::{debug, info, warn};
 
@@ -33,6 +36,17 @@ impl Sessions {
     /// # Errors
     /// [`SessionFailed`], after the Agent was told where the binding wants that.
     pub async fn run(
+        &self,
+        agent: &mut Conversation,
+        first: Session,
+        ticket: Option<&str>,
+    ) -> Result<(), SessionFailed> {
+        let outcome = self.run_through(agent, first, ticket).await;
+        self.host.loads().session_ended();
+        outcome
+    }
+
+    async fn run_through(
         &self,
         agent: &mut Conversation,
         first: Session,
@@ -136,14 +150,43 @@ impl Sessions {
         Ok(None)
     }
 
+    /// Installs a UA; one that loads a TA is given the time to ask for it.
+    async fn install(
+        &self,
+        envelope: &[u8],
+        loads: Option<ComponentId>,
+    ) -> Result<Vec<u8>, String> {
+        let waiting = self.host.loads();
+        if let Some(component) = &loads {
+            waiting.expect(component).await;
+        }
+        let installed = self.host.install(&self.moc, envelope).await;
+        if let (Ok(_), Some(component)) = (&installed, &loads) {
+            waiting.asked(component).await;
+        }
+        installed.map_err(|error| causes(&error))
+    }
+
+    /// Places a UA that its Network User hands to this Broker, and tells the M/OC what became
+    /// of it.
+    ///
+    /// # Errors
+    /// [`TamFailed`]: the M/OC does not give the package, or does not hear the outcome.
+    pub async fn place(&self, ticket: &str, sha256: &str) -> Result<(), TamFailed> {
+        let envelope = self.moc.blob(sha256).await?;
+        let outcome = self.install(&envelope, None).await;
+        if let Err(cause) = &outcome {
+            warn!(cause, "a UA of a Network User is refused");
+        }
+        self.moc.placed(ticket, outcome).await
+    }
+
     async fn act(&self, action: Action) -> Result<Vec<u8>, String> {
         match action {
             Action::Fetch { uri, offset, length, .. } => {
                 self.moc.fetch(&uri, offset, length).await.map_err(|error| causes(&error))
             }
-            Action::InstallUa { envelope, .. } => {
-                self.host.install(&self.moc, &envelope).await.map_err(|error| causes(&error))
-            }
+            Action::InstallUa { envelope, loads, .. } => self.install(&envelope, loads).await,
             Action::RemoveUa { manifest, .. } => {
                 self.host.remove(&manifest).await.map_err(|error| causes(&error))
             }

@@ -49,6 +49,11 @@ impl Host {
         Self { directory, identity, care, loads, placing, running }
     }
 
+    /// What the UAs ask for.
+    pub(crate) const fn loads(&self) -> &Loads {
+        &self.loads
+    }
+
     /// Starts the UAs that an earlier run of this Broker placed.
     ///
     /// # Errors

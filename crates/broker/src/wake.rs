@@ -73,6 +73,7 @@ impl Wakes {
                         ticket: None,
                         reason: api::WakeReason::Other,
                         load: None,
+                        place: None,
                     };
                     Ok(Some(wake))
                 }
@@ -98,6 +99,13 @@ impl Wakes {
     }
 
     async fn on_wake(&self, wake: api::Wake) {
+        if let (Some(ticket), Some(sha256)) = (&wake.ticket, &wake.place) {
+            if let Err(error) = self.sessions.place(ticket, sha256).await {
+                warn!(error = causes(&error), "a UA was not placed");
+            }
+            self.loads.session_ended();
+            return;
+        }
         if let (Some(ticket), Some(load)) = (&wake.ticket, &wake.load) {
             match component(load) {
                 Some(component) => self.loads.offer(component, ticket.clone()).await,

@@ -1,5 +1,7 @@
 //! CBOR of the containers, over `cose::cbor`.
 
+use std::ops::RangeInclusive;
+
 use cose::{
     Key,
     cbor::{self, Decoder, Limits, Malformed, Written},
@@ -14,13 +16,21 @@ pub(crate) fn array<'b, T>(
     length: u64,
     read: impl FnOnce(&mut Decoder<'b>) -> Result<T, Malformed>,
 ) -> Result<T, Refused> {
+    array_of(bytes, what, length..=length, |d, _| read(d))
+}
+
+/// Reads one deterministic item that is an array of so many members; `read` hears how many.
+pub(crate) fn array_of<'b, T>(
+    bytes: &'b [u8],
+    what: &'static str,
+    lengths: RangeInclusive<u64>,
+    read: impl FnOnce(&mut Decoder<'b>, u64) -> Result<T, Malformed>,
+) -> Result<T, Refused> {
     let limits = Limits { bytes: bytes.len(), ..Limits::DEFAULT };
     let decoded = cbor::check_deterministic(bytes, limits).and_then(|()| {
-        cbor::whole(bytes, |d| {
-            if d.array()? != Some(length) {
-                return Err(Malformed::Expected(what));
-            }
-            read(d)
+        cbor::whole(bytes, |d| match d.array()? {
+            Some(length) if lengths.contains(&length) => read(d, length),
+            _ => Err(Malformed::Expected(what)),
         })
     });
     decoded.map_err(|_| Refused::Malformed(what))

@@ -1,10 +1,11 @@
 //! The secure channel between a Network User, callers, and a TEE: one HPKE container.
 //!
-//! HPKE (RFC 9180) with DHKEM(P-256, HKDF-SHA256), HKDF-SHA256 and AES-256-GCM. Two uses:
+//! HPKE (RFC 9180) with DHKEM(P-256, HKDF-SHA256), HKDF-SHA256 and AES-256-GCM. Its uses:
 //!
 //! * [`release`]: Personalization Data from its owner to the attested receiver key of one exchange,
 //!   signed by the owner, in chunks that flow through in constant memory; and the [`receipt`] that
 //!   comes back.
+//! * [`bundle`]: what a release holds that brings an Untrusted Application along.
 //! * [`call`]: requests to a Trusted Application from callers whom the owner named, and answers.
 //!
 //! What it deliberately does not know: attestation. The receiver takes owner and manifest digest
@@ -14,6 +15,7 @@
 // Not called: its feature wipes the round keys that `hpke` leaves in memory.
 use aes_gcm as _;
 
+pub mod bundle;
 pub mod call;
 mod codec;
 mod kem;

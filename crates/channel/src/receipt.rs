@@ -4,8 +4,11 @@
 //! receipt = COSE_Sign1                             ; by the Agent's receipt key, over
 //! confirmation = [ "tamarack-receipt-v1", deployment: tstr, eat-digest: bstr .size 32,
 //!                  enc-digest: bstr .size 32, ciphertext-digest: bstr .size 32,
-//!                  what: "pd-received" ]
+//!                  what: "pd-received", ? service-key: bstr .cbor COSE_Key ]
 //! ```
+//!
+//! The service key is there when the receiver was the Agent: then no Evidence has named the key
+//! that the Trusted Application serves callers with.
 
 use cose::{Accept, Key, KeyUnusable, Payload, Sign1, Signer, Tagging, cbor};
 
@@ -20,6 +23,9 @@ pub struct Receipt {
     pub eat_digest: [u8; 32],
     /// Digests of the release.
     pub digests: Digests,
+    /// The key that callers of the Trusted Application seal to, where the Evidence of the
+    /// exchange could not name it.
+    pub service_key: Option<Key>,
 }
 
 impl Receipt {
@@ -41,7 +47,7 @@ impl Receipt {
         let object = Sign1::decode(bytes, Tagging::Tagged).map_err(|_| Refused::Malformed(what))?;
         let payload = object.verify(key, &Accept::CURRENT, &[]);
         let payload = payload.map_err(|_| Refused::DoesNotOpen)?;
-        codec::array(payload.get(), what, 6, |d| {
+        codec::array_of(payload.get(), what, 6..=7, |d, members| {
             if d.str()? != LABEL {
                 return Err(cbor::Malformed::Expected("the label of a receipt"));
             }
@@ -51,14 +57,22 @@ impl Receipt {
             if d.str()? != RECEIVED {
                 return Err(cbor::Malformed::Expected("what was received"));
             }
-            Ok(Self { deployment, eat_digest, digests })
+            let service_key = match members {
+                7 => Some(codec::key(d)?),
+                _ => None,
+            };
+            Ok(Self { deployment, eat_digest, digests, service_key })
         })
     }
 
     fn encode(&self) -> Vec<u8> {
         cbor::encode(|e| {
-            e.array(6)?.str(LABEL)?.str(&self.deployment)?.bytes(&self.eat_digest)?;
+            let members = 6 + u64::from(self.service_key.is_some());
+            e.array(members)?.str(LABEL)?.str(&self.deployment)?.bytes(&self.eat_digest)?;
             e.bytes(&self.digests.enc)?.bytes(&self.digests.ciphertext)?.str(RECEIVED)?;
+            if let Some(key) = &self.service_key {
+                e.bytes(&key.encode())?;
+            }
             Ok(())
         })
     }

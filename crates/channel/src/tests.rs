@@ -134,11 +134,15 @@ fn a_receipt_holds_for_its_key_alone() {
         deployment: opened.deployment,
         eat_digest: scene.binding.eat_digest,
         digests: opened.digests,
+        service_key: None,
     };
+    let with_key = Receipt { service_key: Some(scene.owner.key().clone()), ..receipt.clone() };
 
     let signed = receipt.sign(&key).unwrap();
+    let signed_with_key = with_key.sign(&key).unwrap();
 
     assert_eq!(Receipt::verify(&signed, key.key()), Ok(receipt));
+    assert_eq!(Receipt::verify(&signed_with_key, key.key()), Ok(with_key));
     assert_eq!(Receipt::verify(&signed, scene.owner.key()), Err(Refused::DoesNotOpen));
     assert_eq!(Receipt::verify(&signed[1..], key.key()), Err(Refused::Malformed("a receipt")));
 }

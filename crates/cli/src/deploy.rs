@@ -11,7 +11,8 @@ use keys::{SystemEntropy, file};
 use rats::Timestamp;
 use sdk::{
     Project,
-    deploy::{Deploy as Flow, DeployFailed, Progress},
+    appraisal::Accepted,
+    deploy::{Deploy as Flow, DeployFailed, Means, Progress},
     trust::Trust,
 };
 use serde_json::{Value, json};
@@ -63,7 +64,8 @@ impl Deploy {
                 eprintln!("{DIM}… {text}{DIM:#}");
             }
         };
-        let outcome = flow.run(&mut progress, &mut SystemEntropy, &now, &mut say).await;
+        let means = Means { entropy: &mut SystemEntropy, clock: &now, say: &mut say };
+        let outcome = flow.run(&mut progress, means).await;
         keep(&project, &progress)?;
         let report = report(&progress);
         match outcome {
@@ -142,13 +144,14 @@ fn keep(project: &Project, progress: &Progress) -> Result<()> {
 }
 
 fn report(progress: &Progress) -> Value {
-    let events: Vec<String> = progress.events.iter().map(ToString::to_string).collect();
+    let events: Vec<String> = progress.events.iter().map(|told| told.event.to_string()).collect();
     let examined = progress.examined.as_ref();
     let hardware = examined.and_then(|examined| examined.hardware.as_ref());
     let phases_ms: serde_json::Map<String, Value> =
         progress.phases.iter().map(|phase| (phase.name.to_owned(), json!(phase.ms))).collect();
     json!({
         "load_sequence": events,
+        "events": progress.events,
         "phases": progress.phases,
         "phases_ms": phases_ms,
         "deployment": progress.placed.as_ref().map(|placed| &placed.deployment),
@@ -157,6 +160,7 @@ fn report(progress: &Progress) -> Value {
         "reasons": progress.placed.as_ref().map(|placed| &placed.reasons),
         "emulated": hardware.and_then(verifier::Appraisal::emulated),
         "tcb_status": hardware.and_then(|h| h.tcb()).map(|tcb| tcb.status.to_string()),
+        "isolation": examined.and_then(|e| e.accepted().ok()).map(Accepted::isolation),
         "checks": examined.map(|examined| &examined.checks),
         "receipt": progress.receipt.is_some(),
     })
@@ -170,7 +174,7 @@ fn tell(progress: &Progress) {
         }
     }
     for event in &progress.events {
-        println!("  {GREEN}✓{GREEN:#} {event}");
+        println!("  {GREEN}✓{GREEN:#} {}", event.event);
     }
     if let Some(examined) = &progress.examined {
         println!("{BOLD}Your own appraisal{BOLD:#}");

@@ -8,6 +8,7 @@ pub mod deploy;
 pub mod evidence;
 pub mod home;
 pub mod inspect;
+pub mod matrix;
 pub mod operator;
 pub mod outcome;
 pub mod package;
@@ -60,6 +61,8 @@ enum Command {
     /// Builds, signs, checks and tries SUIT manifests
     #[command(subcommand)]
     Suit(suit::Suit),
+    /// Runs the rows of the draft's figures 2 to 6 on this machine
+    Matrix(matrix::Matrix),
     /// Operates a Network M/OC
     Operator(operator::Operator),
 }
@@ -87,6 +90,7 @@ fn execute(arguments: Arguments) -> Result<ExitCode, Failed> {
         Command::Evidence(evidence) => return evidence.run(),
         Command::Inspect(inspect) => inspect.run()?,
         Command::Suit(suit) => suit.run(&home)?,
+        Command::Matrix(matrix) => return matrix.run(),
         Command::Operator(operator) => wait(operator.run())?,
     }
     Ok(ExitCode::SUCCESS)

@@ -183,8 +183,12 @@ fn a_map_of_integers_is_no_eat() {
 fn a_receipt_is_shown_by_its_fields() {
     let signer = keys::SigningKey::generate(cose::Algorithm::Ed25519).unwrap();
     let digests = channel::release::Digests { enc: [2; 32], ciphertext: [3; 32] };
-    let receipt =
-        channel::receipt::Receipt { deployment: "edge-7".to_owned(), eat_digest: [1; 32], digests };
+    let receipt = channel::receipt::Receipt {
+        deployment: "edge-7".to_owned(),
+        eat_digest: [1; 32],
+        digests,
+        service_key: None,
+    };
 
     let part = explain(&receipt.sign(&signer).unwrap(), &Keyring::default()).unwrap();
 

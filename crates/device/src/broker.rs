@@ -301,7 +301,7 @@ impl Session {
 ///
 /// ```cddl
 /// action = [0, id: uint, uri, offset: uint, length: uint]   ; fetch
-///        / [1, id: uint, envelope: bstr]                    ; install a UA
+///        / [1, id: uint, envelope: bstr, component-id / null]  ; install a UA, which loads this
 ///        / [2, id: uint, component-id]                      ; remove a UA
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -323,6 +323,9 @@ pub enum Action {
         id: u64,
         /// The SUIT Envelope as received.
         envelope: Vec<u8>,
+        /// The Trusted Application that it is to load: the action is over when the UA has asked
+        /// for it (RequestTA), or has not within the Broker's patience.
+        loads: Option<ComponentId>,
     },
     /// Stop and remove an Untrusted Application.
     RemoveUa {
@@ -346,8 +349,9 @@ impl Action {
             Self::Fetch { id, uri, offset, length } => {
                 w.array(5).uint(0).uint(*id).text(uri).uint(*offset).uint(*length);
             }
-            Self::InstallUa { id, envelope } => {
-                w.array(3).uint(1).uint(*id).bytes(envelope);
+            Self::InstallUa { id, envelope, loads } => {
+                w.array(4).uint(1).uint(*id).bytes(envelope);
+                w.optional(loads.as_ref(), |w, component| component.write(w));
             }
             Self::RemoveUa { id, manifest } => manifest.write(w.array(3).uint(2).uint(*id)),
         }
@@ -362,8 +366,9 @@ impl Action {
                 Ok(Self::Fetch { id, uri, offset: r.uint()?, length: r.uint()? })
             }
             1 => {
-                kind.fields(2)?;
-                Ok(Self::InstallUa { id: r.uint()?, envelope: r.bytes()?.to_vec() })
+                kind.fields(3)?;
+                let (id, envelope) = (r.uint()?, r.bytes()?.to_vec());
+                Ok(Self::InstallUa { id, envelope, loads: r.optional(ComponentId::read)? })
             }
             2 => {
                 kind.fields(2)?;

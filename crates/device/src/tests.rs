@@ -216,7 +216,7 @@ fn broker_replies() -> Vec<broker::Reply> {
     use broker::Reply;
     let actions = vec![
         Action::Fetch { id: 1, uri: "http://blob/".to_owned(), offset: 1 << 40, length: 65_536 },
-        Action::InstallUa { id: 2, envelope: vec![9; 40] },
+        Action::InstallUa { id: 2, envelope: vec![9; 40], loads: None },
         Action::RemoveUa { id: 3, manifest: component() },
     ];
     vec![

@@ -108,6 +108,9 @@ pub struct Limits {
     pub device_turn_ms_max: u64,
     /// How long an unanswered TEEP request is remembered, milliseconds. Default: 4 hours.
     pub exchange_ms_max: u64,
+    /// After which time a device that was woken is woken again for the same work, milliseconds.
+    /// Default: 60 000.
+    pub wake_again_ms: u64,
     /// Connections at the same time. Default: 1024.
     pub connections_max: usize,
     /// TEEP requests per second from one address. Default: 100.
@@ -270,6 +273,7 @@ impl Limits {
             ("body_ms_max", self.body_ms_max, 1, 3_600_000),
             ("device_turn_ms_max", self.device_turn_ms_max, 1, 86_400_000),
             ("exchange_ms_max", self.exchange_ms_max, 1, 604_800_000),
+            ("wake_again_ms", self.wake_again_ms, 100, 3_600_000),
             ("connections_max", self.connections_max as u64, 1, 65_536),
             ("teep_per_second_max", self.teep_per_second_max.into(), 1, 1_000_000),
             ("teep_burst_max", self.teep_burst_max.into(), 1, 1_000_000),
@@ -295,6 +299,7 @@ impl Default for Limits {
             body_ms_max: 30_000,
             device_turn_ms_max: 600_000,
             exchange_ms_max: 14_400_000,
+            wake_again_ms: 60_000,
             connections_max: 1024,
             teep_per_second_max: 100,
             teep_burst_max: 200,

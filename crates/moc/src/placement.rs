@@ -7,8 +7,6 @@
 
 use api::{Candidate, DeviceState, Hardware, InstanceType, PostRequest};
 
-use crate::deployment::exists_on;
-
 /// What placement knows of a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
@@ -110,7 +108,7 @@ fn exclusion(request: &PostRequest, place: &Place) -> Option<Candidate> {
         return Some(out("hardware", list(&request.hardware), place.hardware.to_string()));
     }
     let instance = request.instance;
-    if !place.instances.contains(&instance) || !exists_on(instance, place.hardware) {
+    if !place.instances.contains(&instance) || !place.hardware.hosts(instance) {
         return Some(out("instance", instance.to_string(), list(&place.instances)));
     }
     if let Some(zone) = request.zone.as_ref().filter(|zone| **zone != place.zone) {

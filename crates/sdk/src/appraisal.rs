@@ -8,7 +8,7 @@ use rats::{
     Timestamp,
     cmw::{Cmw, Collection},
     ear::{self, Ear, Tier, VectorRule},
-    eat::{InstanceType, TaEntry},
+    eat::{Claims, InstanceType, TaEntry},
     nonce,
 };
 use verifier::{
@@ -25,6 +25,14 @@ pub struct Expected<'a> {
     pub nonce: &'a [u8],
     /// When the nonce was made.
     pub nonce_made: Timestamp,
+    /// The Trusted Application that has to run, where the channel ends at it (cases 2, 3 and 5).
+    /// `None`: the channel ends at the TEEP Agent (cases 1 and 4).
+    pub application: Option<Application<'a>>,
+}
+
+/// A Trusted Application that the Network User deployed.
+#[derive(Clone, Debug)]
+pub struct Application<'a> {
     /// The TA's manifest component identifier.
     pub manifest: &'a [Vec<u8>],
     /// SHA-256 digest of the TA's manifest, as the user signed or pinned it.
@@ -49,8 +57,8 @@ pub struct Examined {
 pub struct Accepted {
     pub(crate) receiver: Key,
     pub(crate) eat_digest: [u8; 32],
-    pub(crate) manifest_digest: [u8; 32],
-    ta: TaEntry,
+    /// Absent where the channel ends at the TEEP Agent.
+    pub(crate) ta: Option<TaEntry>,
     receipt_key: Key,
     emulated: bool,
 }
@@ -77,10 +85,11 @@ impl Examined {
 }
 
 impl Accepted {
-    /// The key to which callers seal their requests.
+    /// The key to which callers seal their requests; where the channel ends at the Agent, the
+    /// receipt names it.
     #[must_use]
-    pub fn service_key(&self) -> &Key {
-        &self.ta.service_key
+    pub fn service_key(&self) -> Option<&Key> {
+        self.ta.as_ref().map(|ta| &ta.service_key)
     }
 
     /// The key that signs receipts.
@@ -89,16 +98,11 @@ impl Accepted {
         &self.receipt_key
     }
 
-    /// SHA-256 digest of the TA's manifest.
-    #[must_use]
-    pub fn manifest_digest(&self) -> &[u8; 32] {
-        &self.manifest_digest
-    }
-
-    /// What keeps the TA apart from the rest of its device, as the Agent says.
+    /// What keeps the TA apart from the rest of its device, as the Agent says; nothing where the
+    /// TA did not run yet.
     #[must_use]
     pub fn isolation(&self) -> &[String] {
-        &self.ta.instance.isolation
+        self.ta.as_ref().map_or(&[], |ta| &ta.instance.isolation)
     }
 
     /// Whether the hardware is emulated.
@@ -153,7 +157,7 @@ fn look(
             return Err(Stopped);
         }
     };
-    let accepted = application(&appraised, expected, hardware.as_ref(), checks)?;
+    let accepted = receiver(&appraised, expected, hardware.as_ref(), checks)?;
     compare(&collection, expected, trust, now, &appraised, checks)?;
     Ok(accepted)
 }
@@ -271,15 +275,44 @@ fn accept(
     appraised.accept().map_err(|_| Stopped)
 }
 
-/// The TA's own entry (rats.md section 10): evidence of the Agent alone releases nothing here.
-//= rats 11.34 (R): release of PD to a TA requires the TA's own entry
-fn application(
+/// The key that data is sealed to: the Agent's own, or that of the TA which was deployed.
+fn receiver(
     appraised: &AppraisedAgent,
     expected: &Expected<'_>,
     hardware: Option<&Appraisal>,
     checks: &mut Vec<Check>,
 ) -> Result<Accepted, Stopped> {
     let claims = &appraised.agent().token.get().claims;
+    let ta = match &expected.application {
+        Some(expected) => Some(application(claims, expected, checks)?),
+        None => None,
+    };
+    let (named, key) = match &ta {
+        Some(ta) => ("ta.receiver", &ta.receiver),
+        None => ("agent.receiver", &claims.receiver),
+    };
+    let (Some(receiver), Some(session)) = (key, &claims.session_keys) else {
+        let check = Check::new(named).expected("a key of this exchange").seen("none");
+        return stop(checks, check, Reason::BindingMismatch, "ask for a new attestation");
+    };
+    checks.push(Check::new(named).seen(&receiver.thumbprint().0));
+    Ok(Accepted {
+        receiver: receiver.clone(),
+        eat_digest: appraised.agent().token.get().digest(),
+        ta: ta.clone(),
+        receipt_key: session.receipt.clone(),
+        // What is not known to be real counts as emulated.
+        emulated: hardware.and_then(Appraisal::emulated).unwrap_or(true),
+    })
+}
+
+/// The TA's own entry (rats.md section 10): evidence of the Agent alone releases nothing here.
+//= rats 11.34 (R): release of PD to a TA requires the TA's own entry
+fn application(
+    claims: &Claims,
+    expected: &Application<'_>,
+    checks: &mut Vec<Check>,
+) -> Result<TaEntry, Stopped> {
     let check = Check::new("ta.entry").source("the Agent's EAT");
     let Some(ta) = claims.submods.ta(expected.manifest) else {
         let check = check.expected("the TA that was deployed").seen("no such entry");
@@ -307,21 +340,7 @@ fn application(
         return stop(checks, check, Reason::ConfigurationNotAllowed, remedy);
     }
     checks.push(check);
-
-    let (Some(receiver), Some(session)) = (&ta.receiver, &claims.session_keys) else {
-        let check = Check::new("ta.receiver").expected("a key of this exchange").seen("none");
-        return stop(checks, check, Reason::BindingMismatch, "ask for a new attestation");
-    };
-    checks.push(Check::new("ta.receiver").seen(&receiver.thumbprint().0));
-    Ok(Accepted {
-        receiver: receiver.clone(),
-        eat_digest: appraised.agent().token.get().digest(),
-        manifest_digest: ta.manifest.digest,
-        ta: ta.clone(),
-        receipt_key: session.receipt.clone(),
-        // What is not known to be real counts as emulated.
-        emulated: hardware.and_then(Appraisal::emulated).unwrap_or(true),
-    })
+    Ok(ta.clone())
 }
 
 /// The M/OC's own verdict must not contradict: a disagreement is a visible state, and stops.

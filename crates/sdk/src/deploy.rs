@@ -1,23 +1,29 @@
-//! A deployment from the Network User's side, case 3 of the draft (section 4.3).
+//! A deployment from the Network User's side, in each of the draft's five cases (section 4).
 //!
-//! Request, packages, attestation with the user's own nonce, the user's own appraisal, and only
-//! then the release of Personalization Data.
+//! The user's own script says what is handed over when; the M/OC says only when it is ready for
+//! it. Personalization Data moves after the user's own appraisal, whatever the M/OC asks for.
+
+mod material;
+mod script;
 
 use std::time::Instant;
 
-use api::{Deployment, EventName, Need, PackageName, PostRequest, RequestPlaced, State};
-use cose::{Entropy, Key, Secret, Signer};
+use api::{Deployment, Event, Need, PackageName, PostRequest, RequestPlaced, State};
+use cose::{Entropy, Key, Signer};
 use rats::{Timestamp, eat};
 use serde::Serialize;
 
 use crate::{
     CallFailed, MocClient, Project, Refusal,
-    appraisal::{self, Accepted, Examined, Expected},
-    package::{NotPackaged, Package, Packager, manifest_digest},
+    appraisal::{self, Accepted, Application, Examined, Expected},
+    package::{NotPackaged, Package, manifest_digest},
     project::Unusable,
-    release::{self, NotReleased, Release},
+    release::{self, NotReleased},
     trust::Trust,
 };
+
+pub use material::Material;
+pub use script::{Act, End, script};
 
 /// What a deployment works with.
 pub struct Deploy<'a> {
@@ -47,11 +53,11 @@ pub struct Phase {
 pub struct Progress {
     /// Where the M/OC placed the request.
     pub placed: Option<RequestPlaced>,
-    /// The deployment's events so far.
-    pub events: Vec<EventName>,
+    /// The deployment's events so far, each told by the party that acted.
+    pub events: Vec<Event>,
     /// The phases so far.
     pub phases: Vec<Phase>,
-    /// The user's own appraisal.
+    /// The user's own appraisal, the last one.
     pub examined: Option<Examined>,
     /// The M/OC's result, a signed CMW.
     pub result: Option<Vec<u8>>,
@@ -84,57 +90,65 @@ pub enum DeployFailed {
     Refused(Box<Refusal>),
 }
 
+/// What a run draws on beside its [`Deploy`].
+pub struct Means<'a> {
+    /// Randomness.
+    pub entropy: &'a mut (dyn Entropy + Send),
+    /// The user's own clock.
+    pub clock: &'a (dyn Fn() -> Timestamp + Sync),
+    /// Hears what begins.
+    pub say: &'a mut (dyn FnMut(&str) + Send),
+}
+
 impl Deploy<'_> {
-    /// Runs the deployment. What was reached is in `progress`, whatever the outcome; `say` hears
-    /// what begins.
+    /// Runs the deployment. What was reached is in `progress`, whatever the outcome.
     ///
     /// # Errors
     /// See [`DeployFailed`]. Nothing was released unless `progress` holds a sealed package.
     pub async fn run(
         &self,
         progress: &mut Progress,
-        entropy: &mut (dyn Entropy + Send),
-        clock: &(dyn Fn() -> Timestamp + Sync),
-        say: &mut (dyn FnMut(&str) + Send),
+        mut means: Means<'_>,
     ) -> Result<(), DeployFailed> {
         let mut lap = Lap(Instant::now());
         // Everything of the project is read first: an unusable one asks the M/OC for nothing.
-        let material = self.material()?;
-        say("asking for confidential computing");
+        let material = Material::of(self.project, self.owner, &|sha256| self.moc.blob_uri(sha256))?;
+        (means.say)("asking for confidential computing");
         let placed = self.moc.request(&self.request()).await?;
         let deployment = placed.deployment.clone();
         progress.placed = Some(placed);
-        say("handing over the packages");
-        if let Some(ua) = &material.ua {
-            self.put(&deployment, PackageName::Ua, ua.clone()).await?;
+        lap.end("request", progress);
+
+        let mut accepted = None;
+        for act in script(self.project.case, self.project.ua.is_some()) {
+            match act {
+                Act::Hand(name) => {
+                    (means.say)(says(name));
+                    self.until(&deployment, progress, |now| takes(now, name)).await?;
+                    self.put(&deployment, name, material.package(name)?).await?;
+                    let done = |now: &Deployment| !now.needs.contains(&need(name));
+                    self.until(&deployment, progress, done).await?;
+                    lap.end(hands(name), progress);
+                }
+                Act::Attest(end) => {
+                    (means.say)("asking for an attestation with an own nonce");
+                    let ready = |now: &Deployment| now.needs.contains(&Need::Nonce);
+                    self.until(&deployment, progress, ready).await?;
+                    lap.end("the device deploys", progress);
+                    let ta = (end == End::Ta).then_some(&material.ta);
+                    let found = self.attest(&deployment, ta, progress, &mut means).await?;
+                    accepted = Some(found);
+                    lap.end("attestation and own appraisal", progress);
+                }
+                Act::Release(name) => {
+                    let accepted: Accepted = accepted.take().ok_or_else(out_of_order)?;
+                    (means.say)("releasing the Personalization Data to the attested key");
+                    self.release(&deployment, name, &material, &accepted, progress, &mut means)
+                        .await?;
+                    lap.end("release, installation and receipt", progress);
+                }
+            }
         }
-        let ta = material.ta;
-        self.put(&deployment, PackageName::Ta, ta.clone()).await?;
-        lap.end("request and packages", progress);
-
-        say("the TAM deploys UA and TA");
-        self.until(&deployment, progress, |now| now.needs.contains(&Need::Nonce)).await?;
-        lap.end("TAM deploys UA and TA", progress);
-
-        say("asking for an attestation with an own nonce");
-        let accepted = self.attest(&deployment, &ta, progress, entropy, clock).await?;
-        lap.end("attestation and own appraisal", progress);
-
-        say("releasing the Personalization Data to the attested TA");
-        let to = release::To {
-            deployment: &deployment,
-            accepted: &accepted,
-            callers: &material.callers,
-            sequence: u64::try_from(clock().0).unwrap_or_default(),
-        };
-        let release = self.seal(&to, material.pd.expose(), entropy)?;
-        progress.sealed = Some(release.package.built.envelope.clone());
-        progress.service = Some((accepted.service_key().clone(), *accepted.manifest_digest()));
-        self.put(&deployment, PackageName::Pd, release.package.clone()).await?;
-        self.until(&deployment, progress, |now| now.state == State::Running).await?;
-        let receipts = self.moc.receipts(&deployment).await?;
-        progress.receipt = Some(release::receipt(&receipts, &release, &accepted)?);
-        lap.end("release, installation and receipt", progress);
         Ok(())
     }
 
@@ -150,36 +164,16 @@ impl Deploy<'_> {
         }
     }
 
-    /// Reads the project, and builds and signs the UA's and the TA's package.
-    fn material(&self) -> Result<Material, DeployFailed> {
-        let uri = |sha256: &str| self.moc.blob_uri(sha256);
-        let packager = Packager::new(self.owner, self.project.instance, &uri);
-        let name = &self.project.name;
-        let ta = packager.ta(name, self.project.ta.sequence, self.project.ta_content()?)?;
-        let ua = match &self.project.ua {
-            Some(ua) => {
-                let own = format!("{}/{name}", self.owner.key().thumbprint());
-                let arguments: Vec<String> =
-                    ua.arguments.iter().map(|word| word.replace("{ta}", &own)).collect();
-                let program = self.project.ua_program(ua)?;
-                Some(packager.ua(&format!("{name}-ua"), ua.sequence, program, &arguments)?)
-            }
-            None => None,
-        };
-        let callers = release::callers(&self.project.callers()?)?;
-        Ok(Material { ta, ua, callers, pd: Secret::new(self.project.pd()?) })
-    }
-
     async fn put(
         &self,
         deployment: &str,
         name: PackageName,
-        package: Package,
+        package: &Package,
     ) -> Result<(), DeployFailed> {
-        if let Some(blob) = package.blob {
-            self.moc.put_blob(&blob.sha256, blob.bytes).await?;
+        for blob in &package.blobs {
+            self.moc.put_blob(&blob.sha256, blob.bytes.clone()).await?;
         }
-        self.moc.put_package(deployment, name, package.built.envelope).await?;
+        self.moc.put_package(deployment, name, package.built.envelope.clone()).await?;
         Ok(())
     }
 
@@ -193,7 +187,7 @@ impl Deploy<'_> {
         let mut after = None;
         loop {
             let now = self.moc.deployment(deployment, after).await?;
-            progress.events = now.events.iter().map(|event| event.event).collect();
+            progress.events.clone_from(&now.events);
             if let Some(problem) = now.failure {
                 return Err(DeployFailed::Refused(Box::new(problem.into())));
             }
@@ -207,14 +201,13 @@ impl Deploy<'_> {
     async fn attest(
         &self,
         deployment: &str,
-        ta: &Package,
+        ta: Option<&Package>,
         progress: &mut Progress,
-        entropy: &mut (dyn Entropy + Send),
-        clock: &(dyn Fn() -> Timestamp + Sync),
+        means: &mut Means<'_>,
     ) -> Result<Accepted, DeployFailed> {
         let mut nonce = [0; 32];
-        entropy.fill(&mut nonce);
-        let nonce_made = clock();
+        means.entropy.fill(&mut nonce);
+        let nonce_made = (means.clock)();
         let attestation = self.moc.attest(deployment, &nonce).await?;
         let mut after = None;
         let result = loop {
@@ -228,40 +221,94 @@ impl Deploy<'_> {
             after = Some(now.seq);
         };
         let now = self.moc.deployment(deployment, None).await?;
-        progress.events = now.events.iter().map(|event| event.event).collect();
-        let expected = Expected {
-            nonce: &nonce,
-            nonce_made,
+        progress.events = now.events;
+        let application = ta.map(|ta| Application {
             manifest: ta.built.manifest_component.parts(),
             manifest_digest: manifest_digest(&ta.built.digest),
             instance: instance(self.project.instance),
-        };
-        let examined = appraisal::examine(&result, &expected, self.trust, clock());
+        });
+        let expected = Expected { nonce: &nonce, nonce_made, application };
+        let examined = appraisal::examine(&result, &expected, self.trust, (means.clock)());
         let accepted = examined.accepted().cloned();
         progress.result = Some(result);
         progress.examined = Some(examined);
         accepted.map_err(DeployFailed::Refused)
     }
 
-    fn seal(
+    /// Seals the data to the key that the user's own appraisal accepted, and hands it over.
+    async fn release(
         &self,
-        to: &release::To<'_>,
-        pd: &[u8],
-        entropy: &mut dyn Entropy,
-    ) -> Result<Release, DeployFailed> {
+        deployment: &str,
+        name: PackageName,
+        material: &Material,
+        accepted: &Accepted,
+        progress: &mut Progress,
+        means: &mut Means<'_>,
+    ) -> Result<(), DeployFailed> {
+        let ta = manifest_digest(&material.ta.built.digest);
+        let to = release::To {
+            deployment,
+            manifest_digest: ta,
+            accepted,
+            callers: &material.callers,
+            sequence: u64::try_from((means.clock)().0).unwrap_or_default(),
+        };
         let uri = |sha256: &str| self.moc.blob_uri(sha256);
-        let packager = Packager::new(self.owner, self.project.instance, &uri);
-        let name = format!("{}.pd", self.project.name);
-        Ok(release::seal(self.owner, &packager, &name, to, pd, entropy)?)
+        let (release, package) =
+            material.seal(self.project, self.owner, &uri, name, &to, means.entropy)?;
+        progress.sealed = Some(release.package.built.envelope.clone());
+        self.put(deployment, name, &package).await?;
+        self.until(deployment, progress, |now| now.state == State::Running).await?;
+        let receipts = self.moc.receipts(deployment).await?;
+        let received = release::receipt(&receipts, &release, accepted)?;
+        progress.service = Some((received.service_key, ta));
+        progress.receipt = Some(received.receipt);
+        Ok(())
     }
 }
 
-/// What a project consists of, read and signed.
-struct Material {
-    ta: Package,
-    ua: Option<Package>,
-    callers: Vec<Key>,
-    pd: Secret,
+/// A script that releases before it attests does not exist; if it did, nothing would move.
+fn out_of_order() -> DeployFailed {
+    DeployFailed::Refused(Box::new(Refusal {
+        check: "order".to_owned(),
+        expected: "an own appraisal before a release".to_owned(),
+        seen: "a release".to_owned(),
+        owner: "Network User".to_owned(),
+        remedy: "report this as a fault of the tool".to_owned(),
+    }))
+}
+
+/// Whether the M/OC takes the package now.
+fn takes(now: &Deployment, name: PackageName) -> bool {
+    now.needs.contains(&need(name))
+}
+
+const fn need(name: PackageName) -> Need {
+    match name {
+        PackageName::Ua => Need::Ua,
+        PackageName::Ta => Need::Ta,
+        PackageName::Pd => Need::Pd,
+        PackageName::UaTa => Need::UaTa,
+        PackageName::UaTaPd => Need::UaTaPd,
+        PackageName::TaPd => Need::TaPd,
+        PackageName::UaPd => Need::UaPd,
+    }
+}
+
+const fn says(name: PackageName) -> &'static str {
+    match name {
+        PackageName::Ua => "handing over the UA",
+        PackageName::Ta => "handing over the TA",
+        _ => "handing over UA and TA",
+    }
+}
+
+const fn hands(name: PackageName) -> &'static str {
+    match name {
+        PackageName::Ua => "UA handed over",
+        PackageName::Ta => "TA handed over",
+        _ => "UA and TA handed over",
+    }
 }
 
 struct Lap(Instant);

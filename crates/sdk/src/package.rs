@@ -3,7 +3,10 @@
 use cose::{Signer, sha256};
 use suit::{
     Digest, Uuid,
-    build::{Built, Compatibility, Description, Name, Payload, Pd, Ta, Ua, Unbuildable, Uri},
+    build::{
+        Built, Compatibility, Delivery, Description, Name, Payload, Pd, Root, Ta, Ua, Unbuildable,
+        Uri,
+    },
 };
 
 use api::InstanceType;
@@ -17,8 +20,8 @@ pub const INTEGRATED_BYTES_MAX: usize = 16 * 1024;
 pub struct Package {
     /// The envelope, its identifiers and its manifest's digest.
     pub built: Built,
-    /// What devices fetch by URI; `None` when the envelope holds everything.
-    pub blob: Option<Blob>,
+    /// What devices fetch by URI; empty when the envelope holds everything.
+    pub blobs: Vec<Blob>,
 }
 
 /// A payload that is fetched by its digest.
@@ -83,11 +86,7 @@ impl<'a> Packager<'a> {
         arguments: &[String],
     ) -> Result<Package, NotPackaged> {
         let arguments = serde_json::to_vec(arguments).map_err(NotPackaged::Arguments)?;
-        self.place(program, |payload| {
-            let ua = Ua::new(Name::new(name)?, sequence, self.compatibility(), payload);
-            let ua = ua.invocable(Some(&arguments)).described(words("Untrusted Application"));
-            Ok(ua.sign(self.owner)?)
-        })
+        self.place(program, |payload| self.signed_ua(name, sequence, payload, &arguments))
     }
 
     /// Sealed Personalization Data: ciphertext to everybody but its receiver.
@@ -101,18 +100,65 @@ impl<'a> Packager<'a> {
         })
     }
 
+    /// A package of several manifests, which are processed in this order: a root manifest with
+    /// the others as dependencies.
+    ///
+    /// # Errors
+    /// See [`NotPackaged`].
+    pub fn bundle(
+        &self,
+        name: &str,
+        sequence: u64,
+        parts: &[&Package],
+    ) -> Result<Package, NotPackaged> {
+        let mut root = Root::new(Name::new(name)?, sequence, self.compatibility());
+        for part in parts {
+            root = root.with(&part.built, Delivery::Integrated);
+        }
+        let blobs = parts.iter().flat_map(|part| part.blobs.clone()).collect();
+        Ok(Package { built: root.sign(self.owner)?, blobs })
+    }
+
+    /// An Untrusted Application whose program travels in its envelope, to be sealed as a whole.
+    ///
+    /// # Errors
+    /// See [`NotPackaged`].
+    pub fn whole_ua(
+        &self,
+        name: &str,
+        sequence: u64,
+        program: &[u8],
+        arguments: &[String],
+    ) -> Result<Package, NotPackaged> {
+        let arguments = serde_json::to_vec(arguments).map_err(NotPackaged::Arguments)?;
+        let built = self.signed_ua(name, sequence, Payload::integrated(program), &arguments)?;
+        Ok(Package { built, blobs: Vec::new() })
+    }
+
+    fn signed_ua(
+        &self,
+        name: &str,
+        sequence: u64,
+        payload: Payload<'_>,
+        arguments: &[u8],
+    ) -> Result<Built, NotPackaged> {
+        let ua = Ua::new(Name::new(name)?, sequence, self.compatibility(), payload);
+        let ua = ua.invocable(Some(arguments)).described(words("Untrusted Application"));
+        Ok(ua.sign(self.owner)?)
+    }
+
     fn place(
         &self,
         bytes: Vec<u8>,
         build: impl FnOnce(Payload<'_>) -> Result<Built, NotPackaged>,
     ) -> Result<Package, NotPackaged> {
         if bytes.len() <= INTEGRATED_BYTES_MAX {
-            return Ok(Package { built: build(Payload::integrated(&bytes))?, blob: None });
+            return Ok(Package { built: build(Payload::integrated(&bytes))?, blobs: Vec::new() });
         }
         let sha256 = hex::encode(sha256(&bytes));
         let uri = Uri::new(&(self.blob_uri)(&sha256))?;
         let built = build(Payload::at(uri, &bytes))?;
-        Ok(Package { built, blob: Some(Blob { sha256, bytes }) })
+        Ok(Package { built, blobs: vec![Blob { sha256, bytes }] })
     }
 
     /// Vendor and class that fit every device of the instance type, whatever its hardware.

@@ -28,8 +28,12 @@ pub struct Project {
     /// The Untrusted Application. Default: none.
     #[serde(default)]
     pub ua: Option<Ua>,
-    /// The Personalization Data.
-    pub pd: Pd,
+    /// The Personalization Data. A package that the M/OC owns has none.
+    #[serde(default)]
+    pub pd: Option<Pd>,
+    /// Who owns the packages. Default: the Network User.
+    #[serde(default)]
+    pub owner: Owner,
     /// Where the project file lies.
     #[serde(skip)]
     directory: PathBuf,
@@ -109,9 +113,6 @@ pub enum Unusable {
     /// The draft has no such case.
     #[error("case {0} is not one of the draft's cases 1 to 5 (section 4)")]
     Case(u8),
-    /// A case that this version does not deploy.
-    #[error("case {0} is planned; this version deploys case 3 (draft section 4.3)")]
-    CasePlanned(u8),
     /// The TA is not said, or said twice.
     #[error("`[ta]` must name exactly one of `module`, `program` and `image`")]
     Content,
@@ -121,6 +122,37 @@ pub enum Unusable {
     /// No image can be made of the TA.
     #[error("no image can be made of the TA")]
     Image(#[from] NotImaged),
+    /// A part that the case has is not in the project.
+    #[error("case {case} is {packages} (draft section 4.{case}): the project has no [{part}]")]
+    Missing {
+        /// The case.
+        case: u8,
+        /// Its packages.
+        packages: &'static str,
+        /// The table that is missing.
+        part: &'static str,
+    },
+    /// The project has no such package.
+    #[error("the project has no package {0}")]
+    NotInCase(&'static str),
+    /// The hardware cannot host the instance type.
+    #[error(
+        "{instance} does not exist on {hardware}: figure {figure} of the draft has no such cell"
+    )]
+    NoCell {
+        /// What was asked for.
+        instance: InstanceType,
+        /// Where.
+        hardware: Hardware,
+        /// The figure of the case.
+        figure: u8,
+    },
+    /// A package of the Network M/OC with Personalization Data.
+    #[error(
+        "the Network M/OC owns this package, so it must hold no Personalization Data (draft \
+         section 2.1): remove [pd], or sign with a key of the Network User"
+    )]
+    DataOfTheMoc,
     /// The name cannot be a component name.
     #[error("`name = {0:?}` must be 1 to 48 characters of a-z, 0-9 and `-`")]
     Name(String),
@@ -142,16 +174,36 @@ impl Project {
             source: Box::new(source),
         })?;
         project.directory = path.parent().unwrap_or(Path::new("")).to_path_buf();
-        match project.case {
-            3 => {}
-            1 | 2 | 4 | 5 => return Err(Unusable::CasePlanned(project.case)),
-            other => return Err(Unusable::Case(other)),
-        }
+        project.check_case()?;
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
         if !(1..=48).contains(&project.name.len()) || !project.name.chars().all(plain) {
             return Err(Unusable::Name(project.name));
         }
         Ok(project)
+    }
+
+    /// Compares the project with the figure of its case.
+    fn check_case(&self) -> Result<(), Unusable> {
+        let case = self.case;
+        let packages = packages(case).ok_or(Unusable::Case(case))?;
+        if self.ua.is_none() && matches!(case, 1 | 2 | 5) {
+            return Err(Unusable::Missing { case, packages, part: "ua" });
+        }
+        match (self.owner, &self.pd) {
+            (Owner::Moc, Some(_)) => return Err(Unusable::DataOfTheMoc),
+            (Owner::NetworkUser, None) => {
+                return Err(Unusable::Missing { case, packages, part: "pd" });
+            }
+            (Owner::Moc, None) | (Owner::NetworkUser, Some(_)) => {}
+        }
+        let instance = self.instance;
+        for hardware in &self.hardware {
+            if !hardware.hosts(instance) {
+                let (hardware, figure) = (*hardware, case + 1);
+                return Err(Unusable::NoCell { instance, hardware, figure });
+            }
+        }
+        Ok(())
     }
 
     /// What the TA's component holds: a module, a program, or for a container an image.
@@ -189,7 +241,8 @@ impl Project {
     /// # Errors
     /// [`Unusable::File`].
     pub fn pd(&self) -> Result<Vec<u8>, Unusable> {
-        self.file("the Personalization Data", &self.pd.file)
+        let pd = self.data()?;
+        self.file("the Personalization Data", &pd.file)
     }
 
     /// The callers' public keys, as COSE_Key bytes.
@@ -197,7 +250,15 @@ impl Project {
     /// # Errors
     /// [`Unusable::File`].
     pub fn callers(&self) -> Result<Vec<Vec<u8>>, Unusable> {
-        self.pd.callers.iter().map(|path| self.file("a caller's key", path)).collect()
+        let pd = self.data()?;
+        pd.callers.iter().map(|path| self.file("a caller's key", path)).collect()
+    }
+
+    /// The description of the Personalization Data.
+    fn data(&self) -> Result<&Pd, Unusable> {
+        let case = self.case;
+        let packages = packages(case).ok_or(Unusable::Case(case))?;
+        self.pd.as_ref().ok_or(Unusable::Missing { case, packages, part: "pd" })
     }
 
     /// Where the project file lies.
@@ -210,6 +271,29 @@ impl Project {
         let path = self.directory.join(path);
         fs::read(&path).map_err(|source| Unusable::File { what, path, source })
     }
+}
+
+/// Who owns a package (draft section 2.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Owner {
+    /// The Network User.
+    #[default]
+    NetworkUser,
+    /// The TAM, that is the Network M/OC; there is no Personalization Data in it.
+    Moc,
+}
+
+/// The packages of a case, as its figure writes them.
+const fn packages(case: u8) -> Option<&'static str> {
+    Some(match case {
+        1 => "(UA,TA,PD)",
+        2 => "(UA,TA) (PD)",
+        3 => "(TA) (PD), with or without (UA)",
+        4 => "(TA,PD), with or without (UA)",
+        5 => "(UA,PD) (TA)",
+        _ => return None,
+    })
 }
 
 const fn one() -> u64 {

@@ -17,6 +17,8 @@ use crate::{
 pub struct To<'a> {
     /// The deployment.
     pub deployment: &'a str,
+    /// SHA-256 digest of the manifest of the TA that gets the data.
+    pub manifest_digest: [u8; 32],
     /// The proof of the Network User's own appraisal.
     pub accepted: &'a Accepted,
     /// Those who may call the Trusted Application.
@@ -32,6 +34,15 @@ pub struct Release {
     pub package: Package,
     deployment: String,
     digests: Digests,
+}
+
+/// A receipt that fits a release.
+#[derive(Clone, Debug)]
+pub struct Received {
+    /// The COSE_Sign1.
+    pub receipt: Vec<u8>,
+    /// The key to which callers seal their requests.
+    pub service_key: Key,
 }
 
 /// Personalization Data was not released, or its receipt does not hold.
@@ -72,11 +83,16 @@ pub fn seal(
     pd: &[u8],
     entropy: &mut dyn Entropy,
 ) -> Result<Release, NotReleased> {
+    // Only evidence that names the TA makes the channel end there.
+    let role = match &to.accepted.ta {
+        Some(_) => Role::Ta,
+        None => Role::Agent,
+    };
     let binding = Binding {
         owner: owner.key().thumbprint(),
-        manifest_digest: to.accepted.manifest_digest,
+        manifest_digest: to.manifest_digest,
         eat_digest: to.accepted.eat_digest,
-        role: Role::Ta,
+        role,
     };
     let receiver = &to.accepted.receiver;
     let deployment = to.deployment;
@@ -94,14 +110,17 @@ pub fn receipt(
     delivered: &[Vec<u8>],
     release: &Release,
     accepted: &Accepted,
-) -> Result<Vec<u8>, NotReleased> {
-    let expected = Receipt {
-        deployment: release.deployment.clone(),
-        eat_digest: accepted.eat_digest,
-        digests: release.digests.clone(),
+) -> Result<Received, NotReleased> {
+    let fits = |bytes: &Vec<u8>| {
+        let receipt = Receipt::verify(bytes, accepted.receipt_key()).ok()?;
+        let same = receipt.deployment == release.deployment
+            && receipt.eat_digest == accepted.eat_digest
+            && receipt.digests == release.digests;
+        // The evidence's own word comes first; the Agent names the key that it could not attest
+        // to before, as the attested holder of the receipt key.
+        let service_key = accepted.service_key().cloned().or(receipt.service_key);
+        let service_key = service_key.filter(|_| same)?;
+        Some(Received { receipt: bytes.clone(), service_key })
     };
-    let fits = |bytes: &&Vec<u8>| {
-        Receipt::verify(bytes, accepted.receipt_key()).is_ok_and(|receipt| receipt == expected)
-    };
-    delivered.iter().find(fits).cloned().ok_or(NotReleased::Receipt(delivered.len()))
+    delivered.iter().find_map(fits).ok_or(NotReleased::Receipt(delivered.len()))
 }

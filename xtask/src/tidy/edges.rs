@@ -11,7 +11,10 @@ const EDGES: &[(&str, &[&str])] = &[
     ("channel", &["cose"]),
     (
         "cli",
-        &["api", "channel", "cose", "image", "keys", "rats", "sdk", "suit", "teep", "verifier"],
+        &[
+            "api", "channel", "cose", "image", "keys", "rats", "sdk", "stage", "suit", "teep",
+            "verifier",
+        ],
     ),
     ("cose", &[]),
     ("device", &[]),

@@ -7,7 +7,7 @@ pub mod container;
 pub mod process;
 
 use channel::receipt::Receipt;
-use cose::{Key, Thumbprint};
+use cose::{Key, Secret, Thumbprint};
 use rats::eat::{Instance as InstanceClaim, InstanceType};
 
 pub use process::wire::{FaultCode, Refusal};
@@ -21,8 +21,6 @@ pub trait Backend: Send + Sync {
 /// What is started.
 #[derive(Clone, Copy, Debug)]
 pub struct Program<'a> {
-    /// Who signed the manifest.
-    pub owner: Thumbprint,
     /// SHA-256 of the manifest.
     pub manifest_digest: [u8; 32],
     /// The content of its component.
@@ -43,8 +41,23 @@ pub trait Instance: Send {
     /// Tells which evidence names the receiver.
     fn bind(&mut self, receiver: Thumbprint, eat_digest: [u8; 32]) -> Result<(), Failed>;
 
-    /// Opens a release; the answer is what to confirm to its owner.
-    fn open(&mut self, release: Vec<u8>) -> Result<Receipt, Failed>;
+    /// Opens a release of this owner; the answer is what to confirm to the owner.
+    fn open(&mut self, owner: Thumbprint, release: Vec<u8>) -> Result<Receipt, Failed>;
+
+    /// Opens a release of a UA and data (case 5): also hands out the UA's envelope.
+    fn open_bundle(
+        &mut self,
+        owner: Thumbprint,
+        release: Vec<u8>,
+    ) -> Result<(Receipt, Vec<u8>), Failed>;
+
+    /// Takes data that the agent opened (cases 1 and 4), and whom its owner lets call.
+    fn personalize(
+        &mut self,
+        owner: Thumbprint,
+        data: Secret,
+        callers: Vec<Key>,
+    ) -> Result<(), Failed>;
 
     /// Passes on a sealed request; the answer is sealed too.
     fn call(&mut self, request: Vec<u8>) -> Result<Vec<u8>, Failed>;

@@ -1,20 +1,24 @@
 //! What follows the last command of a manifest: applications start, releases open, and one
 //! commit makes everything durable.
 
-use rats::eat::InstanceType;
 use suit::process::Ending;
 use suit::report::Entry;
 use suit::{ComponentId, Digest, Verified};
 use teep::agent::Outcome;
 use tracing::{info, warn};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use channel::receipt::Receipt;
+use zeroize::Zeroizing;
+
 use super::part::{Kind, Part};
+use super::ree::Delegation;
 use super::staging::Staging;
 use super::{Place, Refused, authenticate, chain, report};
-use crate::backend::Failed;
+use crate::backend::{Failed, Refusal};
+use crate::settings::Settings;
 use crate::store::{Change, Damaged};
 use crate::ta::Ta;
 
@@ -29,7 +33,7 @@ pub(super) enum Subject {
 
 /// Why the device stays as it was although every command succeeded.
 #[derive(Debug, thiserror::Error)]
-enum Stopped {
+pub(super) enum Stopped {
     /// The commands left no content.
     #[error("the manifest leaves {0} without content")]
     NoContent(ComponentId),
@@ -45,28 +49,39 @@ enum Stopped {
     /// The store failed.
     #[error("the store cannot be used")]
     Store(#[from] Damaged),
+    /// The release is not one that the agent opens.
+    #[error("the release to the TEEP Agent is refused")]
+    Release(#[source] Refusal),
+    /// The Broker did not install a UA that came sealed.
+    #[error("the REE did not take the UA: {0}")]
+    Ree(String),
     /// The receipt could not be signed.
     #[error("the receipt cannot be signed")]
     Receipt(#[from] cose::KeyUnusable),
 }
 
 /// What was done so far, and can still be undone.
-#[derive(Default)]
-struct Done {
+#[derive(Debug, Default)]
+pub(super) struct Done {
     change: Change,
     /// Applications that run and that nobody knows of yet.
     started: Vec<Arc<Ta>>,
     /// Applications that took Personalization Data.
     personalized: Vec<Arc<Ta>>,
     records: Vec<Entry>,
+    components: Vec<ComponentId>,
+    /// How many parts of a package are prepared.
+    prepared: usize,
+    /// What the REE reported about the UAs of the package, in their order.
+    said: VecDeque<Vec<u8>>,
+    /// A UA that came sealed, for the REE.
+    handed_out: Option<Vec<u8>>,
 }
 
 impl Subject {
     /// Looks at what the manifest is about, and refuses what the agent has no place for.
-    pub(super) fn new(
-        verified: &Verified<'_>,
-        instances: &[InstanceType],
-    ) -> Result<Self, Refused> {
+    pub(super) fn new(verified: &Verified<'_>, settings: &Settings) -> Result<Self, Refused> {
+        let instances = &settings.instances;
         let common = &verified.manifest().common;
         if common.components.iter().any(ComponentId::is_in_ree) {
             return Err(Refused::NotOneComponent);
@@ -75,7 +90,11 @@ impl Subject {
             .zip(&common.components)
             .partition(|(index, _)| common.dependencies.contains_key(index));
         match own.as_slice() {
-            [(_, component)] => Part::new(verified, component, instances).map(Self::One),
+            [(_, component)] => {
+                let part = Part::new(verified, component, instances)?;
+                part.permitted(settings)?;
+                Ok(Self::One(part))
+            }
             [] => {
                 let places = places.into_iter().map(|(_, place)| place.clone()).collect();
                 Ok(Self::Package { root: Part::package(verified, instances)?, places })
@@ -99,60 +118,107 @@ impl Subject {
         }
     }
 
-    /// Makes the new state the state of the device, or leaves the old one.
-    fn apply(&self, staging: &Staging, place: &mut Place<'_>) -> Result<Applied, Stopped> {
-        let mut done = Done::default();
-        match self.prepare(&mut done, staging, place) {
-            Ok(components) => {
-                for ta in done.started {
-                    place.applications.admit(ta);
-                }
-                Ok(Applied { components, records: done.records })
+    /// Starts and opens whatever comes before this UA in the package; tells which Trusted
+    /// Application the UA loads.
+    ///
+    /// A UA goes to the REE when the sequence has come to it, not before.
+    pub(super) fn prepare_before(
+        &self,
+        ua: &[u8],
+        done: &mut Done,
+        staging: &Staging,
+        place: &mut Place<'_>,
+    ) -> Result<Option<ComponentId>, Stopped> {
+        let Self::Package { places, .. } = self else { return Ok(None) };
+        while done.prepared < places.len() {
+            let at = &places[done.prepared];
+            if envelope(at, staging, place)?.as_slice() == ua {
+                break;
             }
-            Err(stopped) => {
-                // Data must not stay where the device does not know of it.
-                done.personalized.iter().for_each(|ta| ta.restart());
-                Err(stopped)
+            done.prepare_at(at, staging, place)?;
+        }
+        if place.ua_loads_ta {
+            for at in places.iter().skip(done.prepared) {
+                let envelope = envelope(at, staging, place)?;
+                let part =
+                    Part::of_package(&authenticate(&envelope)?, at, &place.settings.instances)?;
+                if part.kind == Kind::Application {
+                    return Ok(Some(part.facts.component));
+                }
             }
         }
+        Ok(None)
     }
 
-    fn prepare(
+    /// Starts and opens everything that is left.
+    pub(super) fn prepare(
         &self,
         done: &mut Done,
         staging: &Staging,
         place: &mut Place<'_>,
-    ) -> Result<Vec<ComponentId>, Stopped> {
-        let mut components = Vec::new();
+    ) -> Result<(), Stopped> {
         match self {
-            Self::One(part) => {
-                done.prepare(part, staging, place)?;
-                components.push(part.facts.component.clone());
-            }
+            Self::One(part) => done.prepare(part, staging, place),
             Self::Package { root, places } => {
-                for at in places {
-                    let none = || Stopped::NoContent(at.clone());
-                    let envelope = staging.read(place.store, at)?.ok_or_else(none)?;
-                    let instances = &place.settings.instances;
-                    let part = Part::of_package(&authenticate(&envelope)?, at, instances)?;
-                    done.prepare(&part, staging, place)?;
-                    components.push(part.facts.component);
+                while let Some(at) = places.get(done.prepared) {
+                    done.prepare_at(at, staging, place)?;
                 }
                 done.change.install.push(root.record(BTreeMap::new()));
+                Ok(())
             }
         }
-        place.store.commit(std::mem::take(&mut done.change))?;
-        Ok(components)
     }
 }
 
-/// What a manifest changed.
-struct Applied {
-    components: Vec<ComponentId>,
-    records: Vec<Entry>,
+/// The envelope of a part of a package.
+fn envelope(
+    at: &ComponentId,
+    staging: &Staging,
+    place: &Place<'_>,
+) -> Result<Zeroizing<Vec<u8>>, Stopped> {
+    staging.read(place.store, at)?.ok_or_else(|| Stopped::NoContent(at.clone()))
 }
 
 impl Done {
+    /// The Broker installed the UA whose turn it was.
+    pub(super) fn said(&mut self, ree_report: Vec<u8>) {
+        self.said.push_back(ree_report);
+    }
+
+    /// The UA that a Trusted Application handed out, checked as any other.
+    pub(super) fn hand_out(&mut self, place: &Place<'_>) -> Result<Option<Vec<u8>>, Stopped> {
+        let Some(envelope) = self.handed_out.take() else { return Ok(None) };
+        let verified = authenticate(&envelope)?;
+        Delegation::new(&verified, place)?;
+        let part = Part::untrusted(&verified)?;
+        self.change.install.push(part.record(BTreeMap::new()));
+        self.components.push(part.facts.component);
+        Ok(Some(envelope))
+    }
+
+    /// What became of it in the REE.
+    pub(super) fn handed_out(&mut self, answer: Result<Vec<u8>, String>) -> Result<(), Stopped> {
+        let ree_report = answer.map_err(Stopped::Ree)?;
+        if let Some(component) = self.components.last() {
+            self.records.push(report::said_by_broker(component, &ree_report));
+        }
+        Ok(())
+    }
+
+    fn prepare_at(
+        &mut self,
+        at: &ComponentId,
+        staging: &Staging,
+        place: &mut Place<'_>,
+    ) -> Result<(), Stopped> {
+        let envelope = envelope(at, staging, place)?;
+        let part = Part::of_package(&authenticate(&envelope)?, at, &place.settings.instances)?;
+        part.permitted(place.settings)?;
+        self.prepare(&part, staging, place)?;
+        self.prepared += 1;
+        Ok(())
+    }
+
     fn prepare(
         &mut self,
         part: &Part,
@@ -160,9 +226,11 @@ impl Done {
         place: &mut Place<'_>,
     ) -> Result<(), Stopped> {
         let facts = &part.facts;
+        self.components.push(facts.component.clone());
         if part.kind == Kind::Untrusted {
             self.change.install.push(part.record(BTreeMap::new()));
-            self.records.push(report::said_by_broker(&facts.component));
+            let said = self.said.pop_front().unwrap_or_default();
+            self.records.push(report::said_by_broker(&facts.component, &said));
             return Ok(());
         }
         let none = || Stopped::NoContent(facts.component.clone());
@@ -178,20 +246,76 @@ impl Done {
                     self.started.push(place.applications.start(facts.clone(), content)?);
                 }
                 // Installed again: the one that runs keeps its data.
+                self.records.push(report::runs(&facts.component));
             }
             Kind::PersonalizationData { of } => {
-                let started = self.started.iter().find(|ta| ta.component() == of).cloned();
-                let running = || place.applications.component(of);
-                let ta = started.or_else(running).ok_or(Stopped::NoApplication)?;
-                let receipt = ta.open(content.to_vec())?;
-                self.personalized.push(ta);
-                let receipt = receipt.sign(place.identity.receipt.as_ref())?;
-                self.records.push(report::released(&facts.component, &receipt));
-                // The data stays in the memory of the application. The store learns only that
-                // the manifest was installed, so that an older one is refused.
-                self.change.install.push(part.record(BTreeMap::new()));
+                let ta = self.application(of, place)?;
+                // In one package with its application, data is sealed to the agent: when the
+                // owner attested, the application did not run yet.
+                let receipt = match self.prepared_here(of) {
+                    true => self.open(part, &ta, &content, place)?,
+                    false => ta.open(facts.owner, content.to_vec())?,
+                };
+                self.opened(part, ta, &receipt, place)?;
+            }
+            Kind::Bundle { of } => {
+                let ta = self.application(of, place)?;
+                let (receipt, ua) = ta.open_bundle(facts.owner, content.to_vec())?;
+                self.opened(part, ta, &receipt, place)?;
+                self.handed_out = Some(ua);
             }
             Kind::Package | Kind::Untrusted => {}
+        }
+        Ok(())
+    }
+
+    /// The application that data is for: one of this package, or one that runs.
+    fn application(&self, of: &ComponentId, place: &Place<'_>) -> Result<Arc<Ta>, Stopped> {
+        let started = self.started.iter().find(|ta| ta.component() == of).cloned();
+        let running = || place.applications.component(of);
+        started.or_else(running).ok_or(Stopped::NoApplication)
+    }
+
+    fn prepared_here(&self, of: &ComponentId) -> bool {
+        self.components.contains(of)
+    }
+
+    /// Opens data that is sealed to the agent, and hands it to its application.
+    fn open(
+        &mut self,
+        part: &Part,
+        ta: &Ta,
+        content: &[u8],
+        place: &mut Place<'_>,
+    ) -> Result<Receipt, Stopped> {
+        let (owner, manifest_digest) = (part.facts.owner, ta.facts().manifest_digest);
+        let opened = place.exchanges.open(content, owner, manifest_digest);
+        let opened = opened.map_err(Stopped::Release)?;
+        let service_key = ta.personalize(owner, opened.data, opened.callers)?;
+        Ok(Receipt { service_key: Some(service_key), ..opened.receipt })
+    }
+
+    fn opened(
+        &mut self,
+        part: &Part,
+        ta: Arc<Ta>,
+        receipt: &Receipt,
+        place: &Place<'_>,
+    ) -> Result<(), Stopped> {
+        self.personalized.push(ta);
+        let receipt = receipt.sign(place.identity.receipt.as_ref())?;
+        self.records.push(report::released(&part.facts.component, &receipt));
+        // The data stays in the memory of the application. The store learns only that the
+        // manifest was installed, so that an older one is refused.
+        self.change.install.push(part.record(BTreeMap::new()));
+        Ok(())
+    }
+
+    /// Makes the new state the state of the device.
+    fn commit(&mut self, place: &mut Place<'_>) -> Result<(), Stopped> {
+        place.store.commit(std::mem::take(&mut self.change))?;
+        for ta in self.started.drain(..) {
+            place.applications.admit(ta);
         }
         Ok(())
     }
@@ -201,21 +325,24 @@ impl Done {
 pub(super) fn conclude(
     subject: &Subject,
     ending: Ending,
+    mut done: Done,
+    prepared: Result<(), Stopped>,
     staging: &Staging,
     place: &mut Place<'_>,
 ) -> Outcome<'static> {
     let Ending { mut report, failure } = ending;
     let manifest = subject.manifest();
-    let mut components = Vec::new();
     let mut installed = false;
     if let Some(failure) = failure {
         warn!(%manifest, %failure, "a manifest failed");
+        if let Err(stopped) = prepared {
+            report.result = report::failure(None, &chain(&stopped));
+        }
     } else {
-        match subject.apply(staging, place) {
-            Ok(applied) => {
+        match prepared.and_then(|()| done.commit(place)) {
+            Ok(()) => {
                 info!(%manifest, "a manifest is installed");
-                report.records.extend(applied.records);
-                components = applied.components;
+                report.records.append(&mut done.records);
                 installed = true;
             }
             Err(stopped) => {
@@ -228,5 +355,10 @@ pub(super) fn conclude(
             }
         }
     }
+    if !installed {
+        // Data must not stay where the device does not know of it.
+        done.personalized.iter().for_each(|ta| ta.restart());
+    }
+    let components = if installed { done.components } else { Vec::new() };
     Outcome { installed, report: report::sign(&report, place.identity), components }
 }

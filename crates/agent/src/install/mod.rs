@@ -33,6 +33,7 @@ use suit::{Anchors, ComponentId, Context, Device, Digest, Envelope, Limits, Uuid
 use teep::agent::Outcome;
 use tracing::{info, warn};
 
+use crate::exchanges::Exchanges;
 use crate::identity::Identity;
 use crate::settings::Settings;
 use crate::store::{Damaged, Installed, Store};
@@ -41,7 +42,7 @@ use part::Part;
 use ree::Delegation;
 use run::Run;
 
-pub use report::{CAUSE, RECEIPT, SAID_BY};
+pub use report::{CAUSE, RECEIPT, REE_REPORT, RUNS, SAID_BY};
 pub use unlink::Unlinking;
 
 /// The manifests of one Update, under way.
@@ -60,7 +61,7 @@ enum Current {
     /// One for the TEE.
     Run(Box<Run>),
     /// One for the REE.
-    Delegation(Delegation),
+    Delegation(Box<Delegation>),
 }
 
 /// What installing works on.
@@ -73,6 +74,10 @@ pub struct Place<'a> {
     pub identity: &'a Identity,
     /// Which device it is.
     pub settings: &'a Settings,
+    /// What is sealed to the agent itself.
+    pub(crate) exchanges: &'a mut Exchanges,
+    /// Whether a UA loads its TA here, as on SGX (use-case draft section 4.2, step 3).
+    pub ua_loads_ta: bool,
     /// Names the next action.
     pub next_action: &'a mut u64,
 }
@@ -122,6 +127,9 @@ pub enum Refused {
     /// The last part of the component identifier is no name.
     #[error("the component has no usable name")]
     Name,
+    /// Personalization Data of the Network M/OC (use-case draft section 2.1).
+    #[error("a package of the Network M/OC holds no Personalization Data (draft section 2.1)")]
+    DataOfTheTam,
 }
 
 impl Refused {
@@ -132,6 +140,7 @@ impl Refused {
             Self::NoOwner => Reason::Signature,
             Self::DigestAlgorithm => Reason::Algorithm,
             Self::NoInstanceType { .. } | Self::InstanceTypes => Reason::ConditionFailed,
+            Self::DataOfTheTam => Reason::ComponentUnauthorised,
             Self::NoManifestId | Self::ManifestName | Self::NotOneComponent | Self::Name => {
                 Reason::ComponentUnsupported
             }
@@ -201,10 +210,10 @@ impl Installation {
         let manifest = manifest_id(verified)?;
         info!(%manifest, number = verified.manifest().sequence_number, "a manifest is authentic");
         if manifest.is_in_ree() {
-            Ok(Current::Delegation(Delegation::new(verified, place)?))
+            Ok(Current::Delegation(Box::new(Delegation::new(verified, place)?)))
         } else {
             let context = self.context(place);
-            let run = Run::new(verified, context, &place.settings.instances)?;
+            let run = Run::new(verified, context, place.settings)?;
             Ok(Current::Run(Box::new(run)))
         }
     }

@@ -7,8 +7,9 @@ use rats::eat::InstanceType;
 use suit::{ComponentId, DigestAlgorithm, Verified};
 
 use super::{Refused, manifest_id, terms};
+use crate::settings::Settings;
 use crate::store::New;
-use crate::ta::{DATA_SUFFIX, Facts};
+use crate::ta::{BUNDLE_SUFFIX, DATA_SUFFIX, Facts};
 
 /// A manifest with what it is about.
 #[derive(Debug)]
@@ -30,6 +31,8 @@ pub(super) enum Kind {
     Package,
     /// Personalization Data for the application with this identifier.
     PersonalizationData { of: ComponentId },
+    /// Personalization Data that brings a UA along (case 5).
+    Bundle { of: ComponentId },
     /// An application of the REE, which the Broker installed.
     Untrusted,
 }
@@ -71,13 +74,34 @@ impl Part {
         else {
             return Err(Refused::NotOneComponent);
         };
-        if !component.is_in_ree() {
-            return Self::new(verified, component, instances);
+        match component.is_in_ree() {
+            true => Ok(Self { place: place.clone(), ..Self::untrusted(verified)? }),
+            false => Self::new(verified, component, instances),
         }
-        // The Broker judges the class of what it runs.
+    }
+
+    /// The manifest of a UA. The Broker judges the class of what it runs.
+    pub(super) fn untrusted(verified: &Verified<'_>) -> Result<Self, Refused> {
+        let [component] = verified.manifest().common.components.as_slice() else {
+            return Err(Refused::NotOneComponent);
+        };
         let facts = facts(verified, component.clone(), &InstanceType::ALL)?;
-        let (kind, place) = (Kind::Untrusted, place.clone());
-        Ok(Self { facts, kind, place, envelope: bare(verified) })
+        let place = facts.manifest.clone();
+        Ok(Self { facts, kind: Kind::Untrusted, place, envelope: bare(verified) })
+    }
+
+    /// Refuses Personalization Data that the Network M/OC owns.
+    ///
+    /// Use-case draft section 2.1: "If the TAM owns the Package, there must have no
+    /// Personalization Data inside this Package."
+    pub(super) fn permitted(&self, settings: &Settings) -> Result<(), Refused> {
+        let holds_data =
+            matches!(self.kind, Kind::PersonalizationData { .. } | Kind::Bundle { .. });
+        let mut tams = settings.tams.iter().flat_map(|tam| &tam.keys);
+        match holds_data && tams.any(|key| key.thumbprint() == self.facts.owner) {
+            true => Err(Refused::DataOfTheTam),
+            false => Ok(()),
+        }
     }
 
     /// The record of the installed manifest, with its envelope beside its contents.
@@ -93,16 +117,26 @@ impl Part {
 }
 
 impl Kind {
-    /// The name says it: `planner.pd` is the data of `planner`.
+    /// The name says it: `planner.pd` is the data of `planner`, `planner.ua-pd` brings a UA along.
+    ///
+    /// `[owner, name]` is about an application of the same owner, `[owner, other, name]` about
+    /// one of another owner.
     fn of(component: &ComponentId, owner: Thumbprint) -> Result<Self, Refused> {
         let name = component.name().ok_or(Refused::Name)?;
+        let application = |of: &str| {
+            let owner = match component.parts() {
+                [_, other, _] => Thumbprint(other[..].try_into().map_err(|_| Refused::Name)?),
+                _ => owner,
+            };
+            let of = Some(of).filter(|of| !of.is_empty()).ok_or(Refused::Name)?;
+            ComponentId::in_tee(owner, of).map_err(|_| Refused::Name)
+        };
+        if let Some(of) = name.strip_suffix(BUNDLE_SUFFIX) {
+            return Ok(Self::Bundle { of: application(of)? });
+        }
         match name.strip_suffix(DATA_SUFFIX) {
+            Some(of) => Ok(Self::PersonalizationData { of: application(of)? }),
             None => Ok(Self::Application),
-            Some("") => Err(Refused::Name),
-            Some(of) => {
-                let of = ComponentId::in_tee(owner, of).map_err(|_| Refused::Name)?;
-                Ok(Self::PersonalizationData { of })
-            }
         }
     }
 }

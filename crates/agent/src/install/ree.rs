@@ -30,7 +30,7 @@ pub(super) struct Delegation {
 enum State {
     New,
     Asked { action: u64 },
-    Answered(Result<(), String>),
+    Answered(Result<Vec<u8>, String>),
 }
 
 impl Delegation {
@@ -67,7 +67,7 @@ impl Delegation {
                 let action = next(place);
                 self.state = State::Asked { action };
                 let envelope = std::mem::take(&mut self.envelope);
-                Step::Actions(vec![Action::InstallUa { id: action, envelope }])
+                Step::Actions(vec![Action::InstallUa { id: action, envelope, loads: None }])
             }
             State::Asked { action } => {
                 self.state = State::Asked { action };
@@ -85,7 +85,7 @@ impl Delegation {
     ) -> Result<(), NotAsked> {
         match self.state {
             State::Asked { action: asked } if asked == action => {
-                self.state = State::Answered(outcome.map(drop));
+                self.state = State::Answered(outcome);
                 Ok(())
             }
             State::New | State::Asked { .. } | State::Answered(_) => Err(NotAsked),
@@ -94,19 +94,23 @@ impl Delegation {
 
     fn end(
         &self,
-        answer: Result<(), String>,
+        answer: Result<Vec<u8>, String>,
         nonce: Option<&[u8]>,
         place: &mut Place<'_>,
     ) -> Outcome<'static> {
-        let answer = answer.and_then(|()| {
-            self.keep(place).inspect_err(|cause| warn!(cause, "a UA cannot be noted"))
+        let answer = answer.and_then(|said| {
+            self.keep(place).inspect_err(|cause| warn!(cause, "a UA cannot be noted"))?;
+            Ok(said)
         });
         let records = match &answer {
-            Ok(()) => self.components.iter().map(report::said_by_broker).collect(),
+            Ok(said) => {
+                let each = self.components.iter();
+                each.map(|component| report::said_by_broker(component, said)).collect()
+            }
             Err(_) => Vec::new(),
         };
         let result = match &answer {
-            Ok(()) => Conclusion::Success,
+            Ok(_) => Conclusion::Success,
             Err(cause) => report::failure(None, cause),
         };
         let installed = answer.is_ok();

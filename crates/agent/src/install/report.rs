@@ -65,16 +65,23 @@ pub(super) fn measured(component: &ComponentId, digest: Digest, size: u64) -> En
     Entry::Properties(component.clone(), properties)
 }
 
+/// That a Trusted Application runs.
+pub(super) fn runs(component: &ComponentId) -> Entry {
+    let runs = Parameter::Custom(RUNS, CustomValue::Text("runs"));
+    Entry::Properties(component.clone(), Properties::new().with(&runs))
+}
+
 /// That a release was opened, with the receipt for its owner.
 pub(super) fn released(component: &ComponentId, receipt: &[u8]) -> Entry {
     let receipt = Parameter::Custom(RECEIPT, CustomValue::Bytes(receipt));
     Entry::Properties(component.clone(), Properties::new().with(&receipt))
 }
 
-/// That the Broker says it installed a component.
-pub(super) fn said_by_broker(component: &ComponentId) -> Entry {
+/// That the Broker says it installed a component, with its own report.
+pub(super) fn said_by_broker(component: &ComponentId, ree_report: &[u8]) -> Entry {
     let said = Parameter::Custom(SAID_BY, CustomValue::Text("broker"));
-    Entry::Properties(component.clone(), Properties::new().with(&said))
+    let report = Parameter::Custom(REE_REPORT, CustomValue::Bytes(ree_report));
+    Entry::Properties(component.clone(), Properties::new().with(&said).with(&report))
 }
 
 /// Signs a report with the key that signs nothing else.
@@ -96,3 +103,9 @@ pub const CAUSE: i64 = -75811;
 
 /// Custom parameter: whose word a claim is, where it is not the agent's own.
 pub const SAID_BY: i64 = -75812;
+
+/// Custom parameter: the Trusted Application was started, or ran already.
+pub const RUNS: i64 = -75814;
+
+/// Custom parameter: the SUIT_Report of the REE's own processor about a UA.
+pub const REE_REPORT: i64 = -75813;

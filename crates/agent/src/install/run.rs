@@ -1,14 +1,15 @@
 //! One manifest for the TEE, run by the SUIT processor.
 
 use cose::equal;
+use device::ComponentId as DeviceId;
 use device::broker::Action;
-use rats::eat::InstanceType;
-use suit::process::{Context, Obstacle, Outcome, Processor, Request};
+use suit::process::{Context, Ending, Obstacle, Outcome, Processor, Request};
 use suit::{ComponentId, Digest, Procedure, Section, Verified};
 
-use super::ending::{self, Subject};
+use super::ending::{self, Done, Stopped, Subject};
 use super::staging::Staging;
-use super::{CONTENT_BYTES_MAX, NotAsked, Place, Refused, Step, obstacle};
+use super::{CONTENT_BYTES_MAX, NotAsked, Place, Refused, Step, chain, obstacle};
+use crate::settings::Settings;
 
 /// A manifest that is being run.
 #[derive(Debug)]
@@ -16,6 +17,9 @@ pub(super) struct Run {
     processor: Processor<'static>,
     subject: Subject,
     staging: Staging,
+    done: Done,
+    /// Why the package cannot go on to its next UA.
+    stopped: Option<Stopped>,
     errand: Option<Errand>,
 }
 
@@ -35,6 +39,10 @@ enum Errand {
     Ua { action: u64 },
     /// It is through; this is what the processor is told.
     Through(Outcome),
+    /// It installs a UA that came sealed.
+    HandOut { action: u64 },
+    /// What became of that.
+    HandedOut(Result<Vec<u8>, String>),
 }
 
 /// What the processor wants, without a borrow of it.
@@ -49,19 +57,24 @@ impl Run {
     pub(super) fn new(
         verified: &Verified<'_>,
         context: Context,
-        instances: &[InstanceType],
+        settings: &Settings,
     ) -> Result<Self, Refused> {
         // First the owner and the sequence number, then the agent's own wishes.
         let mut processor = Processor::new(verified, context)?.into_owned();
-        let subject = Subject::new(verified, instances)?;
+        let subject = Subject::new(verified, settings)?;
         processor.run(Procedure::Update).expect("a new processor runs nothing");
-        Ok(Self { processor, subject, staging: Staging::default(), errand: None })
+        let (staging, done) = (Staging::default(), Done::default());
+        Ok(Self { processor, subject, staging, done, stopped: None, errand: None })
     }
 
     pub(super) fn advance(&mut self, place: &mut Place<'_>) -> Step<teep::agent::Outcome<'static>> {
         loop {
             let answer = match self.errand.take() {
                 Some(Errand::Through(outcome)) => outcome,
+                Some(Errand::HandedOut(answer)) => {
+                    let handed_out = self.done.handed_out(answer);
+                    return Step::Over(self.conclude(handed_out, place));
+                }
                 Some(mut errand) => {
                     let action = errand.ask(place);
                     self.errand = Some(errand);
@@ -75,12 +88,19 @@ impl Run {
                             Some(Errand::Fetch { action, uri, limit, component, content });
                         continue;
                     }
-                    Want::Ua { envelope } => {
-                        let action = next(place);
-                        self.errand = Some(Errand::Ua { action });
-                        return Step::Actions(vec![Action::InstallUa { id: action, envelope }]);
-                    }
-                    Want::Over => return Step::Over(self.end(place)),
+                    Want::Ua { envelope } => match self.before(&envelope, place) {
+                        Ok(loads) => {
+                            let id = next(place);
+                            self.errand = Some(Errand::Ua { action: id });
+                            return Step::Actions(vec![Action::InstallUa { id, envelope, loads }]);
+                        }
+                        Err(stopped) => {
+                            let cause = chain(&stopped);
+                            self.stopped = Some(stopped);
+                            Outcome::Failed(Obstacle::Other(cause))
+                        }
+                    },
+                    Want::Over => return self.end(place),
                 },
             };
             self.processor.resume(answer).expect("each request has the answers that are given");
@@ -98,7 +118,11 @@ impl Run {
             return Err(NotAsked);
         }
         self.errand = match (self.errand.take(), outcome) {
-            (Some(Errand::Ua { .. }), Ok(_)) => Some(Errand::Through(Outcome::Done)),
+            (Some(Errand::HandOut { .. }), outcome) => Some(Errand::HandedOut(outcome)),
+            (Some(Errand::Ua { .. }), Ok(ree_report)) => {
+                self.done.said(ree_report);
+                Some(Errand::Through(Outcome::Done))
+            }
             (Some(Errand::Fetch { uri, limit, component, mut content, .. }), Ok(part)) => {
                 let asked = range(&content, limit);
                 let last = (part.len() as u64) < asked;
@@ -190,12 +214,43 @@ impl Run {
         Want::Answer(answer)
     }
 
-    fn end(&mut self, place: &mut Place<'_>) -> teep::agent::Outcome<'static> {
+    /// What has to run before this UA goes to the REE; gives the application that it loads.
+    fn before(&mut self, ua: &[u8], place: &mut Place<'_>) -> Result<Option<DeviceId>, Stopped> {
+        let loads = self.subject.prepare_before(ua, &mut self.done, &self.staging, place)?;
+        Ok(loads.and_then(|component| DeviceId::new(component.parts().to_vec()).ok()))
+    }
+
+    fn end(&mut self, place: &mut Place<'_>) -> Step<teep::agent::Outcome<'static>> {
+        if self.ending().failure.is_some() {
+            let stopped = self.stopped.take().map_or(Ok(()), Err);
+            return Step::Over(self.conclude(stopped, place));
+        }
+        let prepared = self.subject.prepare(&mut self.done, &self.staging, place);
+        match prepared.and_then(|()| self.done.hand_out(place)) {
+            Ok(Some(envelope)) => {
+                let id = next(place);
+                self.errand = Some(Errand::HandOut { action: id });
+                Step::Actions(vec![Action::InstallUa { id, envelope, loads: None }])
+            }
+            Ok(None) => Step::Over(self.conclude(Ok(()), place)),
+            Err(stopped) => Step::Over(self.conclude(Err(stopped), place)),
+        }
+    }
+
+    fn conclude(
+        &mut self,
+        prepared: Result<(), Stopped>,
+        place: &mut Place<'_>,
+    ) -> teep::agent::Outcome<'static> {
+        let (ending, done) = (self.ending(), std::mem::take(&mut self.done));
+        ending::conclude(&self.subject, ending, done, prepared, &self.staging, place)
+    }
+
+    fn ending(&mut self) -> Ending {
         let Request::Done(ending) = self.processor.step() else {
             unreachable!("called after the processor was done");
         };
-        let ending = ending.clone();
-        ending::conclude(&self.subject, ending, &self.staging, place)
+        ending.clone()
     }
 }
 
@@ -203,8 +258,8 @@ impl Errand {
     fn waits_for(&self) -> Option<u64> {
         match self {
             Self::Fetch { action, .. } => *action,
-            Self::Ua { action } => Some(*action),
-            Self::Through(_) => None,
+            Self::Ua { action } | Self::HandOut { action } => Some(*action),
+            Self::Through(_) | Self::HandedOut(_) => None,
         }
     }
 
@@ -217,7 +272,11 @@ impl Errand {
                 let (offset, length) = (content.len() as u64, range(content, *limit));
                 Some(Action::Fetch { id, uri: uri.clone(), offset, length })
             }
-            Self::Fetch { .. } | Self::Ua { .. } | Self::Through(_) => None,
+            Self::Fetch { .. }
+            | Self::Ua { .. }
+            | Self::Through(_)
+            | Self::HandOut { .. }
+            | Self::HandedOut(_) => None,
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::install;
 
 impl Core {
     /// Obtains what an authenticated TAM asks for. What is not there is left out.
-    pub(super) fn collect(&self, wanted: &Wanted) -> Collected<'static> {
+    pub(super) fn collect(&mut self, wanted: &Wanted) -> Collected<'static> {
         let challenge = wanted.attestation.as_ref().and_then(|attest| attest.challenge.as_ref());
         let evidence = challenge.and_then(|challenge| self.evidence(challenge));
         let components = if wanted.components { self.components() } else { Vec::new() };
@@ -27,11 +27,12 @@ impl Core {
         Collected { evidence, components, reports }
     }
 
-    fn evidence(&self, challenge: &[u8]) -> Option<AttestationPayload<'static>> {
+    fn evidence(&mut self, challenge: &[u8]) -> Option<AttestationPayload<'static>> {
         let made = evidence::evidence(
             &self.identity,
             self.attester.as_ref(),
             &self.applications,
+            &mut self.exchanges,
             challenge,
         );
         match made {

@@ -317,7 +317,7 @@ impl Ta {
 
     fn process() -> Self {
         let owner = SigningKey::generate(Algorithm::Esp256).unwrap();
-        let program = Program { owner: owner.key().thumbprint(), ..described(program().unwrap()) };
+        let program = described(program().unwrap());
         Self::released(process_backend().start(program).unwrap(), &owner)
     }
 
@@ -327,7 +327,7 @@ impl Ta {
 
     fn of_image(archive: &[u8]) -> Option<Self> {
         let owner = SigningKey::generate(Algorithm::Esp256).unwrap();
-        Some(Self::released(started(archive, &owner)?, &owner))
+        Some(Self::released(started(archive)?, &owner))
     }
 
     fn released(mut instance: Box<dyn Instance>, owner: &SigningKey) -> Self {
@@ -342,7 +342,7 @@ impl Ta {
             let entropy = &mut SystemEntropy;
             release::seal(owner, &receiver, &binding, "edge-7", &callers, data, entropy).unwrap().0
         };
-        instance.open(seal(b"data")).unwrap();
+        instance.open(owner_id, seal(b"data")).unwrap();
         Self { instance, caller, counter: 0 }
     }
 
@@ -378,9 +378,8 @@ impl Ta {
     }
 }
 
-fn started(archive: &[u8], owner: &SigningKey) -> Option<Box<dyn Instance>> {
-    let program = Program { owner: owner.key().thumbprint(), ..described(archive) };
-    match container_backend().start(program) {
+fn started(archive: &[u8]) -> Option<Box<dyn Instance>> {
+    match container_backend().start(described(archive)) {
         Ok(instance) => Some(instance),
         Err(Failed::Crashed(Crash::Gone | Crash::Fault(FaultCode::NotIsolated)))
             if std::env::var_os("TAMARACK_CONTAINERS").is_none() =>
@@ -393,7 +392,7 @@ fn started(archive: &[u8], owner: &SigningKey) -> Option<Box<dyn Instance>> {
 }
 
 fn container_of(archive: &[u8]) -> Option<Box<dyn Instance>> {
-    started(archive, &SigningKey::generate(Algorithm::Esp256).unwrap())
+    started(archive)
 }
 
 fn image_of(program: &[u8]) -> Vec<u8> {
@@ -413,7 +412,7 @@ fn container_backend() -> &'static ContainerBackend {
 }
 
 fn described(module: &[u8]) -> Program<'_> {
-    Program { owner: cose::Thumbprint([1; 32]), manifest_digest: [2; 32], module }
+    Program { manifest_digest: [2; 32], module }
 }
 
 fn errno(number: i32) -> String {

@@ -68,7 +68,7 @@ fn a_component_that_never_ends_its_start_is_ended() {
 fn nothing_is_opened_without_a_receiver_and_nobody_is_served_without_a_release() {
     let mut instance = backend(LIMITS).start(program(&component::echo())).unwrap();
 
-    assert!(matches!(instance.open(vec![0; 100]), Err(Failed::Refused(_))));
+    assert!(matches!(instance.open(Thumbprint([1; 32]), vec![0; 100]), Err(Failed::Refused(_))));
     assert!(matches!(instance.call(vec![0; 100]), Err(Failed::Refused(_))));
     assert!(instance.alive());
 }
@@ -112,7 +112,7 @@ fn backend(limits: Limits) -> ProcessBackend {
 }
 
 fn program(module: &[u8]) -> Program<'_> {
-    Program { owner: Thumbprint([1; 32]), manifest_digest: [2; 32], module }
+    Program { manifest_digest: [2; 32], module }
 }
 
 fn facts() -> Facts {

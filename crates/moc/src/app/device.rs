@@ -1,14 +1,14 @@
 //! What a device's Broker gets: a wake-up with a ticket, when there is work.
 
-use api::{DeviceState, PackageName, Wake, WakeReason};
+use api::{DeviceState, Owner, PackageName, PostPlacement, Wake, WakeReason};
 
 use crate::{
-    deployment::{Task, Turn},
+    deployment::{Failure, Task, Turn},
     hub::Topic,
     store::{Change, DeploymentRow, DeviceRow, Errand, Purpose, ResultState, TicketRow},
 };
 
-use super::{Moc, Refusal, hash, operator::enrolment, secret};
+use super::{Moc, Refusal, happened, hash, operator::enrolment, secret, settle};
 
 impl Moc {
     /// The next piece of work for a device; waits for one as long as a poll may last.
@@ -29,14 +29,15 @@ impl Moc {
         let now_ms = self.clock.now_ms();
         let row = self.store.device(device).await?.ok_or(Refusal::NotFound("device"))?;
         let tickets = self.store.tickets(device, now_ms).await?;
-        for (errand, load) in self.errands(&row).await? {
-            if tickets.iter().any(|ticket| is_under_way(ticket, &errand, now_ms)) {
+        for Work { errand, load, place } in self.errands(&row).await? {
+            let again_ms = self.limits.wake_again_ms;
+            if tickets.iter().any(|ticket| is_under_way(ticket, &errand, now_ms, again_ms)) {
                 continue;
             }
             let reason = match errand.purpose {
                 Purpose::Enrol => WakeReason::Enrol,
                 Purpose::Attest => WakeReason::Attest,
-                Purpose::Deploy | Purpose::Unasked => WakeReason::Deploy,
+                Purpose::Deploy | Purpose::Place | Purpose::Unasked => WakeReason::Deploy,
             };
             let ticket = secret("");
             let row = TicketRow {
@@ -48,19 +49,16 @@ impl Moc {
             };
             self.store.commit(vec![Change::AddTicket(row)]).await?;
             tracing::debug!(device, ?reason, "device woken");
-            return Ok(Some(Wake { ticket: Some(ticket), reason, load }));
+            return Ok(Some(Wake { ticket: Some(ticket), reason, load, place }));
         }
         Ok(None)
     }
 
     /// Everything that this device has to do, the oldest deployment first.
-    async fn errands(
-        &self,
-        device: &DeviceRow,
-    ) -> Result<Vec<(Errand, Option<Vec<String>>)>, Refusal> {
+    async fn errands(&self, device: &DeviceRow) -> Result<Vec<Work>, Refusal> {
         match device.state {
             DeviceState::Enrolled => {
-                return Ok(vec![(enrolment(&device.device, device.version), None)]);
+                return Ok(vec![Work::of(enrolment(&device.device, device.version))]);
             }
             DeviceState::Quarantined => return Ok(Vec::new()),
             DeviceState::Attested => {}
@@ -74,19 +72,68 @@ impl Moc {
                         true => self.component(&row, package).await?,
                         false => None,
                     };
-                    errands.push((errand(&row, Purpose::Deploy, String::new()), load));
+                    let errand = errand(&row, Purpose::Deploy, String::new());
+                    errands.push(Work { load, ..Work::of(errand) });
+                }
+                Task::Place => {
+                    let ua = self.store.package(&row.deployment, PackageName::Ua).await?;
+                    let place = ua.map(|package| package.sha256);
+                    let errand = errand(&row, Purpose::Place, String::new());
+                    errands.push(Work { place, ..Work::of(errand) });
                 }
                 Task::Attest => {
                     let results = self.store.results(&row.deployment).await?;
                     let pending =
                         results.into_iter().find(|result| result.state == ResultState::Pending);
                     if let Some(result) = pending {
-                        errands.push((errand(&row, Purpose::Attest, result.attestation), None));
+                        let errand = errand(&row, Purpose::Attest, result.attestation);
+                        errands.push(Work::of(errand));
                     }
                 }
             }
         }
         Ok(errands)
+    }
+
+    /// A Broker tells what became of a UA that a Network User deploys (draft section 4.4, step 3).
+    pub async fn placed(&self, device: &str, told: &PostPlacement) -> Result<(), Refusal> {
+        let now_ms = self.clock.now_ms();
+        let unknown = || Refusal::NotFound("ticket");
+        let ticket = self.store.ticket(&hash(&told.ticket), now_ms).await?.ok_or_else(unknown)?;
+        let errand = &ticket.errand;
+        if errand.device != device || errand.purpose != Purpose::Place {
+            return Err(unknown());
+        }
+        settle!(self.placed_once(&ticket, told).await)
+    }
+
+    async fn placed_once(&self, ticket: &TicketRow, told: &PostPlacement) -> Result<(), Refusal> {
+        let errand = &ticket.errand;
+        let found = self.store.deployment(&errand.deployment).await?;
+        let mut row = found.ok_or(Refusal::NotFound("deployment"))?;
+        let mut changes = vec![Change::ShowTicket { ticket: ticket.ticket.clone() }];
+        let next = row.machine.next_step().filter(|step| step.task == Task::Place);
+        let Some(step) = next.filter(|step| step.event.to_string() == errand.step) else {
+            return Ok(self.store.commit(changes).await?);
+        };
+        match (&told.report, &told.failure) {
+            (Some(report), None) => {
+                let statement = hex::decode(report)
+                    .map_err(|_| Refusal::malformed("report", "hexadecimal", "something else"))?;
+                changes.extend(happened(&mut row, &step, statement, self.clock.now_ms()));
+            }
+            (_, failure) => row.machine.fail(Failure {
+                check: "ua.placement".into(),
+                expected: "the UA runs in the REE".into(),
+                seen: failure.clone().unwrap_or_else(|| "neither a report nor a reason".into()),
+                owner: Owner::NetworkUser,
+                remedy: "mend the UA's package, then request a new deployment".into(),
+            }),
+        }
+        changes.push(self.save(&row));
+        self.store.commit(changes).await?;
+        self.changed(&row);
+        Ok(())
     }
 
     /// The component that a package installs, each element in hex.
@@ -97,6 +144,21 @@ impl Moc {
     ) -> Result<Option<Vec<String>>, Refusal> {
         let found = self.store.package(&row.deployment, package).await?;
         Ok(found.and_then(|package| package.components.into_iter().next()))
+    }
+}
+
+/// What a device is woken for.
+struct Work {
+    errand: Errand,
+    /// The TA that a UA loads.
+    load: Option<Vec<String>>,
+    /// The UA that the Broker places.
+    place: Option<String>,
+}
+
+impl Work {
+    const fn of(errand: Errand) -> Self {
+        Self { errand, load: None, place: None }
     }
 }
 
@@ -113,10 +175,7 @@ fn errand(row: &DeploymentRow, purpose: Purpose, attestation: String) -> Errand 
 }
 
 /// Whether the device was woken for this not long ago.
-fn is_under_way(ticket: &TicketRow, errand: &Errand, now_ms: u64) -> bool {
+fn is_under_way(ticket: &TicketRow, errand: &Errand, now_ms: u64, again_ms: u64) -> bool {
     ticket.errand == *errand
-        && ticket.woken_ms.is_some_and(|woken| now_ms < woken.saturating_add(WAKE_AGAIN_MS))
+        && ticket.woken_ms.is_some_and(|woken| now_ms < woken.saturating_add(again_ms))
 }
-
-/// How long a device has for the work that it was woken for before it is woken again.
-pub(crate) const WAKE_AGAIN_MS: u64 = 60_000;

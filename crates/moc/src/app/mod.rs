@@ -7,11 +7,13 @@ mod device;
 mod init;
 mod operator;
 mod package;
+pub(crate) mod parts;
 mod refusal;
 mod user;
 
 use std::time::Duration;
 
+use api::Event;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use cose::Entropy as _;
 use keys::SystemEntropy;
@@ -25,9 +27,12 @@ pub use self::{
 use crate::{
     clock::Clock,
     config::{Config, Limits},
-    deployment::{Failure, Machine, Turn},
+    deployment::{Failure, Machine, Step, Turn},
     hub::{Hub, Topic, Waiting},
-    store::{Change, DeploymentRow, NotCommitted, ResultState, Role, Store, StoreFailed, TokenRow},
+    store::{
+        Change, DeploymentRow, EventRow, NotCommitted, ResultState, Role, Store, StoreFailed,
+        TokenRow,
+    },
     tam::{TamFailed, TamShell},
     verification::{Unusable, Verification},
 };
@@ -202,6 +207,29 @@ macro_rules! settle {
     }};
 }
 pub(crate) use settle;
+
+/// Records a step of a deployment with the actor's own statement; nothing follows from one that
+/// does not fit, but that the deployment has ended.
+pub(crate) fn happened(
+    row: &mut DeploymentRow,
+    step: &Step,
+    statement: Vec<u8>,
+    at_ms: u64,
+) -> Option<Change> {
+    let digest = hex::encode(cose::sha256(&statement));
+    let cause = row.machine.record(step.event, digest.clone()).ok()?;
+    let event = Event {
+        seq: row.machine.recorded().len() as u64,
+        event: step.event,
+        actor: step.actor,
+        at_ms,
+        digest,
+        cause,
+    };
+    tracing::info!(deployment = %row.deployment, event = %event.event, "step done");
+    let (deployment, tenant) = (row.deployment.clone(), row.tenant.clone());
+    Some(Change::AddEvent(EventRow { deployment, tenant, event, statement }))
+}
 
 /// Something opaque and random for outside: 32 bytes, base64url.
 pub(crate) fn secret(prefix: &str) -> String {

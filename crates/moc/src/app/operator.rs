@@ -5,7 +5,6 @@ use api::{
 };
 
 use crate::{
-    deployment::exists_on,
     hub::Topic,
     store::{Change, DeviceRow, Errand, NewDecision, Purpose, Role, TicketRow},
 };
@@ -185,7 +184,7 @@ fn check_instances(asked: &PostDevice) -> Result<(), Refusal> {
     if asked.instances.is_empty() {
         return Err(Refusal::malformed("instances", "at least one instance type", "none"));
     }
-    match asked.instances.iter().find(|instance| !exists_on(**instance, hardware)) {
+    match asked.instances.iter().find(|instance| !hardware.hosts(**instance)) {
         None => Ok(()),
         Some(instance) => Err(Refusal::malformed(
             "instances",

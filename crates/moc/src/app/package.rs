@@ -1,17 +1,20 @@
 //! Packages: what is checked before one is stored.
 
-use std::cell::RefCell;
-
 use api::{Owner, PackageName, PackageStored};
-use cose::{Accept, Key};
-use suit::{ComponentId, Envelope, Hint, Signer, authority};
+use cose::Key;
+use suit::ComponentId;
 
 use crate::{
     deployment::{Failure, need},
-    store::{BlobDigest, Change, DeploymentRow, NewDecision, PackageRow},
+    store::{BlobDigest, Change, DeploymentRow, NewDecision, PackageRow, StoreFailed},
 };
 
-use super::{Moc, Refusal, by_user, settle, user::conflict};
+use super::{
+    Moc, Refusal, by_user,
+    parts::{self, Kind, Part},
+    settle,
+    user::conflict,
+};
 
 impl Moc {
     /// Stores a package of a deployment; `false` when the same bytes were there.
@@ -45,7 +48,7 @@ impl Moc {
         }
         row.machine.bring(need(package)).map_err(|no| conflict(package.as_str(), &no))?;
         let read = read(envelope, package)?;
-        self.check_owner(&row, package, &read).await?;
+        self.check_data(&row, package, &read).await?;
         self.check_sequence(&row, &read).await?;
 
         self.store.blobs().put(envelope).await?;
@@ -71,28 +74,58 @@ impl Moc {
         Ok((true, shown))
     }
 
-    /// Personalization Data belongs to the owner of the Trusted Application.
-    async fn check_owner(
+    /// Personalization Data says which Trusted Application it is for, and never is the M/OC's own.
+    async fn check_data(
         &self,
         row: &DeploymentRow,
         package: PackageName,
         read: &Read,
     ) -> Result<(), Refusal> {
-        if package != PackageName::Pd {
+        let Some(data) = read.parts.iter().find(|part| part.of().is_some()) else { return Ok(()) };
+        let owner = read.owner.thumbprint();
+        if self.tam().keys().public().iter().any(|key| key.thumbprint() == owner) {
+            return Err(Refusal::Untrusted(by_user(
+                "package.owner",
+                "no Personalization Data in a package that the Network M/OC owns (draft section \
+                 2.1)",
+                format!("{} signed by the TAM", package.figure()),
+                "sign Personalization Data with a key of the Network User",
+            )));
+        }
+        let own = read.parts.iter().find(|part| part.kind == Kind::Ta).cloned();
+        let Some(application) = own.or(self.application(&row.deployment).await?) else {
+            return Ok(());
+        };
+        if data.of().as_ref() == Some(&application.component) {
             return Ok(());
         }
-        let found = self.store.package(&row.deployment, PackageName::Ta).await?;
-        let Some(application) = found else { return Ok(()) };
-        let owner = read.owner.thumbprint().to_string();
-        match application.owner == owner {
-            true => Ok(()),
-            false => Err(Refusal::Untrusted(by_user(
+        let owns = application.component.owner();
+        Err(Refusal::Untrusted(match owns.filter(|owns| *owns != owner) {
+            Some(owns) => by_user(
                 "owner",
-                &format!("the owner of the Trusted Application, {}", application.owner),
-                owner,
+                &format!("the owner of the Trusted Application, {owns}"),
+                owner.to_string(),
                 "sign the Personalization Data with the key that owns the Trusted Application",
-            ))),
+            ),
+            None => by_user(
+                "data.application",
+                &format!("data for the Trusted Application {}", application.component),
+                data.component.to_string(),
+                "name the data after its Trusted Application",
+            ),
+        }))
+    }
+
+    /// The Trusted Application of a deployment, by the package that brought it.
+    pub(crate) async fn application(&self, deployment: &str) -> Result<Option<Part>, StoreFailed> {
+        for package in [PackageName::Ta, PackageName::UaTa] {
+            let Some(row) = self.store.package(deployment, package).await? else { continue };
+            let digest = row.sha256.parse().map_err(|_| StoreFailed::Corrupt("packages.sha256"))?;
+            let Some(envelope) = self.store.blobs().get(digest).await? else { continue };
+            let parts = parts::parts(&envelope, package).unwrap_or_default();
+            return Ok(parts.into_iter().find(|part| part.kind == Kind::Ta));
         }
+        Ok(None)
     }
 
     /// A manifest never goes back behind one that was accepted for the same device.
@@ -122,6 +155,7 @@ struct Read {
     components: Vec<Vec<String>>,
     manifest_digest: String,
     sequence_number: u64,
+    parts: Vec<Part>,
 }
 
 impl Read {
@@ -149,57 +183,72 @@ impl Read {
     }
 }
 
-/// Authenticates an envelope by the key that travels with it, which its components name.
+/// Authenticates a package and its parts, and checks that they are those of its case.
 fn read(envelope: &[u8], package: PackageName) -> Result<Read, Refusal> {
-    let travelling = RefCell::new(Vec::new());
-    let anchors = |hint: &Hint<'_>| {
-        let key = hint.key.cloned();
-        travelling.borrow_mut().extend(key.clone());
-        key
-    };
-    let verified = Envelope::decode(envelope)
-        .and_then(|envelope| envelope.authenticate(&anchors, &Accept::CURRENT))
-        .map_err(refused)?;
-    authority::owner_prefix(&verified).map_err(|error| refused(error.into()))?;
-
-    let Signer::Key(signer) = *verified.signer() else {
-        return Err(refused(suit::Untrusted::UnknownKey.into()));
-    };
-    let keys = travelling.into_inner();
-    let owner = keys.into_iter().find(|key| key.thumbprint() == signer);
-    let owner = owner.ok_or_else(|| refused(suit::Untrusted::UnknownKey.into()))?;
+    let (verified, owner) = parts::authenticate(envelope).map_err(refused)?;
     let manifest = verified.manifest();
     let Some(place) = &manifest.component_id else {
         return Err(incomplete("manifest-component-id", "a manifest with a place of its own"));
     };
-    check_places(&manifest.common.components, package)?;
     if i64::try_from(manifest.sequence_number).is_err() {
         return Err(incomplete("sequence-number", "a sequence number below 2^63"));
     }
+    let found = parts::parts(envelope, package).map_err(refused)?;
+    check_parts(&found, &manifest.common.components, package)?;
+    // A TA comes first: it is what a UA may load.
+    let (first, rest): (Vec<_>, Vec<_>) = found.iter().partition(|part| part.kind == Kind::Ta);
+    let components = first.into_iter().chain(rest).map(|part| in_hex(&part.component)).collect();
     Ok(Read {
         owner,
-        manifest_component: parts(place),
-        components: manifest.common.components.iter().map(parts).collect(),
+        manifest_component: in_hex(place),
+        components,
         manifest_digest: hex::encode(verified.digest().bytes()),
         sequence_number: manifest.sequence_number,
+        parts: found,
     })
 }
 
-/// A UA stands in the REE, everything else in the TEE.
-fn check_places(components: &[ComponentId], package: PackageName) -> Result<(), Refusal> {
+/// A package holds what its case says: nothing else, and nothing less.
+fn check_parts(
+    found: &[Part],
+    components: &[ComponentId],
+    package: PackageName,
+) -> Result<(), Refusal> {
+    let mut kinds: Vec<Kind> = found.iter().map(|part| part.kind).collect();
+    kinds.sort_unstable();
+    if kinds == parts::expected(package) {
+        return Ok(());
+    }
     let in_ree = package == PackageName::Ua;
-    match components.iter().find(|component| component.is_in_ree() != in_ree) {
-        None => Ok(()),
-        Some(component) => Err(Refusal::Unsupported(by_user(
+    let misplaced = components.iter().find(|component| component.is_in_ree() != in_ree);
+    if let (Some(component), false) = (misplaced, package.is_bundle()) {
+        return Err(Refusal::Unsupported(by_user(
             "component-place",
             if in_ree { "components that begin with 'REE'" } else { "components in the TEE" },
             component.to_string(),
             "build the package for the place where it belongs",
-        ))),
+        )));
+    }
+    Err(Refusal::Unsupported(by_user(
+        "package.parts",
+        &format!("{}, as draft section {} says", package.figure(), section(package)),
+        parts::figure(found),
+        "build the package of the case that was requested, with all of its parts",
+    )))
+}
+
+/// Where the draft describes a package.
+const fn section(package: PackageName) -> &'static str {
+    match package {
+        PackageName::UaTaPd => "4.1",
+        PackageName::UaTa => "4.2",
+        PackageName::Ua | PackageName::Ta | PackageName::Pd => "4.3",
+        PackageName::TaPd => "4.4",
+        PackageName::UaPd => "4.5",
     }
 }
 
-fn parts(component: &ComponentId) -> Vec<String> {
+fn in_hex(component: &ComponentId) -> Vec<String> {
     component.parts().iter().map(hex::encode).collect()
 }
 

@@ -276,7 +276,8 @@ fn unsupported(none: &NoSuchRow) -> Refusal {
         "case",
         "a row of the figures that is served",
         none.to_string(),
-        "ask for case 3, with an instance type that exists on the hardware",
+        "ask for a cell of figures 2 to 6: a case with its packages, on hardware that has the \
+         instance type",
     ))
 }
 

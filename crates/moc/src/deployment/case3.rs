@@ -1,8 +1,8 @@
 //! Case 3, figure 4: TA, PD and UA are packages of their own.
 
-use api::{Actor, EventName, Hardware, Need, PackageName};
+use api::{Actor, EventName, Need, PackageName};
 
-use super::{Plan, Step, Task};
+use super::{Plan, Step, Task, attestation, pd_to_ta};
 
 /// UA (if there is one), TA, attestation that names the TA, PD to the TA.
 ///
@@ -18,23 +18,8 @@ pub(super) fn steps(plan: &Plan) -> Vec<Step> {
         event: EventName::TaTo(plan.instance),
         actor: Actor::Agent,
         needs: vec![Need::Ta],
-        task: Task::Install {
-            package: PackageName::Ta,
-            loaded_by_ua: plan.with_ua && plan.hardware == Hardware::Sgx,
-        },
-    };
-    let attestation = Step {
-        event: EventName::AttestAgent,
-        actor: Actor::Tam,
-        needs: vec![Need::Nonce],
-        task: Task::Attest,
-    };
-    let pd = Step {
-        event: EventName::PdToTa,
-        actor: Actor::TrustedApplication,
-        needs: vec![Need::Pd],
-        task: Task::Install { package: PackageName::Pd, loaded_by_ua: false },
+        task: Task::Install { package: PackageName::Ta, loaded_by_ua: plan.ua_loads_ta() },
     };
 
-    plan.with_ua.then_some(ua).into_iter().chain([ta, attestation, pd]).collect()
+    plan.with_ua.then_some(ua).into_iter().chain([ta, attestation(), pd_to_ta()]).collect()
 }

@@ -7,7 +7,11 @@
 //!
 //! It deliberately knows no time, no messages and no storage.
 
+mod case1;
+mod case2;
 mod case3;
+mod case4;
+mod case5;
 mod failure;
 
 use std::collections::BTreeSet;
@@ -53,6 +57,8 @@ pub enum Task {
         /// Whether the UA on the device asks for it (RequestTA), as on SGX.
         loaded_by_ua: bool,
     },
+    /// The Broker places the UA that its Network User deploys; neither TAM nor Agent takes part.
+    Place,
     /// Fresh evidence for the Network User's nonce.
     Attest,
 }
@@ -61,9 +67,17 @@ pub enum Task {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NoSuchRow {
-    /// There are five cases, and this one is not among those that are served.
-    #[error("case {0} is not served")]
+    /// There are five cases.
+    #[error("the draft has no case {0}")]
     Case(u8),
+    /// The package of this case brings a UA along.
+    #[error("case {case} has a UA (figure {figure})")]
+    Ua {
+        /// What was asked for.
+        case: u8,
+        /// Where the draft says so.
+        figure: u8,
+    },
     /// This instance type does not exist on this hardware.
     #[error("{instance} does not exist on {hardware}")]
     Instance {
@@ -77,25 +91,43 @@ pub enum NoSuchRow {
 impl Plan {
     /// The row of the figures, in order.
     pub fn steps(&self) -> Result<Vec<Step>, NoSuchRow> {
-        if !exists_on(self.instance, self.hardware) {
+        if !self.hardware.hosts(self.instance) {
             let Self { instance, hardware, .. } = *self;
             return Err(NoSuchRow::Instance { instance, hardware });
         }
         match self.case {
+            case @ (1 | 2 | 5) if !self.with_ua => Err(NoSuchRow::Ua { case, figure: case + 1 }),
+            1 => Ok(case1::steps(self)),
+            2 => Ok(case2::steps(self)),
             3 => Ok(case3::steps(self)),
+            4 => Ok(case4::steps(self)),
+            5 => Ok(case5::steps(self)),
             other => Err(NoSuchRow::Case(other)),
         }
     }
+
+    /// Whether the UA, which is there first, loads the TA (section 4.2, step 3).
+    fn ua_loads_ta(&self) -> bool {
+        self.with_ua && self.hardware == Hardware::Sgx
+    }
 }
 
-/// Whether the figures have this instance type on this hardware: processes stand in SGX and
-/// TrustZone, virtual machines in the families that encrypt whole machines, containers in both.
-pub const fn exists_on(instance: InstanceType, hardware: Hardware) -> bool {
-    let process_tee = matches!(hardware, Hardware::Sgx | Hardware::TrustZone);
-    match instance {
-        InstanceType::Process => process_tee,
-        InstanceType::Container => true,
-        InstanceType::Vm => !process_tee,
+fn attestation() -> Step {
+    Step {
+        event: EventName::AttestAgent,
+        actor: Actor::Tam,
+        needs: vec![Need::Nonce],
+        task: Task::Attest,
+    }
+}
+
+/// Cases 2 and 3 end alike.
+fn pd_to_ta() -> Step {
+    Step {
+        event: EventName::PdToTa,
+        actor: Actor::TrustedApplication,
+        needs: vec![Need::Pd],
+        task: Task::Install { package: PackageName::Pd, loaded_by_ua: false },
     }
 }
 
@@ -204,7 +236,7 @@ impl Machine {
     pub fn state(&self) -> State {
         match self.turn() {
             Turn::User(_) => State::Waiting,
-            Turn::Device(Task::Install { .. }) => State::Deploying,
+            Turn::Device(Task::Install { .. } | Task::Place) => State::Deploying,
             Turn::Device(Task::Attest) => State::Attesting,
             Turn::Done => State::Running,
             Turn::Failed => State::Failed,
@@ -228,12 +260,11 @@ impl Machine {
             return Err(NotNow::Ended);
         }
         let steps = self.steps();
-        let wanted = steps.iter().position(|step| step.needs.contains(&need));
-        let at = wanted.ok_or(NotNow::NotInPlan)?;
+        let at = self.place_of(need, &steps).ok_or(NotNow::NotInPlan)?;
         if self.brought.contains(&need) {
             return Err(NotNow::AlreadyThere);
         }
-        if at > self.done && !may_come_early(need) {
+        if at > self.done && !may_come_early(need, &steps[self.done..at]) {
             return Err(NotNow::Before(steps[self.done].event));
         }
         if at < self.done {
@@ -241,6 +272,15 @@ impl Machine {
         }
         self.brought.insert(need);
         Ok(())
+    }
+
+    /// The step that asks for it: the next one, else the last one, else a later one.
+    fn place_of(&self, need: Need, steps: &[Step]) -> Option<usize> {
+        let asks = |at: &usize| steps[*at].needs.contains(&need);
+        let near = [Some(self.done), self.done.checked_sub(1)];
+        let near = near.into_iter().flatten().find(asks);
+        let later = || (self.done..steps.len()).find(asks);
+        near.or_else(later).or_else(|| (0..self.done).find(asks))
     }
 
     /// Goes back to an attestation that was the last step, for a newer nonce.
@@ -290,9 +330,11 @@ impl Machine {
     }
 }
 
-/// Packages without secrets may be there before their turn.
-const fn may_come_early(need: Need) -> bool {
-    matches!(need, Need::Ua | Need::Ta)
+/// Packages without secrets may be there before their turn, unless an attestation comes first: in
+/// case 5 the TA is deployed after the Network User's positive result, not before.
+fn may_come_early(need: Need, before: &[Step]) -> bool {
+    matches!(need, Need::Ua | Need::Ta | Need::UaTa)
+        && before.iter().all(|step| step.task != Task::Attest)
 }
 
 /// What a package is called among the needs.
@@ -301,6 +343,10 @@ pub const fn need(package: PackageName) -> Need {
         PackageName::Ua => Need::Ua,
         PackageName::Ta => Need::Ta,
         PackageName::Pd => Need::Pd,
+        PackageName::UaTa => Need::UaTa,
+        PackageName::UaTaPd => Need::UaTaPd,
+        PackageName::TaPd => Need::TaPd,
+        PackageName::UaPd => Need::UaPd,
     }
 }
 

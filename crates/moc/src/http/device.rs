@@ -7,13 +7,14 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use api::PostPlacement;
 use axum::{
     Json as Answer, Router,
     body::{Body, Bytes, HttpBody},
     extract::{Path, State},
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{get, post},
 };
 use http_body::{Frame, SizeHint};
 use tokio::{
@@ -26,10 +27,26 @@ use crate::{
     store::{BlobDigest, StoreFailed},
 };
 
-use super::{extract::Device, problem::Refused};
+use super::{
+    extract::{Device, Json},
+    problem::Refused,
+};
 
 pub(super) fn routes() -> Router<Arc<Moc>> {
-    Router::new().route(api::path::WAKE, get(wake)).route(api::path::BLOB, get(blob))
+    Router::new()
+        .route(api::path::WAKE, get(wake))
+        .route(api::path::BLOB, get(blob))
+        .route(api::path::PLACEMENTS, post(placed))
+}
+
+async fn placed(
+    device: Device,
+    State(moc): State<Arc<Moc>>,
+    Path(path): Path<String>,
+    Json(told): Json<PostPlacement>,
+) -> Result<StatusCode, Refused> {
+    moc.placed(device.named(&path)?, &told).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 async fn wake(

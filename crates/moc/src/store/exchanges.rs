@@ -17,6 +17,8 @@ pub enum Purpose {
     Deploy,
     /// Fresh evidence for a Network User.
     Attest,
+    /// A UA that its Network User deploys; no TEEP session.
+    Place,
     /// The device came by itself.
     Unasked,
 }
@@ -28,6 +30,7 @@ impl Purpose {
             Self::Enrol => "enrol",
             Self::Deploy => "deploy",
             Self::Attest => "attest",
+            Self::Place => "place",
             Self::Unasked => "unasked",
         }
     }
@@ -37,6 +40,7 @@ impl Purpose {
             "enrol" => Ok(Self::Enrol),
             "deploy" => Ok(Self::Deploy),
             "attest" => Ok(Self::Attest),
+            "place" => Ok(Self::Place),
             "unasked" => Ok(Self::Unasked),
             _ => Err(StoreFailed::Corrupt("purpose")),
         }

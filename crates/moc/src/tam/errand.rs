@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use api::{DeviceState, PackageName};
+use api::DeviceState;
 use cose::{Accept, Key};
 use suit::{Anchors, Envelope, authority::OwnerPrefix};
 use teep::tam::{Decision, Inventory, Manifest, Work};
@@ -29,7 +29,7 @@ impl Run<'_> {
             return Ok(Decision::Nothing);
         }
         match self.errand.purpose {
-            Purpose::Enrol | Purpose::Attest => Ok(Decision::Nothing),
+            Purpose::Enrol | Purpose::Attest | Purpose::Place => Ok(Decision::Nothing),
             Purpose::Deploy => self.deploy(false, envelope).await,
             Purpose::Unasked => match self.wanted(inventory).await? {
                 true => self.deploy(true, envelope).await,
@@ -93,9 +93,7 @@ impl Run<'_> {
             .and_then(|envelope| envelope.authenticate(&anchors, &Accept::CURRENT))
             .and_then(|verified| Ok(Manifest::authorised(&verified, &OwnerPrefix)?));
         Ok(match authorised {
-            Ok(manifest) if row.package == PackageName::Pd => {
-                Some(manifest.with_personalization_data())
-            }
+            Ok(manifest) if row.package.holds_data() => Some(manifest.with_personalization_data()),
             Ok(manifest) => Some(manifest),
             Err(error) => {
                 tracing::error!(%error, package = %row.package, "a stored package is refused");

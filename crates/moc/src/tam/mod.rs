@@ -152,7 +152,9 @@ impl Moc {
                 Opening::Attest { agent: Some(agent), user_nonce: Some(user_nonce), renewal: false }
             }
             (Purpose::Deploy | Purpose::Unasked, Some(agent)) => Opening::Manage { agent },
-            (Purpose::Attest | Purpose::Deploy | Purpose::Unasked, None) => return Ok(None),
+            (Purpose::Place, _) | (Purpose::Attest | Purpose::Deploy | Purpose::Unasked, None) => {
+                return Ok(None);
+            }
         };
         let mut run = Run::new(self, errand, Some(device));
         run.change(Change::ShowTicket { ticket });

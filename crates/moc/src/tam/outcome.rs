@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use api::{Check, DeviceState, Event, Outcome, Owner, PackageName, Problem};
+use api::{Check, DeviceState, EventName, InstanceType, Outcome, Owner, PackageName, Problem};
 use teep::{
     Challenge, ErrCode,
     appraisal::{NotAttested, Verdict},
@@ -12,10 +12,11 @@ use teep::{
 
 use super::{TamFailed, report, run::Run};
 use crate::{
-    deployment::{Failure, Task, Turn},
+    app::happened,
+    deployment::{Failure, Step, Task, Turn},
     http,
     store::{
-        Change, DeploymentRow, EventRow, NewDecision, PackageRow, Purpose, ReceiptRow, ResultRow,
+        Change, DeploymentRow, NewDecision, PackageRow, Purpose, ReceiptRow, ResultRow,
         ResultState, StoreFailed,
     },
     verification::{Application, Appraised, Question},
@@ -66,13 +67,10 @@ impl Run<'_> {
         if self.errand.purpose != Purpose::Attest {
             return Ok(None);
         }
-        let found = self.moc.store().package(&self.errand.deployment, PackageName::Ta).await?;
-        Ok(found.and_then(|row| {
-            let parts: Result<Vec<_>, _> = row.manifest_component.iter().map(hex::decode).collect();
-            Some(Application {
-                manifest_component: parts.ok()?,
-                manifest_digest: hex::decode(&row.manifest_digest).ok()?,
-            })
+        let found = self.moc.application(&self.errand.deployment).await?;
+        Ok(found.map(|part| Application {
+            manifest_component: part.manifest_component.parts().to_vec(),
+            manifest_digest: part.manifest_digest,
         }))
     }
 
@@ -123,7 +121,7 @@ impl Run<'_> {
             decided_ms: Some(self.now_ms),
             ..result
         }));
-        self.record(cmw);
+        self.record(EventName::AttestAgent, cmw);
         Ok(())
     }
 
@@ -173,35 +171,56 @@ impl Run<'_> {
         tracing::debug!(device = %self.errand.device, msg, reports = reports.len(), "success");
         let Some((package, row)) = self.under_way().await? else { return Ok(()) };
         match self.believe(&row, reports) {
-            Ok(statement) => {
-                if package == PackageName::Pd {
+            Ok(Told { receipt, steps }) => {
+                if let Some(receipt) = receipt {
                     self.change(Change::AddReceipt(ReceiptRow {
                         deployment: row.deployment.clone(),
                         tenant: row.tenant.clone(),
-                        receipt: statement.clone(),
+                        receipt,
                         at_ms: self.now_ms,
                     }));
                 }
                 self.audit("installed", &format!("{package} {}", row.manifest_digest));
-                self.record(statement);
+                let task = self.task();
+                for (event, statement) in steps {
+                    self.record(event, statement);
+                }
+                if self.task() == task && task.is_some() {
+                    self.fail(report::unreported("less than the whole package"));
+                }
             }
             Err(failure) => self.fail(failure),
         }
         Ok(())
     }
 
-    fn believe(&self, row: &PackageRow, reports: &[Cow<'_, [u8]>]) -> Result<Vec<u8>, Failure> {
+    /// The steps that a report about a package tells of, in the order in which it does.
+    fn believe(&self, row: &PackageRow, reports: &[Cow<'_, [u8]>]) -> Result<Told, Failure> {
         let device = self.device.as_ref();
         let report_key = device.and_then(|device| device.report_key.as_deref());
         let report = report::find(reports, report_key, row)?;
         report.succeeded(None)?;
-        match row.package {
-            PackageName::Ua | PackageName::Ta => Ok(report.bytes),
-            PackageName::Pd => {
+        let receipt = match row.package.holds_data() {
+            true => {
                 let receipt_key = device.and_then(|device| device.receipt_key.as_deref());
-                report.receipt(receipt_key)
+                Some(report.receipt(receipt_key)?)
             }
-        }
+            false => None,
+        };
+        let next = self.deployment.as_ref().and_then(|row| row.machine.next_event());
+        let steps = match row.package.is_bundle() {
+            true => report.steps(row.package, self.instance(), receipt.as_deref()),
+            false => {
+                let statement = receipt.clone().unwrap_or(report.bytes);
+                next.map(|event| (event, statement)).into_iter().collect()
+            }
+        };
+        Ok(Told { receipt, steps })
+    }
+
+    fn instance(&self) -> InstanceType {
+        let row = self.deployment.as_ref();
+        row.map_or(InstanceType::Process, |row| row.machine.plan().instance)
     }
 
     /// The Agent refused a request, or could not carry out an Update.
@@ -246,7 +265,7 @@ impl Run<'_> {
                 let attestation = self.errand.attestation.clone();
                 self.change(Change::HintResult { attestation, problem });
             }
-            Purpose::Enrol | Purpose::Unasked => {}
+            Purpose::Enrol | Purpose::Place | Purpose::Unasked => {}
         }
         Ok(())
     }
@@ -287,24 +306,17 @@ impl Run<'_> {
         }
     }
 
-    /// Records the next step of the deployment with the actor's own statement.
-    fn record(&mut self, statement: Vec<u8>) {
+    /// Records a step of the deployment with the actor's own statement. One that is not next ends
+    /// the deployment.
+    fn record(&mut self, event: EventName, statement: Vec<u8>) {
         let at_ms = self.now_ms;
         let Some(row) = &mut self.deployment else { return };
         let Some(step) = row.machine.next_step() else { return };
-        let digest = hex::encode(cose::sha256(&statement));
-        let Ok(cause) = row.machine.record(step.event, digest.clone()) else { return };
-        let event = Event {
-            seq: row.machine.recorded().len() as u64,
-            event: step.event,
-            actor: step.actor,
-            at_ms,
-            digest,
-            cause,
-        };
-        tracing::info!(deployment = %row.deployment, event = %event.event, "step done");
-        let (deployment, tenant) = (row.deployment.clone(), row.tenant.clone());
-        self.change(Change::AddEvent(EventRow { deployment, tenant, event, statement }));
+        let told = Step { event, ..step };
+        let change = happened(row, &told, statement, at_ms);
+        if let Some(change) = change {
+            self.change(change);
+        }
         self.deployment_changed();
     }
 
@@ -334,6 +346,14 @@ impl Run<'_> {
             reason: reason.to_owned(),
         }));
     }
+}
+
+/// What a report says that was done.
+struct Told {
+    /// The receipt of the Personalization Data, when there was some.
+    receipt: Option<Vec<u8>>,
+    /// Each step with the statement that it rests on.
+    steps: Vec<(EventName, Vec<u8>)>,
 }
 
 /// Two devices never share an Agent.

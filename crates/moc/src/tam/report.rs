@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use api::Owner;
+use api::{EventName, InstanceType, Owner, PackageName};
 use cose::{Accept, Key, Sign1, Tagging};
 use suit::{
     Digest, Envelope, Parameter, Section,
@@ -71,6 +71,35 @@ impl Believed {
             owner: owner(*reason),
             remedy: "compare the manifest with the device; the Agent's log has the details".into(),
         })
+    }
+
+    /// The steps of a package of several parts, in the order in which their actors did them: each
+    /// with the statement of who acted.
+    pub(super) fn steps(
+        &self,
+        package: PackageName,
+        instance: InstanceType,
+        receipt: Option<&[u8]>,
+    ) -> Vec<(EventName, Vec<u8>)> {
+        let mut steps = Vec::new();
+        for entry in &self.report.records {
+            let Entry::Properties(_, properties) = entry else { continue };
+            if custom(properties, SAID_BY) {
+                // The word of the REE's own processor, where it left one.
+                let said = bytes_in(properties, REE_REPORT).filter(|said| !said.is_empty());
+                let said = said.unwrap_or_else(|| self.bytes.clone());
+                steps.push((EventName::UaToRee, said));
+            } else if custom(properties, RUNS) && package == PackageName::UaTa {
+                steps.push((EventName::TaTo(instance), self.bytes.clone()));
+            } else if custom(properties, RECEIPT) {
+                let event = match package {
+                    PackageName::UaTaPd => EventName::UaTaPdTo(instance),
+                    _ => EventName::TaPdTo(instance),
+                };
+                steps.push((event, receipt.unwrap_or(&self.bytes).to_vec()));
+            }
+        }
+        steps
     }
 
     /// The receipt of the one who opened the Personalization Data.
@@ -153,11 +182,18 @@ fn cause_in(properties: &Properties) -> Option<String> {
 }
 
 fn receipt_in(properties: &Properties) -> Option<Vec<u8>> {
-    let found = properties.find(RECEIPT)?;
-    if let Parameter::Custom(_, CustomValue::Bytes(receipt)) = found {
-        return Some(receipt.to_vec());
+    bytes_in(properties, RECEIPT)
+}
+
+fn custom(properties: &Properties, key: i64) -> bool {
+    properties.find(key).is_some()
+}
+
+fn bytes_in(properties: &Properties, key: i64) -> Option<Vec<u8>> {
+    match properties.find(key)? {
+        Parameter::Custom(_, CustomValue::Bytes(bytes)) => Some(bytes.to_vec()),
+        _ => None,
     }
-    None
 }
 
 fn owner(reason: suit::report::Reason) -> Owner {
@@ -177,7 +213,7 @@ fn owner(reason: suit::report::Reason) -> Owner {
     }
 }
 
-fn unreported(seen: &str) -> Failure {
+pub(super) fn unreported(seen: &str) -> Failure {
     Failure {
         check: "report".into(),
         expected: "a SUIT report about this manifest, signed by the Agent's report key".into(),
@@ -201,3 +237,9 @@ fn unreceipted(seen: &str) -> Failure {
 const RECEIPT: i64 = -75810;
 /// The SUIT parameter in which a report says in words why it failed.
 const CAUSE: i64 = -75811;
+/// The SUIT parameter that says whose word it is that a UA was installed.
+const SAID_BY: i64 = -75812;
+/// The SUIT parameter with the report of the REE's own processor.
+const REE_REPORT: i64 = -75813;
+/// The SUIT parameter that says that a Trusted Application runs.
+const RUNS: i64 = -75814;

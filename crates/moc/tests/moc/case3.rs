@@ -332,7 +332,7 @@ impl Owner {
 
     pub(crate) fn pd(&self, sequence: u64) -> Vec<u8> {
         let payload = Payload::integrated(b"ciphertext");
-        let built = Pd::new(name("ta-pd"), sequence, compatibility(), payload);
+        let built = Pd::new(name("ta.pd"), sequence, compatibility(), payload);
         built.sign(&self.key).unwrap().envelope
     }
 

@@ -293,7 +293,7 @@ impl Sim {
         let verified = envelope.authenticate(&anchors, &cose::Accept::CURRENT).unwrap();
         let manifest = verified.manifest();
         let component = manifest.common.components[0].clone();
-        let is_pd = component.name().is_some_and(|name| name.ends_with("-pd"));
+        let is_pd = component.name().is_some_and(|name| name.ends_with(".pd"));
         let result = match self.broken {
             false => Conclusion::Success,
             true => Conclusion::Failure {

@@ -53,7 +53,7 @@ fn replies_of_the_agent(seeds: &mut Seeds) {
         message: Some(vec![5; 20]),
         actions: vec![
             Action::Fetch { id: 1, uri, offset: 0, length: 65536 },
-            Action::InstallUa { id: 2, envelope: vec![6; 20] },
+            Action::InstallUa { id: 2, envelope: vec![6; 20], loads: None },
         ],
     };
     let replies = [
@@ -149,6 +149,7 @@ fn sealed(seeds: &mut Seeds) {
         deployment: String::from_utf8_lossy(SIGNED).into_owned(),
         eat_digest: [3; 32],
         digests: Digests { enc: [4; 32], ciphertext: [5; 32] },
+        service_key: None,
     };
     let signed = receipt.sign(&*ED25519).unwrap();
     let object = cose::Sign1::decode(&signed, cose::Tagging::Tagged).unwrap();

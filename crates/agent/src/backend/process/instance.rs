@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use channel::receipt::Receipt;
-use cose::{Key, Thumbprint};
+use cose::{Key, Secret, Thumbprint};
 use device::frame::{self, Broken};
 use rats::eat::{ImageId, Instance as InstanceClaim, InstanceType};
 use rustix::fs::{MemfdFlags, SealFlags};
@@ -93,7 +93,6 @@ pub(in crate::backend) fn load(
         return Err(Crash::Unexpected.into());
     };
     let load = Request::Load(Load {
-        owner: program.owner.0,
         manifest_digest: program.manifest_digest,
         memory_bytes_max: worker.limits.memory_bytes_max,
         call_ms_max: worker.limits.call_ms_max,
@@ -142,11 +141,37 @@ impl Instance for Process {
         Ok(())
     }
 
-    fn open(&mut self, release: Vec<u8>) -> Result<Receipt, Failed> {
-        let Reply::Opened(receipt) = self.worker.ask_now(&Request::Open { release })? else {
+    fn open(&mut self, owner: Thumbprint, release: Vec<u8>) -> Result<Receipt, Failed> {
+        let open = Request::Open { owner: owner.0, release };
+        let Reply::Opened(receipt) = self.worker.ask_now(&open)? else {
             return Err(Crash::Unexpected.into());
         };
         Ok(receipt)
+    }
+
+    fn open_bundle(
+        &mut self,
+        owner: Thumbprint,
+        release: Vec<u8>,
+    ) -> Result<(Receipt, Vec<u8>), Failed> {
+        let open = Request::OpenBundle { owner: owner.0, release };
+        let Reply::OpenedBundle { receipt, ua } = self.worker.ask_now(&open)? else {
+            return Err(Crash::Unexpected.into());
+        };
+        Ok((receipt, ua))
+    }
+
+    fn personalize(
+        &mut self,
+        owner: Thumbprint,
+        data: Secret,
+        callers: Vec<Key>,
+    ) -> Result<(), Failed> {
+        let personalize = Request::Personalize { owner: owner.0, data, callers };
+        let Reply::Personalized = self.worker.ask_now(&personalize)? else {
+            return Err(Crash::Unexpected.into());
+        };
+        Ok(())
     }
 
     fn call(&mut self, request: Vec<u8>) -> Result<Vec<u8>, Failed> {

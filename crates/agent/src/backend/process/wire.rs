@@ -4,9 +4,11 @@
 //! worker may have been taken over by what runs in it, so the agent reads replies with the same
 //! care as anything from outside.
 
+use std::convert::Infallible;
+
 use channel::receipt::Receipt;
-use channel::release::Digests;
-use cose::Key;
+use channel::release::{CALLERS_MAX, Digests};
+use cose::{Key, Secret};
 use device::{Malformed, Message};
 use minicbor::decode::Decoder;
 use minicbor::encode::Encoder;
@@ -14,14 +16,15 @@ use minicbor::encode::Encoder;
 /// What the agent asks of a worker.
 ///
 /// ```cddl
-/// request = [0, owner: bstr .size 32, manifest: bstr .size 32, memory: uint, ms: uint,
-///            module: bstr]                               ; load
+/// request = [0, manifest: bstr .size 32, memory: uint, ms: uint, module: bstr]    ; load
 ///         / [1]                                          ; new receiver
 ///         / [2, receiver: bstr .size 32, eat: bstr .size 32]
-///         / [3, release: bstr]
+///         / [3, owner: bstr .size 32, release: bstr]
 ///         / [4, request: bstr]
+///         / [5, owner: bstr .size 32, release: bstr]     ; of a UA and data
+///         / [6, owner: bstr .size 32, data: bstr, [* caller: bstr .cbor COSE_Key]]
 /// ```
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum Request {
     /// Compile and start a Trusted Application; the first request, and once only.
     Load(Load),
@@ -30,16 +33,18 @@ pub(super) enum Request {
     /// The evidence with this digest names this receiver.
     Bind { receiver: [u8; 32], eat_digest: [u8; 32] },
     /// Open a release of Personalization Data and hand it to the application.
-    Open { release: Vec<u8> },
+    Open { owner: [u8; 32], release: Vec<u8> },
     /// Open a request of a caller, let the application answer, and seal the answer.
     Call { request: Vec<u8> },
+    /// Open a release of a UA and Personalization Data, and hand the UA out.
+    OpenBundle { owner: [u8; 32], release: Vec<u8> },
+    /// Take Personalization Data that the agent itself opened.
+    Personalize { owner: [u8; 32], data: Secret, callers: Vec<Key> },
 }
 
 /// A Trusted Application and what is known of it from its verified manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Load {
-    /// Who signed the manifest.
-    pub(super) owner: [u8; 32],
     /// SHA-256 of the manifest.
     pub(super) manifest_digest: [u8; 32],
     /// Bytes of linear memory.
@@ -61,6 +66,8 @@ pub(super) struct Load {
 ///       / [5, answer: bstr]
 ///       / [6, refusal: uint]
 ///       / [7, fault: uint]                           ; the last reply of a worker
+///       / [8, deployment: tstr, eat, enc, ciphertext, ua: bstr]   ; opened, with a UA
+///       / [9]                                        ; personalized
 /// eat = enc = ciphertext = bstr .size 32
 /// ```
 #[derive(Debug, PartialEq, Eq)]
@@ -80,6 +87,11 @@ pub(super) enum Reply {
     Answer(Vec<u8>),
     Refused(Refusal),
     Faulted(FaultCode),
+    OpenedBundle {
+        receipt: Receipt,
+        ua: Vec<u8>,
+    },
+    Personalized,
 }
 
 /// Why a worker did not do what was asked; it goes on.
@@ -185,9 +197,8 @@ impl Message for Request {
         encode(|e| {
             match self {
                 Self::Load(load) => e
-                    .array(6)?
+                    .array(5)?
                     .u8(0)?
-                    .bytes(&load.owner)?
                     .bytes(&load.manifest_digest)?
                     .u64(load.memory_bytes_max)?
                     .u64(load.call_ms_max)?
@@ -196,8 +207,19 @@ impl Message for Request {
                 Self::Bind { receiver, eat_digest } => {
                     e.array(3)?.u8(2)?.bytes(receiver)?.bytes(eat_digest)?
                 }
-                Self::Open { release } => e.array(2)?.u8(3)?.bytes(release)?,
+                Self::Open { owner, release } => e.array(3)?.u8(3)?.bytes(owner)?.bytes(release)?,
                 Self::Call { request } => e.array(2)?.u8(4)?.bytes(request)?,
+                Self::OpenBundle { owner, release } => {
+                    e.array(3)?.u8(5)?.bytes(owner)?.bytes(release)?
+                }
+                Self::Personalize { owner, data, callers } => {
+                    e.array(4)?.u8(6)?.bytes(owner)?.bytes(data.expose())?;
+                    e.array(callers.len() as u64)?;
+                    for caller in callers {
+                        e.bytes(&caller.encode())?;
+                    }
+                    e
+                }
             };
             Ok(())
         })
@@ -205,8 +227,7 @@ impl Message for Request {
 
     fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
         decode(bytes, |d, kind, arity| match (kind, arity) {
-            (0, 6) => Ok(Self::Load(Load {
-                owner: exact(d, "owner")?,
+            (0, 5) => Ok(Self::Load(Load {
                 manifest_digest: exact(d, "digest")?,
                 memory_bytes_max: d.u64().map_err(|_| Malformed::Cbor("number"))?,
                 call_ms_max: d.u64().map_err(|_| Malformed::Cbor("number"))?,
@@ -216,8 +237,14 @@ impl Message for Request {
             (2, 3) => {
                 Ok(Self::Bind { receiver: exact(d, "receiver")?, eat_digest: exact(d, "digest")? })
             }
-            (3, 2) => Ok(Self::Open { release: byte_string(d)? }),
+            (3, 3) => Ok(Self::Open { owner: exact(d, "owner")?, release: byte_string(d)? }),
             (4, 2) => Ok(Self::Call { request: byte_string(d)? }),
+            (5, 3) => Ok(Self::OpenBundle { owner: exact(d, "owner")?, release: byte_string(d)? }),
+            (6, 4) => Ok(Self::Personalize {
+                owner: exact(d, "owner")?,
+                data: Secret::new(byte_string(d)?),
+                callers: keys(d)?,
+            }),
             _ => Err(Malformed::Unknown { what: "request to a worker", value: kind }),
         })
     }
@@ -237,16 +264,18 @@ impl Message for Reply {
                 Self::Loaded { service_key } => e.array(2)?.u8(1)?.bytes(&service_key.encode())?,
                 Self::Receiver { key } => e.array(2)?.u8(2)?.bytes(&key.encode())?,
                 Self::Bound => e.array(1)?.u8(3)?,
-                Self::Opened(Receipt { deployment, eat_digest, digests }) => e
-                    .array(5)?
-                    .u8(4)?
-                    .str(deployment)?
-                    .bytes(eat_digest)?
-                    .bytes(&digests.enc)?
-                    .bytes(&digests.ciphertext)?,
+                Self::Opened(receipt) => {
+                    e.array(5)?.u8(4)?;
+                    put_receipt(e, receipt)?
+                }
                 Self::Answer(answer) => e.array(2)?.u8(5)?.bytes(answer)?,
                 Self::Refused(refusal) => e.array(2)?.u8(6)?.u64(*refusal as u64)?,
                 Self::Faulted(fault) => e.array(2)?.u8(7)?.u64(*fault as u64)?,
+                Self::OpenedBundle { receipt, ua } => {
+                    e.array(6)?.u8(8)?;
+                    put_receipt(e, receipt)?.bytes(ua)?
+                }
+                Self::Personalized => e.array(1)?.u8(9)?,
             };
             Ok(())
         })
@@ -258,20 +287,18 @@ impl Message for Reply {
             (1, 2) => Ok(Self::Loaded { service_key: key(d)? }),
             (2, 2) => Ok(Self::Receiver { key: key(d)? }),
             (3, 1) => Ok(Self::Bound),
-            (4, 5) => Ok(Self::Opened(Receipt {
-                deployment: d.str().map_err(|_| Malformed::Cbor("text"))?.to_owned(),
-                eat_digest: exact(d, "digest")?,
-                digests: Digests { enc: exact(d, "digest")?, ciphertext: exact(d, "digest")? },
-            })),
+            (4, 5) => receipt(d).map(Self::Opened),
             (5, 2) => Ok(Self::Answer(byte_string(d)?)),
             (6, 2) => code(d, &Refusal::ALL).map(Self::Refused),
             (7, 2) => code(d, &FaultCode::ALL).map(Self::Faulted),
+            (8, 6) => Ok(Self::OpenedBundle { receipt: receipt(d)?, ua: byte_string(d)? }),
+            (9, 1) => Ok(Self::Personalized),
             _ => Err(Malformed::Unknown { what: "reply of a worker", value: kind }),
         })
     }
 }
 
-type Written = Result<(), minicbor::encode::Error<std::convert::Infallible>>;
+type Written = Result<(), minicbor::encode::Error<Infallible>>;
 
 fn encode(write: impl FnOnce(&mut Encoder<Vec<u8>>) -> Written) -> Vec<u8> {
     let mut e = Encoder::new(Vec::new());
@@ -291,6 +318,31 @@ fn decode<T>(
         return Err(Malformed::Trailing);
     }
     Ok(message)
+}
+
+type Encoded<'e> = Result<&'e mut Encoder<Vec<u8>>, minicbor::encode::Error<Infallible>>;
+
+fn put_receipt<'e>(e: &'e mut Encoder<Vec<u8>>, receipt: &Receipt) -> Encoded<'e> {
+    e.str(&receipt.deployment)?.bytes(&receipt.eat_digest)?;
+    e.bytes(&receipt.digests.enc)?.bytes(&receipt.digests.ciphertext)
+}
+
+/// A receipt names a service key only when the agent signs it.
+fn receipt(d: &mut Decoder<'_>) -> Result<Receipt, Malformed> {
+    Ok(Receipt {
+        deployment: d.str().map_err(|_| Malformed::Cbor("text"))?.to_owned(),
+        eat_digest: exact(d, "digest")?,
+        digests: Digests { enc: exact(d, "digest")?, ciphertext: exact(d, "digest")? },
+        service_key: None,
+    })
+}
+
+fn keys(d: &mut Decoder<'_>) -> Result<Vec<Key>, Malformed> {
+    let length = d.array().ok().flatten().ok_or(Malformed::Cbor("array"))?;
+    if length > CALLERS_MAX {
+        return Err(Malformed::Arity { what: "list of callers", got: length });
+    }
+    (0..length).map(|_| key(d)).collect()
 }
 
 fn byte_string(d: &mut Decoder<'_>) -> Result<Vec<u8>, Malformed> {
@@ -330,25 +382,32 @@ mod tests {
 
     #[test]
     fn every_message_is_read_as_it_was_written() {
-        let load = Load {
-            owner: [1; 32],
-            manifest_digest: [2; 32],
-            memory_bytes_max: 3,
-            call_ms_max: 4,
-            module: vec![5],
-        };
+        let load =
+            Load { manifest_digest: [2; 32], memory_bytes_max: 3, call_ms_max: 4, module: vec![5] };
         for request in [
             Request::Load(load),
             Request::NewReceiver,
             Request::Bind { receiver: [1; 32], eat_digest: [2; 32] },
-            Request::Open { release: vec![1] },
+            Request::Open { owner: [1; 32], release: vec![1] },
             Request::Call { request: vec![2] },
+            Request::OpenBundle { owner: [1; 32], release: vec![1] },
+            Request::Personalize { owner: [1; 32], data: Secret::new(vec![3]), callers: vec![] },
         ] {
-            assert_eq!(Request::decode(&request.encode()), Ok(request));
+            let written = request.encode();
+            let read = Request::decode(&written).unwrap();
+            assert_eq!(read.encode(), written);
+            assert_eq!(format!("{read:?}"), format!("{request:?}"));
         }
         let digests = Digests { enc: [2; 32], ciphertext: [3; 32] };
-        let receipt = Receipt { deployment: "edge-7".to_owned(), eat_digest: [1; 32], digests };
+        let receipt = Receipt {
+            deployment: "edge-7".to_owned(),
+            eat_digest: [1; 32],
+            digests,
+            service_key: None,
+        };
         let replies = [
+            Reply::OpenedBundle { receipt: receipt.clone(), ua: vec![1] },
+            Reply::Personalized,
             Reply::Ready { enforced: vec!["seccomp".to_owned()] },
             Reply::Bound,
             Reply::Opened(receipt),

@@ -8,7 +8,8 @@ use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use cose::Thumbprint;
+use channel::bundle::Bundle;
+use cose::{Key, Secret, Thumbprint};
 use device::frame;
 use zeroize::Zeroizing;
 
@@ -19,6 +20,7 @@ use super::sandbox::{Application, Budget, Fault};
 use super::wire::{FaultCode, Load, Refusal, Reply, Request};
 use super::{Form, Limits};
 use crate::backend::container;
+use crate::exchanges::Opened;
 
 /// Runs a worker on its standard input until the agent closes it.
 ///
@@ -143,7 +145,7 @@ impl Worker {
                 Running::Native(native)
             }
         };
-        let custody = Custody::new(Thumbprint(load.owner), load.manifest_digest);
+        let custody = Custody::new(load.manifest_digest);
         Ok(Self { application, custody })
     }
 
@@ -157,20 +159,53 @@ impl Worker {
                     Err(refusal) => Reply::Refused(refusal),
                 }
             }
-            Request::Open { release } => self.open(&release),
+            Request::Open { owner, release } => self.open(Thumbprint(owner), &release),
             Request::Call { request } => self.call(&request),
+            Request::OpenBundle { owner, release } => self.open_bundle(Thumbprint(owner), &release),
+            Request::Personalize { owner, data, callers } => {
+                let owner = Thumbprint(owner);
+                match self.custody.claim(owner) {
+                    Ok(()) => self.personalize(owner, &data, callers, Reply::Personalized),
+                    Err(refusal) => Reply::Refused(refusal),
+                }
+            }
         }
     }
 
-    fn open(&mut self, release: &[u8]) -> Reply {
-        let opened = match self.custody.open(release) {
+    fn open(&mut self, owner: Thumbprint, release: &[u8]) -> Reply {
+        match self.custody.open(owner, release) {
+            Ok(Opened { data, callers, receipt }) => {
+                self.personalize(owner, &data, callers, Reply::Opened(receipt))
+            }
+            Err(refusal) => Reply::Refused(refusal),
+        }
+    }
+
+    fn open_bundle(&mut self, owner: Thumbprint, release: &[u8]) -> Reply {
+        let Opened { data, callers, receipt } = match self.custody.open(owner, release) {
             Ok(opened) => opened,
             Err(refusal) => return Reply::Refused(refusal),
         };
-        match self.application.personalize(opened.data.expose()) {
+        match Bundle::decode(data.expose()) {
+            Ok(Bundle { ua, data }) => {
+                self.personalize(owner, &data, callers, Reply::OpenedBundle { receipt, ua })
+            }
+            Err(_) => Reply::Refused(Refusal::Malformed),
+        }
+    }
+
+    /// Gives the data to the application; `done` is the answer when it takes it.
+    fn personalize(
+        &mut self,
+        owner: Thumbprint,
+        data: &Secret,
+        callers: Vec<Key>,
+        done: Reply,
+    ) -> Reply {
+        match self.application.personalize(data.expose()) {
             Ok(Ok(())) => {
-                self.custody.admit(opened.callers);
-                Reply::Opened(opened.receipt)
+                self.custody.admit(owner, callers);
+                done
             }
             Ok(Err(_)) => Reply::Refused(Refusal::Application),
             Err(fault) => Reply::Faulted(code(fault)),

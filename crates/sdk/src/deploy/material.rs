@@ -1,0 +1,152 @@
+//! What a project consists of, read and signed: what is built once, and what is sealed late.
+
+use api::PackageName;
+use channel::bundle::Bundle;
+use cose::{Entropy, Key, Secret, Signer};
+
+use super::DeployFailed;
+use crate::{
+    Project,
+    package::{Package, Packager},
+    project::Unusable,
+    release::{self, Release},
+};
+
+/// The packages of a project that hold no Personalization Data, and the data itself.
+#[derive(Debug)]
+pub struct Material {
+    /// The Trusted Application.
+    pub ta: Package,
+    /// The Untrusted Application, as a manifest of its own.
+    pub ua: Option<Package>,
+    /// UA and TA as one package (case 2).
+    pub ua_ta: Option<Package>,
+    /// Whom the owner lets call the application.
+    pub callers: Vec<Key>,
+    pd: Secret,
+}
+
+/// Says where devices find a payload of a given digest.
+type BlobUri<'a> = &'a dyn Fn(&str) -> String;
+
+impl Material {
+    /// Reads the project, and builds and signs what needs no receiver.
+    ///
+    /// # Errors
+    /// A file does not read, or a package cannot be built.
+    pub fn of(
+        project: &Project,
+        owner: &dyn Signer,
+        uri: BlobUri<'_>,
+    ) -> Result<Self, DeployFailed> {
+        let callers = release::callers(&project.callers()?)?;
+        let pd = Secret::new(project.pd()?);
+        let packager = Packager::new(owner, project.instance, uri);
+        let (ta, ua) = applications(project, owner, &packager)?;
+        let ua_ta = match (&ua, project.case) {
+            (Some(ua), 2) => {
+                // Grows when either of them grows.
+                let sequence =
+                    project.ta.sequence + project.ua.as_ref().map_or(0, |ua| ua.sequence);
+                Some(packager.bundle(&package_name(project), sequence, &[ua, &ta])?)
+            }
+            _ => None,
+        };
+        Ok(Self { ta, ua, ua_ta, callers, pd })
+    }
+
+    /// A package without secrets.
+    ///
+    /// # Errors
+    /// The project has no such part.
+    pub fn package(&self, name: PackageName) -> Result<&Package, Unusable> {
+        let found = match name {
+            PackageName::Ta => Some(&self.ta),
+            PackageName::Ua => self.ua.as_ref(),
+            PackageName::UaTa => self.ua_ta.as_ref(),
+            PackageName::Pd | PackageName::UaTaPd | PackageName::TaPd | PackageName::UaPd => None,
+        };
+        found.ok_or(Unusable::NotInCase(name.figure()))
+    }
+
+    /// Seals the Personalization Data, alone or in its bundle, for one device and one exchange.
+    /// The answer is the release and the package that is handed over.
+    pub(super) fn seal(
+        &self,
+        project: &Project,
+        owner: &dyn Signer,
+        uri: BlobUri<'_>,
+        name: PackageName,
+        to: &release::To<'_>,
+        entropy: &mut dyn Entropy,
+    ) -> Result<(Release, Package), DeployFailed> {
+        let packager = Packager::new(owner, project.instance, uri);
+        if name == PackageName::UaPd {
+            let content = self.bundle(project, owner, &packager)?;
+            let own = format!("{}.ua-pd", project.name);
+            let content = content.expose();
+            let release = release::seal(owner, &packager, &own, to, content, entropy)?;
+            let package = release.package.clone();
+            return Ok((release, package));
+        }
+        let own = format!("{}.pd", project.name);
+        let release = release::seal(owner, &packager, &own, to, self.pd.expose(), entropy)?;
+        let parts: Vec<&Package> = match (name, &self.ua) {
+            (PackageName::UaTaPd, Some(ua)) => vec![&self.ta, &release.package, ua],
+            (PackageName::TaPd, _) => vec![&self.ta, &release.package],
+            _ => {
+                let package = release.package.clone();
+                return Ok((release, package));
+            }
+        };
+        let package = packager.bundle(&package_name(project), to.sequence, &parts)?;
+        Ok((release, package))
+    }
+
+    /// Case 5: the UA's whole envelope beside the data, as one plaintext.
+    fn bundle(
+        &self,
+        project: &Project,
+        owner: &dyn Signer,
+        packager: &Packager<'_>,
+    ) -> Result<Secret, DeployFailed> {
+        let ua = project.ua.as_ref().ok_or(Unusable::NotInCase("(UA,PD)"))?;
+        let program = project.ua_program(ua)?;
+        let (own, arguments) = (ua_name(project), arguments(project, owner, ua));
+        let ua = packager.whole_ua(&own, ua.sequence, &program, &arguments)?;
+        Ok(Bundle::encode(&ua.built.envelope, self.pd.expose()))
+    }
+}
+
+/// The TA's and the UA's package, each a manifest of its own.
+pub(super) fn applications(
+    project: &Project,
+    owner: &dyn Signer,
+    packager: &Packager<'_>,
+) -> Result<(Package, Option<Package>), DeployFailed> {
+    let ta = packager.ta(&project.name, project.ta.sequence, project.ta_content()?)?;
+    let ua = match &project.ua {
+        Some(ua) => {
+            let (own, arguments) = (ua_name(project), arguments(project, owner, ua));
+            let program = project.ua_program(ua)?;
+            Some(packager.ua(&own, ua.sequence, program, &arguments)?)
+        }
+        None => None,
+    };
+    Ok((ta, ua))
+}
+
+/// `{ta}` stands for the TA's component.
+fn arguments(project: &Project, owner: &dyn Signer, ua: &crate::project::Ua) -> Vec<String> {
+    let own = format!("{}/{}", owner.key().thumbprint(), project.name);
+    ua.arguments.iter().map(|word| word.replace("{ta}", &own)).collect()
+}
+
+fn ua_name(project: &Project) -> String {
+    format!("{}-ua", project.name)
+}
+
+/// The name of the root manifest of a package of several parts.
+fn package_name(project: &Project) -> String {
+    format!("{}.package", project.name)
+}
