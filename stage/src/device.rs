@@ -22,6 +22,9 @@ pub struct Spec {
     pub hardware: Hardware,
     /// The instance types that its operator says it can start.
     pub instances: Vec<Instance>,
+    /// Whether it is a confidential VM of its own, with the Agent as its first program, or one
+    /// program.
+    pub machine: bool,
     /// What is wrong with it.
     pub misbehaviour: Option<Misbehaviour>,
 }
@@ -81,13 +84,21 @@ impl Spec {
             Hardware::Sgx | Hardware::TrustZone => vec![Instance::Process],
             Hardware::Cca | Hardware::SevSnp | Hardware::Tdx => vec![Instance::Container],
         };
-        Self { name: name.to_owned(), hardware, instances, misbehaviour: None }
+        Self { name: name.to_owned(), hardware, instances, machine: false, misbehaviour: None }
     }
 
     /// An SGX device without a fault.
     #[must_use]
     pub fn sgx(name: &str) -> Self {
         Self::new(name, Hardware::Sgx)
+    }
+
+    /// A confidential VM of a family without a fault, which starts TAs in containers and as the
+    /// VM's own.
+    #[must_use]
+    pub fn vm(name: &str, hardware: Hardware) -> Self {
+        let instances = vec![Instance::Container, Instance::Vm];
+        Self { instances, machine: true, ..Self::new(name, hardware) }
     }
 
     /// With these instance types.
@@ -117,6 +128,22 @@ impl Hardware {
             Self::Tdx => "TDX",
             Self::TrustZone => "TrustZone",
         }
+    }
+
+    /// The processor of the family's confidential VMs; SGX and TrustZone have none.
+    #[must_use]
+    pub const fn processor(self) -> Option<&'static str> {
+        match self {
+            Self::Cca => Some("aarch64"),
+            Self::SevSnp | Self::Tdx => Some("x86_64"),
+            Self::Sgx | Self::TrustZone => None,
+        }
+    }
+
+    /// The image of the family's confidential VMs, if it was built.
+    #[must_use]
+    pub fn image(self, programs: &Programs) -> Option<PathBuf> {
+        programs.guest(self.processor()?)
     }
 
     /// As `tamarack-tee` spells it.
@@ -182,7 +209,8 @@ impl Device {
         let directory = stage.layout.device(name);
         fs::create_dir_all(directory.join("storage"))?;
         let settings = directory.join("agent.toml");
-        fs::copy(stage.layout.release().join("agent.toml"), settings)
+        let published = if spec.machine { "agent-vm.toml" } else { "agent.toml" };
+        fs::copy(stage.layout.release().join(published), settings)
             .context("copying the Agent's settings")?;
         let mut arguments = vec!["device", "add", name, "--hardware", spec.hardware.as_str()];
         for instance in &spec.instances {
@@ -324,7 +352,12 @@ fn start_tee(layout: &Layout, programs: &Programs, spec: &Spec) -> Result<Party>
     let mut command = programs.command("tamarack-tee");
     command.args(["run", "--family", spec.hardware.family(), "--vendor"]).arg(layout.vendor());
     command.arg("--state").arg(directory.join("fuses"));
-    command.arg("--agent").arg(programs.path("tamarack-agent"));
+    if spec.machine {
+        let image = spec.hardware.image(programs).context("the image of the VM is not built")?;
+        command.arg("--vm").arg(image);
+    } else {
+        command.arg("--agent").arg(programs.path("tamarack-agent"));
+    }
     command.arg("--settings").arg(directory.join("agent.toml"));
     command.arg("--broker-socket").arg(&socket);
     command.arg("--storage").arg(directory.join("storage"));

@@ -14,6 +14,7 @@ use crate::device::Instance;
 #[derive(Clone, Debug)]
 pub struct Programs {
     directory: PathBuf,
+    guests: Option<PathBuf>,
     /// The Trusted Application's component.
     pub ta: PathBuf,
 }
@@ -22,7 +23,26 @@ impl Programs {
     /// Programs in one directory, and the sample's Trusted Application.
     #[must_use]
     pub fn new(directory: &Path, ta: &Path) -> Self {
-        Self { directory: directory.to_path_buf(), ta: ta.to_path_buf() }
+        Self { directory: directory.to_path_buf(), guests: None, ta: ta.to_path_buf() }
+    }
+
+    /// With images of confidential VMs, one directory for each processor.
+    #[must_use]
+    pub fn with_guests(self, guests: &Path) -> Self {
+        Self { guests: Some(guests.to_path_buf()), ..self }
+    }
+
+    /// Where the images of confidential VMs lie.
+    #[must_use]
+    pub fn guests(&self) -> Option<&Path> {
+        self.guests.as_deref()
+    }
+
+    /// The image of a guest for this processor, if there is one.
+    #[must_use]
+    pub fn guest(&self, processor: &str) -> Option<PathBuf> {
+        let image = self.guests.as_ref()?.join(processor);
+        image.join("image.json").is_file().then_some(image)
     }
 
     /// A program's path.

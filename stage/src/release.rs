@@ -24,20 +24,28 @@ pub(crate) fn vendor(layout: &Layout, programs: &Programs) -> Result<String> {
 /// measurements.
 pub(crate) fn publish(layout: &Layout, programs: &Programs, tam: &Tam) -> Result<()> {
     let release = layout.release();
-    fs::write(release.join("agent.toml"), settings(tam))?;
+    let of_program = settings(tam, &["process", "container"]);
+    fs::write(release.join("agent.toml"), of_program)?;
+    fs::write(release.join("agent-vm.toml"), settings(tam, &["container", "vm"]))?;
     fs::write(release.join("strict.toml"), POLICY)?;
     let mut key = programs.command("tamarack");
     party::json(key.args(["key", "new", "--json", "--out"]).arg(release.join("release.key")))?;
     let mut measurements = Vec::new();
-    for hardware in Hardware::ALL {
-        let family = hardware.family();
+    let mut measure = |name: &str, hardware: Hardware, what: &str, path: PathBuf, settings| {
         let mut measure = programs.command("tamarack-tee");
-        measure.args(["measure", "--family", family]);
-        measure.arg("--agent").arg(programs.path("tamarack-agent"));
-        let measured = party::json(measure.arg("--settings").arg(release.join("agent.toml")))?;
-        let file = release.join(format!("{family}.json"));
+        measure.args(["measure", "--family", hardware.family(), what]).arg(path);
+        let measured = party::json(measure.arg("--settings").arg(release.join(settings)))?;
+        let file = release.join(format!("{name}.json"));
         fs::write(&file, measured.to_string())?;
         measurements.push(file);
+        anyhow::Ok(())
+    };
+    for hardware in Hardware::ALL {
+        let family = hardware.family();
+        measure(family, hardware, "--agent", programs.path("tamarack-agent"), "agent.toml")?;
+        if let Some(image) = hardware.image(programs) {
+            measure(&format!("{family}-vm"), hardware, "--vm", image, "agent-vm.toml")?;
+        }
     }
     vouch(layout, programs, &measurements, "agent.corim")
 }
@@ -71,16 +79,17 @@ fn vouch(
 }
 
 /// Which TAM the Agents talk to, and for which packages they are made. The launch measures it.
-fn settings(tam: &Tam) -> String {
+fn settings(tam: &Tam, instances: &[&str]) -> String {
     format!(
         "vendor_id = \"d98dfd44-7114-5376-bf7c-3adfb4712dd2\"\n\
          class_id = \"7b397450-6111-5eb1-8e91-ba8b2c60eede\"\n\
-         instances = [\"process\", \"container\"]\n\
+         instances = {}\n\
          suite = \"esp256\"\n\
          \n\
          [[tam]]\n\
          uri = {}\n\
          keys = {}\n",
+        json!(instances),
         json!(tam.uri),
         json!(tam.keys)
     )

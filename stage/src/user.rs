@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::{
     Stage,
     deploying::{Attempt, Deploying},
-    device::Hardware,
+    device::{Hardware, Instance},
     moc::write_secret,
     party::{self, free_port},
 };
@@ -164,6 +164,21 @@ impl User {
         pd: &[u8],
         hardware: Hardware,
     ) -> Result<PathBuf> {
+        self.project_in(stage, name, pd, hardware, Instance::Process)
+    }
+
+    /// Writes the sample's project for this user, this family and this instance type.
+    ///
+    /// # Errors
+    /// The files cannot be written.
+    pub fn project_in(
+        &self,
+        stage: &Stage,
+        name: &str,
+        pd: &[u8],
+        hardware: Hardware,
+        instance: Instance,
+    ) -> Result<PathBuf> {
         let directory = self.home.join(name);
         fs::create_dir_all(&directory)?;
         fs::write(directory.join("pd.json"), pd)?;
@@ -174,6 +189,7 @@ impl User {
         let text = SAMPLE
             .replace("127.0.0.1:4747", &listen)
             .replace("name = \"route-planner\"", &format!("name = {}", json!(name)))
+            .replace("\"process\"", &json!(instance.as_str()).to_string())
             .replace("[\"SGX\"]", &json!([hardware.as_str()]).to_string())
             .replace(
                 "\"../target/vehicle.pub\"",

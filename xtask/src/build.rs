@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::run;
+use crate::{guest, run};
 
 /// The programs of the field, by package.
 const PROGRAMS: [&str; 7] = [
@@ -46,6 +46,11 @@ pub(crate) fn all(show: Show) -> Result<stage::Programs> {
         native_ta(show, machine, &programs)?;
     }
     Ok(stage::Programs::new(&programs, &ta(show)?))
+}
+
+/// The same, with the images of the confidential VMs that this machine can build and run.
+pub(crate) fn with_guests(show: Show) -> Result<stage::Programs> {
+    Ok(all(show)?.with_guests(&guest::all(show)?))
 }
 
 /// Builds the sample's Trusted Application as a static program, beside the programs of the field.
@@ -91,26 +96,28 @@ pub(crate) fn targets() -> Result<()> {
 
 /// Makes sure that the compiler has a target, and gets it where rustup is there.
 fn target(triple: &str) -> Result<()> {
-    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let sysroot = run::output(Command::new(rustc).args(["--print", "sysroot"]))?;
-    if Path::new(sysroot.trim()).join("lib/rustlib").join(triple).is_dir() {
+    if has_target(triple)? || add_target(triple) {
         return Ok(());
     }
-    anstream::eprintln!("getting the compiler's {triple} target");
-    let added = Command::new("rustup")
-        .args(["target", "add", triple])
-        .stdin(Stdio::null())
-        .status()
-        .is_ok_and(|status| status.success());
-    if !added {
-        bail!(
-            "the compiler lacks the target {triple}; install it with `rustup target add {triple}`"
-        );
-    }
-    Ok(())
+    bail!("the compiler lacks the target {triple}; install it with `rustup target add {triple}`")
 }
 
-fn cargo_build(show: Show) -> Command {
+/// Whether the compiler has a target.
+pub(crate) fn has_target(target: &str) -> Result<bool> {
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let sysroot = run::output(Command::new(rustc).args(["--print", "sysroot"]))?;
+    Ok(Path::new(sysroot.trim()).join("lib/rustlib").join(target).join("lib").is_dir())
+}
+
+/// Gets a target, where rustup is there.
+pub(crate) fn add_target(target: &str) -> bool {
+    anstream::eprintln!("getting the compiler's {target} target");
+    let mut rustup = Command::new("rustup");
+    let added = rustup.args(["target", "add", target]).stdin(Stdio::null()).status();
+    added.is_ok_and(|status| status.success())
+}
+
+pub(crate) fn cargo_build(show: Show) -> Command {
     let mut build = run::cargo();
     build.args(["build", "--locked"]);
     if show == Show::Failures {
@@ -119,7 +126,7 @@ fn cargo_build(show: Show) -> Command {
     build
 }
 
-fn target_directory() -> Result<PathBuf> {
+pub(crate) fn target_directory() -> Result<PathBuf> {
     let mut metadata = run::cargo();
     metadata.args(["metadata", "--format-version", "1", "--no-deps", "--locked"]);
     let metadata: serde_json::Value = serde_json::from_str(&run::output(&mut metadata)?)?;

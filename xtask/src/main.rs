@@ -7,9 +7,11 @@ mod bench;
 mod build;
 mod demo;
 mod fuzz;
+mod guest;
 mod ledger;
 mod map;
 mod run;
+mod setup;
 mod test;
 mod tidy;
 
@@ -35,6 +37,14 @@ enum Task {
         #[arg(long, value_name = "DIR")]
         keep: Option<PathBuf>,
     },
+    /// Installs what the instance types need, by package name; says what it would do without root
+    Setup {
+        /// Only say what is missing
+        #[arg(long)]
+        dry: bool,
+    },
+    /// Builds the images of confidential VMs, for each processor that this machine can run
+    Guest,
     /// Runs everything that CI runs: format, lints, tidy, ledger, all tests
     Test {
         /// Run only the steps whose name contains this text
@@ -77,6 +87,8 @@ enum Task {
 fn main() -> ExitCode {
     let done = match Arguments::parse().task {
         Task::Demo { json, keep } => demo::run(json, keep),
+        Task::Setup { dry } => setup::run(dry),
+        Task::Guest => guest::all(build::Show::Progress).map(drop),
         Task::Test { only } => test::run(only.as_deref()),
         Task::Tidy => tidy::run(),
         Task::Spec { write: true, .. } => ledger::write(),

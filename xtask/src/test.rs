@@ -4,12 +4,12 @@ use std::{process::Stdio, time::Instant};
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::{build, ledger, run, tidy};
+use crate::{build, ledger, run, setup, tidy};
 
 type Step = (&'static str, fn() -> Result<()>);
 
 const STEPS: [Step; 7] = [
-    ("machine", build::targets),
+    ("machine", setup::for_tests),
     ("format", || run::must(run::cargo().args(["fmt", "--all", "--check"]))),
     ("tidy", tidy::run),
     ("ledger", ledger::check),
@@ -55,9 +55,12 @@ fn sample() -> Result<()> {
 
 /// Runs every test and counts the skipped ones, which say so by name.
 fn tests() -> Result<()> {
-    let programs = build::all(build::Show::Progress)?;
+    let programs = build::with_guests(build::Show::Progress)?;
     let mut test = run::cargo();
     test.env("TAMARACK_PROGRAMS", programs.path("")).env("TAMARACK_TA", &programs.ta);
+    if let Some(guests) = programs.guests() {
+        test.env("TAMARACK_GUESTS", guests);
+    }
     test.args(["test", "--workspace", "--locked", "--no-fail-fast", "--", "--show-output"]);
     let child = test.stdout(Stdio::piped()).spawn().context("starting cargo test")?;
     let output = child.wait_with_output()?;

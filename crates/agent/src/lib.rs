@@ -25,6 +25,7 @@ pub mod backend;
 pub mod evidence;
 mod exchanges;
 pub mod identity;
+pub mod init;
 pub mod install;
 pub mod probe;
 pub mod seal;
@@ -47,12 +48,14 @@ use rats::eat::InstanceType;
 use seal::Sealer;
 use session::TeepAgent;
 use settings::Settings;
-use store::{Folder, Store};
+use store::{Disk, Folder, Remote, Store};
 use ta::{Applications, Backends};
 
-/// Runs the agent on the descriptors that a TEE hands down, with its sealed state in `storage`.
-pub fn run(storage: &Path) -> anyhow::Result<()> {
-    let inherited = sys::Inherited::take().context("taking over what the TEE hands down")?;
+/// Runs the agent on the descriptors that a TEE hands down, with its sealed state in the folder
+/// `storage`, or where there is none on the disk behind [`device::STORAGE_FD`].
+pub fn run(storage: Option<&Path>) -> anyhow::Result<()> {
+    let inherited = sys::Inherited::take(storage.is_none());
+    let inherited = inherited.context("taking over what the TEE hands down")?;
     log();
     rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
         .context("keeping debuggers out")?;
@@ -68,22 +71,32 @@ pub fn run(storage: &Path) -> anyhow::Result<()> {
 
     let applications = Arc::new(Applications::new(backends(&settings)));
     let attester: Arc<dyn Attester> = Arc::new(channel);
-    let agent = start(settings, storage, attester, applications, cose::sha256(&own))?;
+    let own = cose::sha256(&own);
+    let agent = match (storage, inherited.storage) {
+        (Some(storage), _) => {
+            let disk = Folder::open(storage)
+                .with_context(|| format!("opening the storage `{}`", storage.display()))?;
+            start(settings, disk, attester, applications, own)?
+        }
+        (None, Some(storage)) => {
+            let disk = Remote::new(UnixStream::from(storage));
+            start(settings, disk, attester, applications, own)?
+        }
+        (None, None) => anyhow::bail!("no storage was handed down"),
+    };
     serve::serve(inherited.listener, Arc::new(agent)).context("listening for the Broker")
 }
 
 /// Brings up an agent over its sealed state; a first start makes the state.
 pub fn start(
     settings: Settings,
-    storage: &Path,
+    mut disk: impl Disk + Clone + 'static,
     attester: Arc<dyn Attester>,
     applications: Arc<Applications>,
     own_digest: [u8; 32],
 ) -> anyhow::Result<TeepAgent> {
     let key = attester.sealing_key(SEALING_LABEL).context("getting the sealing key")?;
     let sealer = Arc::new(Sealer::new(&key));
-    let mut disk = Folder::open(storage)
-        .with_context(|| format!("opening the storage `{}`", storage.display()))?;
     let loaded =
         Identity::load(&mut disk, &sealer, settings.suite).context("reading the identity")?;
     let (store, identity) = match loaded {

@@ -6,10 +6,13 @@ use std::process::ExitCode;
 
 use agent::backend::container::launcher;
 use agent::backend::process::{Form, Limits, worker};
-use agent::probe;
+use agent::{init, probe};
 use anyhow::Context as _;
 
 fn main() -> ExitCode {
+    if init::is_first() {
+        init::run();
+    }
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
     match Command::parse(&arguments) {
         Some(command) => match command.run() {
@@ -28,7 +31,7 @@ fn main() -> ExitCode {
 
 /// What the program is asked to do.
 enum Command {
-    Run { storage: PathBuf },
+    Run { storage: Option<PathBuf> },
     Worker { limits: Limits, form: Form },
     Container { arguments: Vec<String> },
     Probe { json: bool },
@@ -38,7 +41,10 @@ impl Command {
     fn parse(arguments: &[OsString]) -> Option<Self> {
         let texts: Vec<&str> = arguments.iter().filter_map(|argument| argument.to_str()).collect();
         match texts.as_slice() {
-            ["run", "--storage", _] => Some(Self::Run { storage: PathBuf::from(&arguments[2]) }),
+            ["run", "--storage", _] => {
+                Some(Self::Run { storage: Some(PathBuf::from(&arguments[2])) })
+            }
+            ["run", "--storage-fd"] => Some(Self::Run { storage: None }),
             ["probe"] => Some(Self::Probe { json: false }),
             ["probe", "--json"] => Some(Self::Probe { json: true }),
             ["ta-worker", cpu_s, memory_bytes, form] => Some(Self::Worker {
@@ -54,7 +60,7 @@ impl Command {
 
     fn run(self) -> anyhow::Result<ExitCode> {
         match self {
-            Self::Run { storage } => agent::run(&storage)?,
+            Self::Run { storage } => agent::run(storage.as_deref())?,
             Self::Worker { limits, form } => {
                 worker::run(limits, form).context("running a Trusted Application")?;
             }
@@ -85,6 +91,7 @@ Usage: tamarack-agent <command>
 
   run --storage DIR    Run the TEEP Agent. Started by a TEE: descriptor 3 is the TEE, 4 the
                        listening socket for the Broker, 5 the measured settings.
+  run --storage-fd     The same with its disk behind descriptor 6, inside a confidential VM.
   probe [--json]       Show what this machine offers to isolate applications and to be a TEE.
 ";
 

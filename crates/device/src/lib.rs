@@ -4,6 +4,7 @@
 //! |---|---|---|---|
 //! | [`broker`] | TEEP Broker | TEEP Agent | Unix socket, [`AGENT_LISTENER_FD`] in the Agent |
 //! | [`tee`] | TEEP Agent | the TEE's own interface | socket pair, [`TEE_FD`] in the Agent |
+//! | [`storage`] | TEEP Agent in a VM | the REE's disk | [`STORAGE_FD`] in the Agent |
 //! | [`ua`] | Untrusted Application | TEEP Broker | socket pair, [`UA_FD`] in the UA |
 //!
 //! A message is one deterministically encoded CBOR array whose first element names its kind.
@@ -20,6 +21,7 @@ mod component;
 mod failure;
 pub mod frame;
 mod malformed;
+pub mod storage;
 pub mod tee;
 pub mod ua;
 
@@ -44,6 +46,9 @@ pub const AGENT_LISTENER_FD: i32 = 4;
 
 /// File descriptor of the measured settings (read only) in the TEEP Agent.
 pub const SETTINGS_FD: i32 = 5;
+
+/// File descriptor of the REE's disk in a TEEP Agent that is started with `--storage-fd`.
+pub const STORAGE_FD: i32 = 6;
 
 /// File descriptor of the TEEP Broker's socket in an Untrusted Application: standard input.
 pub const UA_FD: i32 = 0;

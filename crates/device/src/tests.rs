@@ -4,7 +4,9 @@ use proptest::prelude::*;
 
 use crate::broker::{Action, Cause, Session};
 use crate::tee::{Description, Quote, SealingKey};
-use crate::{ComponentId, Failure, FailureCode, Malformed, Message, broker, frame, tee, ua};
+use crate::{
+    ComponentId, Failure, FailureCode, Malformed, Message, broker, frame, storage, tee, ua,
+};
 
 #[test]
 fn every_message_of_the_broker_interface_comes_back_as_it_was() {
@@ -24,6 +26,43 @@ fn every_message_of_the_tee_interface_comes_back_as_it_was() {
     for message in tee_replies() {
         comes_back(&message);
     }
+}
+
+#[test]
+fn every_message_of_the_disk_comes_back_as_it_was() {
+    use storage::{Name, Reply, Request};
+
+    let name = || Name::new("content-0a.unfinished").unwrap();
+    for message in [
+        Request::Names,
+        Request::Read { name: name(), offset: 7 },
+        Request::Write { name: name(), offset: 7, part: vec![1, 2] },
+        Request::Finish { name: name(), length: 9 },
+        Request::Remove { name: name() },
+    ] {
+        comes_back(&message);
+        cut_is_refused(&message);
+    }
+    for message in [
+        Reply::Done,
+        Reply::Names(vec![name(), Name::new("identity").unwrap()]),
+        Reply::Part { part: vec![3], length: 70_000 },
+        Reply::Absent,
+        Reply::Failed(Failure::new(FailureCode::Broken, "the disk is full")),
+    ] {
+        comes_back(&message);
+        cut_is_refused(&message);
+    }
+}
+
+#[test]
+fn a_file_s_name_leads_out_of_no_folder() {
+    for name in ["", ".", "..", ".hidden", "a/b", "/etc/passwd", "a\0", "ä", &"a".repeat(129)] {
+        let got = name.len();
+        let refused = Malformed::Length { what: "name of a file", got };
+        assert_eq!(storage::Name::new(name), Err(refused), "{name:?}");
+    }
+    assert!(storage::Name::new(&"a".repeat(128)).is_ok());
 }
 
 #[test]

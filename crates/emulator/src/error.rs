@@ -42,6 +42,71 @@ pub enum Error {
         /// Why it cannot be shown.
         why: &'static str,
     },
+    /// The image of a VM lacks a part.
+    #[error("{path} is missing; `cargo xtask guest` makes images", path = .path.display())]
+    NoImage {
+        /// What is missing.
+        path: PathBuf,
+    },
+    /// The image's kernel does not fit what the image says of itself.
+    #[error("the kernel of the image is none for {expected}")]
+    WrongKernel {
+        /// The processor that the image names.
+        expected: &'static str,
+    },
+    /// The image is for another processor than the family has.
+    #[error("{family} has {expected} guests, and the image is for {seen}")]
+    WrongImage {
+        /// The family.
+        family: &'static str,
+        /// Its processor.
+        expected: &'static str,
+        /// The image's.
+        seen: &'static str,
+    },
+    /// The family protects programs, not machines.
+    #[error("{family} has no virtual machines; leave `--vm` out")]
+    NoVm {
+        /// The family.
+        family: &'static str,
+    },
+    /// QEMU is not there.
+    #[error("{program} is not on this machine; `cargo xtask setup` installs it")]
+    NoQemu {
+        /// The program.
+        program: &'static str,
+    },
+    /// QEMU ended by itself.
+    #[error("QEMU ended ({status}); it said: {words}")]
+    QemuEnded {
+        /// With which status.
+        status: String,
+        /// The last lines of QEMU and of the guest's console.
+        words: String,
+    },
+    /// The guest did not greet.
+    #[error("the guest did not greet within {seconds} s; its console ends: {words}")]
+    GuestSilent {
+        /// How long it had.
+        seconds: u64,
+        /// The last lines of its console.
+        words: String,
+    },
+    /// The guest ended without a word: its kernel panicked, or it was reset.
+    #[error("the guest crashed; its console ends: {words}")]
+    GuestCrashed {
+        /// The last lines of its console.
+        words: String,
+    },
+    /// The guest came up and could not start the agent.
+    #[error("the guest could not start the agent; its console ends: {words}")]
+    GuestFailed {
+        /// The last lines of its console.
+        words: String,
+    },
+    /// The guest broke a rule of the serial port, and was ended.
+    #[error("the guest was ended")]
+    GuestMisbehaved(#[source] link::Broken),
     /// The operating system refused a step of the launch.
     #[error("cannot {doing}: {kind}")]
     Launch {

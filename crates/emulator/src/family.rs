@@ -18,6 +18,7 @@ use device::tee::{Description, Quote, REPORT_DATA_BYTES, SealingKey};
 use jiff::Timestamp;
 use serde_json::Value;
 
+use crate::vm::{Architecture, Image};
 use crate::{Error, Misbehaviour};
 
 /// A device of one hardware family, with one program running in it.
@@ -76,8 +77,8 @@ pub struct Start<'a> {
     pub vendor_dir: &'a Path,
     /// The device's own state.
     pub state_dir: &'a Path,
-    /// The program that runs inside.
-    pub program: &'a [u8],
+    /// What runs inside.
+    pub software: Software<'a>,
     /// The settings that are measured with it.
     pub settings: &'a [u8],
     /// What is wrong with the device.
@@ -86,23 +87,48 @@ pub struct Start<'a> {
     pub now: Timestamp,
 }
 
+/// What runs inside a device.
+#[derive(Clone, Copy, Debug)]
+pub enum Software<'a> {
+    /// One program's file.
+    Program(&'a [u8]),
+    /// A virtual machine.
+    Machine(&'a Image),
+}
+
 impl FamilyName {
-    /// Measures a program and its settings; the members are named as in the family's evidence.
-    pub fn measure(self, program: &[u8], settings: &[u8]) -> Result<Value, Error> {
+    /// Measures software and its settings; the members are named as in the family's evidence.
+    pub fn measure(self, software: Software<'_>, settings: &[u8]) -> Result<Value, Error> {
+        self.fits(software)?;
         let measured = match self {
-            Self::Cca | Self::CcaLegacy => {
-                serde_json::to_value(cca::Measurement::of(program, settings)?)
-            }
+            Self::Cca | Self::CcaLegacy => serde_json::to_value(measure_cca(software, settings)?),
             Self::SevSnp | Self::SevSnpTurin => {
-                serde_json::to_value(snp::Measurement::of(program, settings)?)
+                serde_json::to_value(measure_snp(software, settings)?)
             }
-            Self::Sgx => serde_json::to_value(sgx::Measurement::of(program, settings)?),
-            Self::Tdx | Self::Tdx15 => {
-                serde_json::to_value(tdx::Measurement::of(program, settings)?)
-            }
-            Self::TrustZone => serde_json::to_value(trustzone::Measurement::of(program, settings)?),
+            Self::Sgx => serde_json::to_value(measure_sgx(software, settings)?),
+            Self::Tdx | Self::Tdx15 => serde_json::to_value(measure_tdx(software, settings)?),
+            Self::TrustZone => serde_json::to_value(measure_trustzone(software, settings)?),
         };
         Ok(measured.expect("measurements have text keys only"))
+    }
+
+    /// Says why a device of the family cannot run this software, if it cannot.
+    fn fits(self, software: Software<'_>) -> Result<(), Error> {
+        let (family, expected) = match self {
+            Self::Sgx => ("SGX", None),
+            Self::TrustZone => ("TrustZone", None),
+            Self::Cca | Self::CcaLegacy => ("CCA", Some(Architecture::Aarch64)),
+            Self::SevSnp | Self::SevSnpTurin => ("SEV-SNP", Some(Architecture::X8664)),
+            Self::Tdx | Self::Tdx15 => ("TDX", Some(Architecture::X8664)),
+        };
+        match (software, expected) {
+            (Software::Machine(_), None) => Err(Error::NoVm { family }),
+            (Software::Machine(image), Some(expected)) if image.architecture != expected => {
+                let (expected, seen) = (expected.name(), image.architecture.name());
+                Err(Error::WrongImage { family, expected, seen })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Says why a misbehaviour makes no sense for the family, if it does not.
@@ -121,18 +147,19 @@ impl FamilyName {
 
     /// Starts a device of the family with a program in it.
     pub fn start(self, start: Start<'_>) -> Result<Box<dyn Family>, Error> {
-        let Start { vendor_dir, state_dir, program, settings, misbehaviour, now } = start;
+        let Start { vendor_dir, state_dir, software, settings, misbehaviour, now } = start;
         self.can_misbehave(misbehaviour)?;
+        self.fits(software)?;
         let cca = |profile| {
-            let measurement = cca::Measurement::of(program, settings)?;
+            let measurement = measure_cca(software, settings)?;
             cca::Machine::start(vendor_dir, state_dir, profile, measurement, misbehaviour)
         };
         let snp = |product| {
-            let measurement = snp::Measurement::of(program, settings)?;
+            let measurement = measure_snp(software, settings)?;
             snp::Machine::start(vendor_dir, state_dir, product, measurement, misbehaviour, now)
         };
         let tdx = |generation| {
-            let measurement = tdx::Measurement::of(program, settings)?;
+            let measurement = measure_tdx(software, settings)?;
             tdx::Machine::start(vendor_dir, state_dir, generation, measurement, misbehaviour, now)
         };
         Ok(match self {
@@ -141,7 +168,7 @@ impl FamilyName {
             Self::SevSnp => Box::new(snp(snp::Product::Genoa)?),
             Self::SevSnpTurin => Box::new(snp(snp::Product::Turin)?),
             Self::Sgx => {
-                let measurement = sgx::Measurement::of(program, settings)?;
+                let measurement = measure_sgx(software, settings)?;
                 let machine =
                     sgx::Machine::start(vendor_dir, state_dir, measurement, misbehaviour, now);
                 Box::new(machine?)
@@ -149,12 +176,50 @@ impl FamilyName {
             Self::Tdx => Box::new(tdx(tdx::Generation::Td10)?),
             Self::Tdx15 => Box::new(tdx(tdx::Generation::Td15)?),
             Self::TrustZone => {
-                let measurement = trustzone::Measurement::of(program, settings)?;
+                let measurement = measure_trustzone(software, settings)?;
                 let machine =
                     trustzone::Machine::start(vendor_dir, state_dir, measurement, misbehaviour);
                 Box::new(machine?)
             }
         })
+    }
+}
+
+fn measure_cca(software: Software<'_>, settings: &[u8]) -> Result<cca::Measurement, Error> {
+    match software {
+        Software::Machine(image) => cca::Measurement::of_machine(image, settings),
+        Software::Program(program) => cca::Measurement::of(program, settings),
+    }
+}
+
+fn measure_snp(software: Software<'_>, settings: &[u8]) -> Result<snp::Measurement, Error> {
+    match software {
+        Software::Machine(image) => snp::Measurement::of_machine(image, settings),
+        Software::Program(program) => snp::Measurement::of(program, settings),
+    }
+}
+
+fn measure_tdx(software: Software<'_>, settings: &[u8]) -> Result<tdx::Measurement, Error> {
+    match software {
+        Software::Machine(image) => tdx::Measurement::of_machine(image, settings),
+        Software::Program(program) => tdx::Measurement::of(program, settings),
+    }
+}
+
+fn measure_sgx(software: Software<'_>, settings: &[u8]) -> Result<sgx::Measurement, Error> {
+    match software {
+        Software::Machine(_) => Err(Error::NoVm { family: "SGX" }),
+        Software::Program(program) => sgx::Measurement::of(program, settings),
+    }
+}
+
+fn measure_trustzone(
+    software: Software<'_>,
+    settings: &[u8],
+) -> Result<trustzone::Measurement, Error> {
+    match software {
+        Software::Machine(_) => Err(Error::NoVm { family: "TrustZone" }),
+        Software::Program(program) => trustzone::Measurement::of(program, settings),
     }
 }
 

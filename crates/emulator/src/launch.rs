@@ -14,7 +14,7 @@
 //! program logs, and nothing else.
 
 use std::env;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{Seek as _, Write as _};
 use std::os::fd::{AsRawFd as _, OwnedFd};
@@ -37,6 +37,9 @@ use crate::disk::{self, Access};
 
 /// Name of the sub-command that runs [`enter`].
 pub const ENTER: &str = "enter";
+
+/// Name of the sub-command that runs [`guard`].
+pub const GUARD: &str = "guard";
 
 /// A program about to be started.
 pub struct Launch<'a> {
@@ -103,6 +106,24 @@ pub fn enter(parent: u32, arguments: &[OsString]) -> Error {
     Error::launch("execute the measured program", command.exec())
 }
 
+/// Becomes a program of this machine that must not outlive `parent`; comes back only with an
+/// error.
+pub fn guard(parent: u32, program: &OsStr, arguments: &[OsString]) -> Error {
+    let kill = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
+    if let Err(error) = kill {
+        return Error::launch("bind the program's life to its parent's", error);
+    }
+    if std::os::unix::process::parent_id() != parent {
+        return Error::launch("stay with a parent that is gone", Errno::SRCH);
+    }
+    if let Err(error) = nix::sys::signal::SigSet::all().thread_unblock() {
+        return Error::launch("hear signals again", error);
+    }
+    let mut command = Command::new(program);
+    command.args(arguments).env_clear().current_dir("/");
+    Error::launch("execute the program", command.exec())
+}
+
 /// Closes the descriptors that came from whoever started the device, so that the program has no
 /// authority but what `device` defines.
 fn close_leaked() -> std::io::Result<()> {
@@ -157,7 +178,7 @@ fn falls_silent(socket: &Path) -> bool {
 }
 
 /// Copies bytes into memory that nobody can change any more.
-fn sealed(name: &str, bytes: &[u8], flags: MemfdFlags) -> Result<OwnedFd, Error> {
+pub(crate) fn sealed(name: &str, bytes: &[u8], flags: MemfdFlags) -> Result<OwnedFd, Error> {
     let failed = |error: std::io::Error| Error::launch("copy the program into memory", error);
     let base = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     let memory = match rustix::fs::memfd_create(name, base | flags) {

@@ -20,6 +20,7 @@ mod misbehaviour;
 mod pem;
 pub mod serve;
 pub mod vendor;
+pub mod vm;
 mod x509;
 
 pub use error::Error;

@@ -13,10 +13,13 @@ use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use emulator::Misbehaviour;
 use emulator::family::intel::Freshness;
-use emulator::family::{FamilyName, Start};
+use emulator::family::{FamilyName, Software, Start};
 use emulator::launch::{self, Launch};
 use emulator::serve::Device;
 use emulator::vendor::{self, Endorser};
+use emulator::vm::accelerator::{self, Wish};
+use emulator::vm::qemu::{Protection, Resources};
+use emulator::vm::{self, Ended, Guest, Image};
 use jiff::Timestamp;
 use serde::Serialize;
 use tracing::{error, info};
@@ -53,6 +56,13 @@ enum Command {
     /// interface), 4 (the socket for the TEEP Broker) and 5 (the settings), and ends when this
     /// command ends. Exits with the program's status.
     Run(RunArguments),
+    #[command(name = launch::GUARD, hide = true)]
+    Guard {
+        parent: u32,
+        program: OsString,
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
     #[command(name = launch::ENTER, hide = true)]
     Enter {
         parent: u32,
@@ -87,8 +97,11 @@ struct MeasureArguments {
 #[derive(Args)]
 struct ProgramArguments {
     /// The program that runs inside.
-    #[arg(long, value_name = "FILE")]
-    agent: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "vm")]
+    agent: Option<PathBuf>,
+    /// Instead of a program, a virtual machine from this image, with the program in it.
+    #[arg(long, value_name = "DIR", conflicts_with = "agent")]
+    vm: Option<PathBuf>,
     /// The settings that are measured with it.
     #[arg(long, value_name = "FILE")]
     settings: PathBuf,
@@ -117,6 +130,25 @@ struct RunArguments {
     /// later starts until it is told otherwise.
     #[arg(long, value_enum)]
     misbehave: Option<Misbehaviour>,
+    #[command(flatten)]
+    machine: MachineArguments,
+}
+
+/// What concerns virtual machines alone.
+#[derive(Args)]
+struct MachineArguments {
+    /// Memory of the machine, in MiB.
+    #[arg(long, value_name = "MIB", default_value_t = 512)]
+    memory: u32,
+    /// Virtual processors of the machine.
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    processors: u32,
+    /// How the machine's instructions are run; `auto` tries KVM for some seconds and remembers.
+    #[arg(long, value_enum, default_value_t = Wish::Auto)]
+    accelerator: Wish,
+    /// Where it is remembered whether KVM works. Default: the user's cache directory.
+    #[arg(long, value_name = "DIR")]
+    cache: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -128,6 +160,9 @@ fn main() -> ExitCode {
         Command::Vendor(arguments) => vendor(&arguments),
         Command::Measure(arguments) => measure(&arguments),
         Command::Run(arguments) => run(&arguments),
+        Command::Guard { parent, program, arguments } => {
+            Err(launch::guard(parent, &program, &arguments).into())
+        }
         Command::Enter { parent, arguments } => Err(launch::enter(parent, &arguments).into()),
     };
     done.unwrap_or_else(|error| {
@@ -151,43 +186,61 @@ fn vendor(arguments: &VendorArguments) -> anyhow::Result<ExitCode> {
 }
 
 fn measure(arguments: &MeasureArguments) -> anyhow::Result<ExitCode> {
-    let (program, settings) = read_program(&arguments.program)?;
-    let measurement = arguments.family.measure(&program, &settings);
+    let loaded = Loaded::read(&arguments.program)?;
+    let measurement = arguments.family.measure(loaded.software(), &loaded.settings);
     print(&measurement.context("measuring the program")?)
 }
 
 fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
-    let (program, settings) = read_program(&arguments.program)?;
+    let loaded = Loaded::read(&arguments.program)?;
     let _held = launch::hold(&arguments.state).context("holding the device")?;
     arguments.family.can_misbehave(arguments.misbehave.unwrap_or_default())?;
     let misbehaviour = Misbehaviour::recall(&arguments.state, arguments.misbehave)
         .context("finding out how the device misbehaves")?;
-    let measurement =
-        arguments.family.measure(&program, &settings).context("measuring the program")?;
-    let machine = arguments.family.start(Start {
-        vendor_dir: &arguments.vendor,
-        state_dir: &arguments.state,
-        program: &program,
-        settings: &settings,
-        misbehaviour,
-        now: Timestamp::now(),
-    });
-    let machine = machine.context("starting the device")?;
-    vendor::publish(&arguments.vendor, Timestamp::now()).context("listing the anchors")?;
-    let mut device = Device::new(machine, &arguments.state)?;
+    let measurement = arguments.family.measure(loaded.software(), &loaded.settings);
+    let measurement = measurement.context("measuring the program")?;
+    let start = || {
+        let machine = arguments.family.start(Start {
+            vendor_dir: &arguments.vendor,
+            state_dir: &arguments.state,
+            software: loaded.software(),
+            settings: &loaded.settings,
+            misbehaviour,
+            now: Timestamp::now(),
+        })?;
+        vendor::publish(&arguments.vendor, Timestamp::now())?;
+        Device::new(machine, &arguments.state)
+    };
+    let device = start().context("starting the device")?;
+    info!(%measurement, ?misbehaviour, "the device is ready");
+    match &loaded.software {
+        LoadedSoftware::Program(program) => {
+            run_program(arguments, program, &loaded.settings, device)
+        }
+        LoadedSoftware::Machine(image) => {
+            let mut first = Some(device);
+            let launch = || first.take().map_or_else(start, Ok);
+            run_machine(arguments, image, &loaded.settings, launch)
+        }
+    }
+}
 
+fn run_program(
+    arguments: &RunArguments,
+    program: &[u8],
+    settings: &[u8],
+    mut device: Device,
+) -> anyhow::Result<ExitCode> {
     let (tee, program_end) = UnixStream::pair().context("making the TEE interface")?;
-    let broker = launch::listen(&arguments.broker_socket)?;
     let launch = Launch {
-        program: &program,
-        settings: &settings,
+        program,
+        settings,
         arguments: &program_arguments(&arguments.storage)?,
         tee: program_end,
-        broker,
+        broker: launch::listen(&arguments.broker_socket)?,
     };
     let mut child = launch.spawn(Path::new("/proc/self/exe"))?;
-    drop(program);
-    info!(pid = child.id(), %measurement, ?misbehaviour, "the program runs");
+    info!(pid = child.id(), "the program runs");
 
     thread::spawn(move || {
         if let Err(error) = device.serve(tee) {
@@ -199,17 +252,73 @@ fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
     Ok(exit_code(status))
 }
 
-fn program_arguments(storage: &Path) -> anyhow::Result<[OsString; 3]> {
-    let make = || format!("preparing the storage {}", storage.display());
-    std::fs::create_dir_all(storage).with_context(make)?;
-    let storage = storage.canonicalize().with_context(make)?;
-    Ok(["run".into(), "--storage".into(), storage.into()])
+fn run_machine(
+    arguments: &RunArguments,
+    image: &Image,
+    settings: &[u8],
+    launch: impl FnMut() -> Result<Device, emulator::Error>,
+) -> anyhow::Result<ExitCode> {
+    let MachineArguments { memory, processors, accelerator, cache } = &arguments.machine;
+    let guest = Guest {
+        image,
+        settings,
+        protection: Protection::Emulated,
+        resources: Resources { memory_mib: *memory, processors: *processors },
+        wish: *accelerator,
+        cache: &cache.clone().unwrap_or_else(accelerator::default_cache),
+        broker_socket: &arguments.broker_socket,
+        storage: &prepared(&arguments.storage)?,
+    };
+    let ended = vm::run(&guest, launch).context("running the machine")?;
+    info!(?ended, "the machine ended");
+    Ok(match ended {
+        Ended::Stopped => ExitCode::SUCCESS,
+        Ended::Agent(status) => ExitCode::from(status),
+    })
 }
 
-fn read_program(arguments: &ProgramArguments) -> anyhow::Result<(Vec<u8>, Vec<u8>)> {
-    let read =
-        |path: &Path| std::fs::read(path).with_context(|| format!("reading {}", path.display()));
-    Ok((read(&arguments.agent)?, read(&arguments.settings)?))
+/// What was read once: it is measured, and it is what runs.
+struct Loaded {
+    software: LoadedSoftware,
+    settings: Vec<u8>,
+}
+
+enum LoadedSoftware {
+    Program(Vec<u8>),
+    Machine(Image),
+}
+
+impl Loaded {
+    fn read(arguments: &ProgramArguments) -> anyhow::Result<Self> {
+        let read = |path: &Path| {
+            std::fs::read(path).with_context(|| format!("reading {}", path.display()))
+        };
+        let software = match (&arguments.agent, &arguments.vm) {
+            (_, Some(dir)) => {
+                LoadedSoftware::Machine(Image::read(dir).context("reading the image")?)
+            }
+            (Some(agent), None) => LoadedSoftware::Program(read(agent)?),
+            (None, None) => anyhow::bail!("neither `--agent` nor `--vm` is there"),
+        };
+        Ok(Self { software, settings: read(&arguments.settings)? })
+    }
+
+    fn software(&self) -> Software<'_> {
+        match &self.software {
+            LoadedSoftware::Program(bytes) => Software::Program(bytes),
+            LoadedSoftware::Machine(image) => Software::Machine(image),
+        }
+    }
+}
+
+fn program_arguments(storage: &Path) -> anyhow::Result<[OsString; 3]> {
+    Ok(["run".into(), "--storage".into(), prepared(storage)?.into()])
+}
+
+fn prepared(storage: &Path) -> anyhow::Result<PathBuf> {
+    let make = || format!("preparing the storage {}", storage.display());
+    std::fs::create_dir_all(storage).with_context(make)?;
+    storage.canonicalize().with_context(make)
 }
 
 /// The program's status, as a shell shows it.

@@ -11,6 +11,7 @@ mod crash;
 mod families;
 mod forgery;
 mod instances;
+mod machines;
 mod main_job;
 mod refusals;
 mod troupe;

@@ -60,7 +60,10 @@ pub(crate) fn open(here: &str) -> Option<Theatre> {
         println!("skipped: {test}: the programs are built by cargo xtask test");
         return None;
     };
-    let programs = Programs::new(Path::new(&programs), Path::new(&ta));
+    let mut programs = Programs::new(Path::new(&programs), Path::new(&ta));
+    if let Some(guests) = env::var_os("TAMARACK_GUESTS") {
+        programs = programs.with_guests(Path::new(&guests));
+    }
     let directory = tempfile::tempdir().unwrap();
     let layout = Layout::below(directory.path()).unwrap();
     Some(Theatre { stage: Stage::set(layout, programs).unwrap(), directory })

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 /// Each crate with all of ours that it may name in `[dependencies]`.
 const EDGES: &[(&str, &[&str])] = &[
-    ("agent", &["channel", "cose", "device", "image", "keys", "rats", "suit", "teep"]),
+    ("agent", &["channel", "cose", "device", "image", "keys", "link", "rats", "suit", "teep"]),
     ("api", &[]),
     ("bench", &[]),
     ("broker", &["api", "cose", "device", "suit"]),
@@ -18,10 +18,11 @@ const EDGES: &[(&str, &[&str])] = &[
     ),
     ("cose", &[]),
     ("device", &[]),
-    ("emulator", &["cose", "device", "keys", "rats"]),
+    ("emulator", &["cose", "device", "keys", "link", "rats"]),
     ("fuzz-targets", &["channel", "cose", "device", "keys", "rats", "suit", "teep", "verifier"]),
     ("image", &["cose"]),
     ("keys", &["cose"]),
+    ("link", &[]),
     ("moc", &["api", "cose", "keys", "rats", "suit", "teep", "verifier"]),
     ("rats", &["cose"]),
     ("sdk", &["api", "channel", "cose", "image", "keys", "rats", "suit", "verifier"]),

@@ -10,6 +10,7 @@
 
 mod disk;
 mod index;
+mod remote;
 #[cfg(test)]
 mod tests;
 
@@ -28,6 +29,7 @@ use index::{Index, STORE_ID_BYTES};
 
 pub use disk::{Disk, Folder};
 pub use index::{Content, Installed};
+pub use remote::Remote;
 
 /// The installed Trusted Components of this device.
 pub struct Store {

@@ -9,6 +9,7 @@ use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use device::{AGENT_LISTENER_FD, SETTINGS_FD, STORAGE_FD, TEE_FD};
 use rustix::io::FdFlags;
 use rustix::thread::UnshareFlags;
 
@@ -21,21 +22,29 @@ pub struct Inherited {
     pub listener: OwnedFd,
     /// The settings, descriptor 5.
     pub settings: OwnedFd,
+    /// The REE's disk, descriptor 6, if it was asked for.
+    pub storage: Option<OwnedFd>,
 }
 
 impl Inherited {
-    /// Takes descriptors 3, 4 and 5, keeps them from every program started later, and closes
+    /// Takes descriptors 3, 4 and 5, and 6 with `storage`; keeps them from every program started later, and closes
     /// all others beyond the standard three.
     ///
     /// Call it first in `main`, before anything else opens a descriptor. The second call in a
     /// process fails.
-    pub fn take() -> io::Result<Self> {
+    pub fn take(storage: bool) -> io::Result<Self> {
         if TAKEN.swap(true, Ordering::SeqCst) {
             return Err(io::Error::other("the inherited descriptors were taken before"));
         }
         let open = open()?;
-        let inherited = Self { tee: take(3)?, listener: take(4)?, settings: take(5)? };
-        close(open.into_iter().filter(|number| *number > 5));
+        let last = if storage { STORAGE_FD } else { SETTINGS_FD };
+        let inherited = Self {
+            tee: take(TEE_FD)?,
+            listener: take(AGENT_LISTENER_FD)?,
+            settings: take(SETTINGS_FD)?,
+            storage: storage.then(|| take(STORAGE_FD)).transpose()?,
+        };
+        close(open.into_iter().filter(|number| *number > last));
         Ok(inherited)
     }
 }

@@ -12,6 +12,7 @@ use agent::backend::process::ProcessBackend;
 use agent::serve::Answer as _;
 use agent::session::TeepAgent;
 use agent::settings::Settings;
+use agent::store::Folder;
 use agent::ta::Applications;
 use cose::{Accept, Algorithm, Key, Signer as _, Thumbprint};
 use device::broker::{Action, Reply, Request, Session};
@@ -113,7 +114,8 @@ fn start(
     let backend: Arc<dyn Backend> = Arc::new(ProcessBackend::new(program, settings.limits));
     let backends = settings.instances.iter().map(|instance| (*instance, Arc::clone(&backend)));
     let applications = Arc::new(Applications::new(backends.collect()));
-    agent::start(settings.clone(), storage, attester, applications, [9; 32])
+    let disk = Folder::open(storage)?;
+    agent::start(settings.clone(), disk, attester, applications, [9; 32])
 }
 
 /// A TEE whose quotes say nothing but what they cover.

@@ -20,6 +20,11 @@ impl Registers {
         Self { algorithm, shortest, longest, values }
     }
 
+    /// Sets a register to what the launch left in it.
+    pub(super) fn start_at(&mut self, index: usize, value: &[u8]) {
+        self.values[index] = value.to_vec();
+    }
+
     /// Extends one register.
     pub(super) fn extend(&mut self, index: u64, value: &[u8]) -> Result<(), Failure> {
         if !(self.shortest..=self.longest).contains(&value.len()) {

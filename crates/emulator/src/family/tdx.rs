@@ -59,7 +59,10 @@ impl Machine {
         if misbehaviour == Misbehaviour::WrongMeasurement {
             measurement.mrtd[0] ^= 0xff;
         }
-        let registers = Registers::new(&SHA384, 48, 48);
+        let mut registers = Registers::new(&SHA384, 48, 48);
+        for (index, value) in [(1, measurement.rtmr1), (2, measurement.rtmr2)] {
+            value.into_iter().for_each(|value| registers.start_at(index, &value));
+        }
         Ok(Self { host, generation, measurement, registers })
     }
 
@@ -101,7 +104,7 @@ impl Family for Machine {
     /// TDX itself has no such key; the emulated platform derives one as SGX does.
     fn sealing_key(&self, label: &str) -> SealingKey {
         let attributes = self.attributes().to_bytes();
-        let identity = [self.measurement.mrtd.as_slice(), &attributes].concat();
+        let identity = [self.measurement.identity().as_slice(), &attributes].concat();
         self.host.fuses.sealing_key(&identity, label)
     }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use emulator::Misbehaviour;
 use emulator::family::arm::enrolment::{Enrolled, enrolled};
-use emulator::family::{FamilyName, Start, arm, cca, trustzone};
+use emulator::family::{self, FamilyName, Start, arm, cca, trustzone};
 use verifier::anchor::{Device, ListedDevice, Vendor as Maker};
 use verifier::evidence::arm::component::Component;
 use verifier::evidence::arm::{PlatformReference, RealmReference};
@@ -91,7 +91,7 @@ fn a_fault_that_the_family_cannot_have_is_refused_with_the_reason() {
         let start = Start {
             vendor_dir: &dir.path().join("vendor"),
             state_dir: &dir.path().join("device"),
-            program: PROGRAM,
+            software: family::Software::Program(PROGRAM),
             settings: SETTINGS,
             misbehaviour: Misbehaviour::Revoked,
             now: now(),
@@ -125,7 +125,7 @@ fn what_a_realm_extends_is_in_its_token() {
     let dir = bench.dir.path().join("device");
     let measurement = cca::Measurement::of(PROGRAM, SETTINGS).unwrap();
     let profile = cca::Profile::Tag2023;
-    let mut realm: Box<dyn emulator::family::Family> = Box::new(
+    let mut realm: Box<dyn family::Family> = Box::new(
         cca::Machine::start(&bench.vendor, &dir, profile, measurement, Misbehaviour::None).unwrap(),
     );
     realm.extend(1, &[9; 64]).unwrap();

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use emulator::Misbehaviour;
-use emulator::family::{FamilyName, Start};
+use emulator::family::{FamilyName, Software, Start};
 use jiff::Timestamp;
 use verifier::{Appraisal, Collateral, Policy, Reason};
 
@@ -26,7 +26,7 @@ pub(crate) fn evidence(
     let start = Start {
         vendor_dir,
         state_dir,
-        program: PROGRAM,
+        software: Software::Program(PROGRAM),
         settings: SETTINGS,
         misbehaviour,
         now: now(),

@@ -8,7 +8,7 @@ use device::tee::Quote;
 use emulator::Misbehaviour;
 use emulator::family::intel::Freshness;
 use emulator::family::snp::{MEDIA_TYPE, Measurement, Product, Tcb, Vendor};
-use emulator::family::{FamilyName, Start};
+use emulator::family::{FamilyName, Software, Start};
 use rats::binding::BoundQuote;
 use rats::evidence::{Evidence, Hardware};
 use sev::certs::snp::{Chain, Verifiable as _};
@@ -214,7 +214,7 @@ impl Bench {
         let start = Start {
             vendor_dir: &self.vendor,
             state_dir: &self.dir.path().join("device"),
-            program: PROGRAM,
+            software: Software::Program(PROGRAM),
             settings: SETTINGS,
             misbehaviour,
             now: now(),
@@ -284,7 +284,7 @@ fn lend_keys(vendor: &Path, names: [&str; 3]) {
         let start = Start {
             vendor_dir: &dir.path().join("vendor"),
             state_dir: &dir.path().join("device"),
-            program: PROGRAM,
+            software: Software::Program(PROGRAM),
             settings: SETTINGS,
             misbehaviour: Misbehaviour::Revoked,
             now: now(),

@@ -1,22 +1,32 @@
 //! What TDX measures while a trust domain is built (Intel TDX module base specification:
 //! TDH.MEM.PAGE.ADD, TDH.MR.EXTEND, TDH.MR.FINALIZE).
 //!
-//! The emulated loader maps the program's file as it is: one private page per 4096 bytes from guest
+//! The emulated loader maps a program's file as it is: one private page per 4096 bytes from guest
 //! physical address zero on, the last one filled with zeros, every page measured in full. There is
-//! no virtual firmware, so the RTMRs are zero until the program extends them. Everybody who has the
-//! file can compute MRTD.
+//! no virtual firmware, so the RTMRs are zero until the program extends them.
+//!
+//! Of a machine it maps the firmware, so that it ends at 4 GiB; the emulated firmware extends RTMR1
+//! with the kernel, and RTMR2 with the command line and then the initial RAM disk, each by its
+//! SHA-384. Everybody who has the files can compute the values.
 
 use aws_lc_rs::digest;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::Error;
+use crate::vm::Image;
 
-/// The identity of a program and its settings.
+/// The identity of a program or a machine, and its settings.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Measurement {
-    /// The digest of the program.
+    /// The digest of the program, or of the machine's firmware.
     #[serde(serialize_with = "hex::serialize")]
     pub mrtd: [u8; 48],
+    /// Of a machine: its kernel.
+    #[serde(serialize_with = "optional_hex", skip_serializing_if = "Option::is_none")]
+    pub rtmr1: Option<[u8; 48]>,
+    /// Of a machine: its command line and its initial RAM disk.
+    #[serde(serialize_with = "optional_hex", skip_serializing_if = "Option::is_none")]
+    pub rtmr2: Option<[u8; 48]>,
     /// SHA-384 of the settings.
     #[serde(serialize_with = "hex::serialize")]
     pub mrconfigid: [u8; 48],
@@ -25,12 +35,36 @@ pub struct Measurement {
 impl Measurement {
     /// Measures a program and its settings.
     pub fn of(program: &[u8], settings: &[u8]) -> Result<Self, Error> {
-        let settings = digest::digest(&digest::SHA384, settings);
-        Ok(Self { mrtd: mrtd(program)?, mrconfigid: fixed(&settings) })
+        let mrtd = mrtd(0, program)?;
+        Ok(Self { mrtd, rtmr1: None, rtmr2: None, mrconfigid: sha384(settings) })
+    }
+
+    /// Measures a machine and its settings.
+    pub fn of_machine(image: &Image, settings: &[u8]) -> Result<Self, Error> {
+        let firmware = image.firmware.as_deref().unwrap_or_default();
+        let start = FIRMWARE_END - firmware.len().next_multiple_of(PAGE_BYTES) as u64;
+        Ok(Self {
+            mrtd: mrtd(start, firmware)?,
+            rtmr1: Some(register(&[&image.kernel])),
+            rtmr2: Some(register(&[image.command_line.as_bytes(), &image.initrd])),
+            mrconfigid: sha384(settings),
+        })
+    }
+
+    /// What a sealing key belongs to: all that was loaded at launch.
+    pub(super) fn identity(&self) -> Vec<u8> {
+        let registers = [self.rtmr1, self.rtmr2].into_iter().flatten().flatten();
+        self.mrtd.into_iter().chain(registers).collect()
     }
 }
 
-fn mrtd(program: &[u8]) -> Result<[u8; 48], Error> {
+/// A register after it was extended with the digests of these.
+fn register(parts: &[&[u8]]) -> [u8; 48] {
+    let extend = |register: [u8; 48], part: &&[u8]| sha384(&[register, sha384(part)].concat());
+    parts.iter().fold([0; 48], extend)
+}
+
+fn mrtd(start: u64, program: &[u8]) -> Result<[u8; 48], Error> {
     if program.is_empty() {
         return Err(Error::EmptyProgram);
     }
@@ -38,7 +72,7 @@ fn mrtd(program: &[u8]) -> Result<[u8; 48], Error> {
     for (index, page) in program.chunks(PAGE_BYTES).enumerate() {
         let mut padded = [0; PAGE_BYTES];
         padded[..page.len()].copy_from_slice(page);
-        let at = (index * PAGE_BYTES) as u64;
+        let at = start + (index * PAGE_BYTES) as u64;
         digest.update(&record(b"MEM.PAGE.ADD", at));
         for (index, chunk) in padded.chunks_exact(EXTEND_BYTES).enumerate() {
             digest.update(&record(b"MR.EXTEND", at + (index * EXTEND_BYTES) as u64));
@@ -56,10 +90,20 @@ fn record(operation: &[u8], address: u64) -> [u8; 128] {
     record
 }
 
+fn sha384(bytes: &[u8]) -> [u8; 48] {
+    fixed(&digest::digest(&digest::SHA384, bytes))
+}
+
+fn optional_hex<S: Serializer>(value: &Option<[u8; 48]>, to: S) -> Result<S::Ok, S::Error> {
+    value.map(hex::encode).serialize(to)
+}
+
 fn fixed(digest: &digest::Digest) -> [u8; 48] {
     digest.as_ref().try_into().expect("SHA-384 has 48 bytes")
 }
 
+/// Where a machine's firmware ends.
+const FIRMWARE_END: u64 = 1 << 32;
 const EXTEND_BYTES: usize = 256;
 const PAGE_BYTES: usize = 4096;
 
@@ -72,12 +116,12 @@ mod tests {
         // From a Python script that follows the specification's description.
         let program: Vec<u8> = (0..10_000u32).map(|at| (at % 251) as u8).collect();
         assert_eq!(
-            hex::encode(mrtd(&program).unwrap()),
+            hex::encode(mrtd(0, &program).unwrap()),
             "dbd21a440e47960c325da29a84c9dd15d66fe6acf2dcc260\
              4e816eb7826ce24bc3de0d9aa414f4065af45f79292094e3"
         );
         assert_eq!(
-            hex::encode(mrtd(b"x").unwrap()),
+            hex::encode(mrtd(0, b"x").unwrap()),
             "1b8d9d067b567ae1f13b3974b719075d3d67943830a48ae0\
              3fc0d8e65654f57aceb281b40e8b5edd46f11a0a81a9d1c8"
         );
@@ -99,6 +143,37 @@ mod tests {
         assert_eq!(other.mrtd, measured.mrtd);
         assert_ne!(other.mrconfigid, measured.mrconfigid);
     }
+
+    #[test]
+    fn every_part_of_a_machine_has_its_register() {
+        let image = crate::vm::testing::image();
+        let measured = Measurement::of_machine(&image, b"settings").unwrap();
+        let other = |change: &dyn Fn(&mut Image)| {
+            let mut image = image.clone();
+            change(&mut image);
+            Measurement::of_machine(&image, b"settings").unwrap()
+        };
+
+        let firmware = other(&|image| image.firmware.as_mut().unwrap()[9] ^= 1);
+        let kernel = other(&|image| image.kernel[9] ^= 1);
+        let initrd = other(&|image| image.initrd[9] ^= 1);
+        let line = other(&|image| image.command_line.push_str(" init=/bin/sh"));
+
+        assert_eq!(Measurement { mrtd: measured.mrtd, ..firmware.clone() }, measured);
+        assert_ne!(firmware.mrtd, measured.mrtd);
+        assert_eq!(Measurement { rtmr1: measured.rtmr1, ..kernel.clone() }, measured);
+        assert_ne!(kernel.rtmr1, measured.rtmr1);
+        for other in [initrd, line] {
+            assert_eq!(Measurement { rtmr2: measured.rtmr2, ..other.clone() }, measured);
+            assert_ne!(other.rtmr2, measured.rtmr2);
+            assert_ne!(other.identity(), measured.identity());
+        }
+        // From a Python script: SHA-384 over 48 zero bytes and the SHA-384 of the kernel.
+        assert_eq!(hex::encode(measured.rtmr1.unwrap()), RTMR1);
+    }
+
+    const RTMR1: &str = "7b0d9b1db731823f1cd118212c7893106fbd6f9f6a485bef\
+        df24c927481bd2ba993a3df01145c0d162c0044dd8511d63";
 
     #[test]
     fn an_empty_program_is_refused() {
