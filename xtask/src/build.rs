@@ -126,6 +126,11 @@ pub(crate) fn cargo_build(show: Show) -> Command {
     build
 }
 
+/// Where the programs of the field are built to.
+pub(crate) fn directory() -> Result<PathBuf> {
+    Ok(target_directory()?.join("debug"))
+}
+
 pub(crate) fn target_directory() -> Result<PathBuf> {
     let mut metadata = run::cargo();
     metadata.args(["metadata", "--format-version", "1", "--no-deps", "--locked"]);

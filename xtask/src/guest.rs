@@ -57,9 +57,14 @@ pub(crate) struct Processor {
 
 /// Builds the images that can be built here; says of the others why not.
 pub(crate) fn all(show: build::Show) -> Result<PathBuf> {
-    let images = build::target_directory()?.join("guest");
+    only(show, None)
+}
+
+/// The same for one processor alone, if one is named.
+pub(crate) fn only(show: build::Show, name: Option<&str>) -> Result<PathBuf> {
+    let images = build::target_directory()?.join("images");
     let mut ready = Vec::new();
-    for processor in PROCESSORS {
+    for processor in PROCESSORS.into_iter().filter(|it| name.is_none_or(|name| name == it.name)) {
         match processor.lacks(&images) {
             None => ready.push(processor),
             Some(reason) => {

@@ -12,6 +12,7 @@ mod ledger;
 mod map;
 mod run;
 mod setup;
+mod soak;
 mod test;
 mod tidy;
 
@@ -44,7 +45,16 @@ enum Task {
         dry: bool,
     },
     /// Builds the images of confidential VMs, for each processor that this machine can run
-    Guest,
+    Guest {
+        /// Only guests of this processor: x86_64 or aarch64
+        #[arg(long, value_name = "NAME")]
+        processor: Option<String>,
+    },
+    /// Does one thing very often, and says what failed and what was left behind
+    Soak {
+        #[command(subcommand)]
+        what: Soak,
+    },
     /// Runs everything that CI runs: format, lints, tidy, ledger, all tests
     Test {
         /// Run only the steps whose name contains this text
@@ -84,11 +94,32 @@ enum Task {
     Map,
 }
 
+#[derive(Subcommand)]
+enum Soak {
+    /// Boots confidential VMs and stops them again
+    Vm {
+        /// How often, for each processor
+        #[arg(long, value_name = "N", default_value_t = 100)]
+        boots: u32,
+        /// Only guests of this processor: x86_64 or aarch64
+        #[arg(long, value_name = "NAME")]
+        processor: Option<String>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
 fn main() -> ExitCode {
     let done = match Arguments::parse().task {
         Task::Demo { json, keep } => demo::run(json, keep),
         Task::Setup { dry } => setup::run(dry),
-        Task::Guest => guest::all(build::Show::Progress).map(drop),
+        Task::Soak { what: Soak::Vm { boots, processor, json } } => {
+            soak::vm(boots, processor.as_deref(), json)
+        }
+        Task::Guest { processor } => {
+            guest::only(build::Show::Progress, processor.as_deref()).map(drop)
+        }
         Task::Test { only } => test::run(only.as_deref()),
         Task::Tidy => tidy::run(),
         Task::Spec { write: true, .. } => ledger::write(),

@@ -78,7 +78,7 @@ pub(crate) fn for_tests() -> Result<()> {
 fn attempt(dry: bool) -> Result<Vec<String>> {
     let mut missing = Vec::new();
     packages(dry, &mut missing);
-    let images = build::target_directory()?.join("guest");
+    let images = build::target_directory()?.join("images");
     for processor in PROCESSORS {
         let target = processor.target;
         if !build::has_target(target)? && (dry || !build::add_target(target)) {

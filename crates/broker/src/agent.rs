@@ -12,7 +12,7 @@ use device::{
 };
 use tokio::{net::UnixStream, time::timeout};
 
-use crate::{frames, refusal::AgentFailed};
+use crate::{frames, machine::Machine, refusal::AgentFailed};
 
 /// Where the Agent listens. Each conversation has a connection of its own.
 #[derive(Clone, Debug)]
@@ -37,9 +37,12 @@ impl Agent {
     /// Opens a conversation.
     ///
     /// # Errors
-    /// [`AgentFailed::Unreachable`] when nothing listens.
+    /// [`AgentFailed::Unreachable`] or [`AgentFailed::Machine`] when nothing listens.
     pub async fn connect(&self) -> Result<Conversation, AgentFailed> {
-        let stream = UnixStream::connect(&self.socket).await.map_err(AgentFailed::Unreachable)?;
+        let stream = UnixStream::connect(&self.socket).await.map_err(|error| {
+            let machine = Machine::gone_from(&self.socket);
+            machine.map_or(AgentFailed::Unreachable(error), AgentFailed::Machine)
+        })?;
         Ok(Conversation { stream, reply_within: self.reply_within })
     }
 }

@@ -13,6 +13,7 @@ pub mod config;
 mod frames;
 pub mod launch;
 pub mod loads;
+pub mod machine;
 pub mod moc;
 pub mod refusal;
 pub mod session;

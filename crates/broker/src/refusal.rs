@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use device::{broker::Cause, frame};
 
+use crate::machine::Machine;
+
 /// Why a TEEP session ended without success.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -88,6 +90,9 @@ pub enum AgentFailed {
     /// Nothing listens at the socket.
     #[error("the Agent's socket does not answer; check that the TEE runs")]
     Unreachable(#[source] std::io::Error),
+    /// Nothing listens, and the Agent is that of a confidential VM.
+    #[error("the Agent does not answer: its confidential VM {0}")]
+    Machine(Machine),
     /// The connection broke, or what came over it is not what the contract says.
     #[error("the connection to the Agent failed")]
     Connection(#[from] frame::Broken),

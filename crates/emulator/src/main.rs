@@ -8,6 +8,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, ExitStatus};
 use std::thread;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
@@ -146,6 +147,9 @@ struct MachineArguments {
     /// How the machine's instructions are run; `auto` tries KVM for some seconds and remembers.
     #[arg(long, value_enum, default_value_t = Wish::Auto)]
     accelerator: Wish,
+    /// How long the guest may take to greet, in seconds.
+    #[arg(long, value_name = "S", default_value_t = 60)]
+    boot_within: u32,
     /// Where it is remembered whether KVM works. Default: the user's cache directory.
     #[arg(long, value_name = "DIR")]
     cache: Option<PathBuf>,
@@ -258,13 +262,15 @@ fn run_machine(
     settings: &[u8],
     launch: impl FnMut() -> Result<Device, emulator::Error>,
 ) -> anyhow::Result<ExitCode> {
-    let MachineArguments { memory, processors, accelerator, cache } = &arguments.machine;
+    let MachineArguments { memory, processors, accelerator, boot_within, cache } =
+        &arguments.machine;
     let guest = Guest {
         image,
         settings,
         protection: Protection::Emulated,
         resources: Resources { memory_mib: *memory, processors: *processors },
         wish: *accelerator,
+        boot_within: Duration::from_secs(u64::from(*boot_within)),
         cache: &cache.clone().unwrap_or_else(accelerator::default_cache),
         broker_socket: &arguments.broker_socket,
         storage: &prepared(&arguments.storage)?,

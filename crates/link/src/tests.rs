@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::thread;
 
+use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
@@ -130,14 +131,14 @@ fn what_comes_late_for_a_channel_that_was_given_up_is_ignored() {
 
 proptest! {
     #[test]
-    fn no_bytes_make_a_link_panic(bytes in proptest::collection::vec(any::<u8>(), 0..4096)) {
+    fn no_bytes_make_a_link_panic(bytes in vec(any::<u8>(), 0..4096)) {
         let mut host = Link::new(Side::Host);
         let _ = host.receive(&frame(HELLO, 0, VERSION)).and_then(|_| host.receive(&bytes));
     }
 
     #[test]
     fn frames_of_a_hostile_guest_make_no_more_room_than_windows(
-        frames in proptest::collection::vec((1..9u8, 0..9u32, 0..2000usize), 0..64),
+        frames in vec((1..9u8, 0..9u32, 0..2000usize), 0..64),
     ) {
         let mut host = Link::new(Side::Host);
         host.receive(&frame(HELLO, 0, VERSION)).unwrap();
@@ -154,7 +155,7 @@ proptest! {
 
     #[test]
     fn frames_arrive_whole_however_the_port_cuts_them(
-        messages in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 1..500), 1..20),
+        messages in vec(vec(any::<u8>(), 1..500), 1..20),
         cut in 1..64usize,
     ) {
         let (mut host, mut guest) = greeted();

@@ -1,4 +1,5 @@
-//! Devices that are confidential VMs: QEMU boots the measured guest, the Agent is its first program.
+//! Devices that are confidential VMs: QEMU boots the measured guest, the Agent is its first
+//! program.
 
 use stage::{Hardware, Instance, Spec, Stage};
 

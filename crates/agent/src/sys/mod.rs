@@ -27,7 +27,8 @@ pub struct Inherited {
 }
 
 impl Inherited {
-    /// Takes descriptors 3, 4 and 5, and 6 with `storage`; keeps them from every program started later, and closes
+    /// Takes descriptors 3, 4 and 5, and 6 with `storage`; keeps them from every program started
+    /// later, and closes
     /// all others beyond the standard three.
     ///
     /// Call it first in `main`, before anything else opens a descriptor. The second call in a

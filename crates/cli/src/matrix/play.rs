@@ -85,7 +85,10 @@ fn perform(
 
 fn start(stage: &Stage, at: usize, cast: &Cast) -> Result<Device> {
     let name = format!("{}-{at}", cast.hardware.family());
-    stage.device(&Spec::new(&name, cast.hardware).with_instances(&cast.instances))
+    // A family whose instances are confidential VMs plays in one where its image was built.
+    let machine = cast.hardware.image(&stage.programs).is_some();
+    let spec = Spec { machine, ..Spec::new(&name, cast.hardware) };
+    stage.device(&spec.with_instances(&cast.instances))
 }
 
 /// One device for all processes and containers of a family, one for each confidential VM. The last

@@ -23,7 +23,10 @@ pub(crate) fn find() -> Result<Programs> {
         missing.join(", "),
         directory.display()
     );
-    Ok(Programs::new(directory, &application(directory)?))
+    let programs = Programs::new(directory, &application(directory)?);
+    // Beside the directory of the programs, where `cargo xtask guest` puts them.
+    let images = directory.parent().unwrap_or(directory).join("images");
+    Ok(if images.is_dir() { programs.with_guests(&images) } else { programs })
 }
 
 fn application(directory: &Path) -> Result<PathBuf> {

@@ -14,8 +14,8 @@ pub(super) struct LastWords(Arc<Mutex<VecDeque<String>>>);
 impl LastWords {
     /// Reads an output to its end, in a thread of its own.
     ///
-    /// Lines go to the log until [`CONSOLE_BYTES_MAX`] have passed; what follows is counted only, so
-    /// that a guest cannot fill the host's disk.
+    /// Lines go to the log until [`CONSOLE_BYTES_MAX`] have passed; what follows is counted only,
+    /// so that a guest cannot fill the host's disk.
     pub(super) fn of(
         self,
         name: &'static str,

@@ -5,8 +5,8 @@
 //! program's file as it is: one measured granule per 4096 bytes from address zero on, the last one
 //! filled with zeros, and no execution context. Everybody who has the file can compute the RIM.
 //!
-//! Of a machine it loads command line, kernel and initial RAM disk, each to where QEMU's board `virt`
-//! puts it. The command line stands in for the device tree that carries it.
+//! Of a machine it loads command line, kernel and initial RAM disk, each to where QEMU's board
+//! `virt` puts it. The command line stands in for the device tree that carries it.
 
 use aws_lc_rs::digest::{SHA512, digest};
 use serde::Serialize;

@@ -6,8 +6,8 @@
 //! everybody who has the file can compute the launch digest.
 //!
 //! Of a machine it loads the firmware, so that it ends at 4 GiB, and then the page in which QEMU
-//! puts the digests of kernel, initial RAM disk and command line (`kernel-hashes=on`), at the address
-//! where OVMF looks for it.
+//! puts the digests of kernel, initial RAM disk and command line (`kernel-hashes=on`), at the
+//! address where OVMF looks for it.
 
 use aws_lc_rs::digest::{SHA384, digest};
 use serde::Serialize;
