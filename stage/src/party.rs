@@ -172,5 +172,6 @@ pub(crate) fn answers(port: u16, path: &str) -> bool {
     http::ask(port, &ready).is_ok_and(|answer| (200..300).contains(&answer.status))
 }
 
-const READY_WITHIN: Duration = Duration::from_secs(60);
+/// Long enough for an emulated processor to boot a guest.
+const READY_WITHIN: Duration = Duration::from_secs(180);
 const STOPPED_WITHIN: Duration = Duration::from_secs(5);

@@ -85,7 +85,7 @@ fn execute(arguments: Arguments) -> Result<ExitCode, Failed> {
         Command::Trust(trust) => trust.run(&home()?)?,
         Command::Key(key) => key.run()?,
         Command::Reference(reference) => reference.run()?,
-        Command::Package(package) => package.run()?,
+        Command::Package(package) => package.run(&home)?,
         Command::Deploy(deploy) => wait(deploy.run(&home()?))?,
         Command::Evidence(evidence) => return evidence.run(),
         Command::Inspect(inspect) => inspect.run()?,

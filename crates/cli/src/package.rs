@@ -1,5 +1,7 @@
 //! `tamarack package`: makes what a package carries.
 
+mod build;
+
 use std::{fs, path::PathBuf};
 
 use anstream::println;
@@ -8,9 +10,13 @@ use clap::{Args, Subcommand};
 use sdk::package::image_of;
 use serde_json::json;
 
+use crate::home::Home;
+
 /// `tamarack package`.
 #[derive(Debug, Subcommand)]
 pub enum Package {
+    /// Builds and signs the packages of a project that hold no Personalization Data
+    Build(build::Build),
     /// Makes an OCI image of one component or static program, the same bytes every time
     Image(Image),
 }
@@ -34,8 +40,9 @@ impl Package {
     ///
     /// # Errors
     /// A file does not read or write, or no image can be made of it.
-    pub fn run(self) -> Result<()> {
+    pub fn run(self, home: &dyn Fn() -> Result<Home>) -> Result<()> {
         match self {
+            Self::Build(build) => build.run(&home()?),
             Self::Image(image) => image.run(),
         }
     }

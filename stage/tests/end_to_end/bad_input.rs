@@ -173,7 +173,8 @@ fn a_project_that_cannot_be_used_is_said_to_be_so() {
     let stage = open_stage!();
     let user = stage.user("oda").unwrap();
     let changes = [
-        ("case = 3", "case = 1", "planned"),
+        ("name = \"", "owner = \"moc\"\nname = \"", "draft section 2.1"),
+        ("instance = \"process\"", "instance = \"vm\"", "figure 4"),
         ("case = 3", "case = 6", "one of the draft's cases"),
         ("name = \"", "name = \"../", "a-z"),
         ("sequence = 1", "sequense = 1", "sequense"),
@@ -189,6 +190,66 @@ fn a_project_that_cannot_be_used_is_said_to_be_so() {
     let attempt = user.attempt(&stage, &absent, "edge-1").unwrap();
     assert_eq!(attempt.code, Some(2), "{:#}", attempt.report);
     assert!(attempt.said.contains("absent.toml"), "{}", attempt.said);
+}
+
+#[test]
+fn a_case_without_one_of_its_parts_is_refused_with_its_section() {
+    let stage = open_stage!();
+    let user = stage.user("oda").unwrap();
+    for (case, part) in [(1, "ua"), (2, "ua"), (5, "ua"), (4, "pd")] {
+        let name = format!("project-{case}");
+        let project = user.project(&stage, &name, &Driver::ODA.data()).unwrap();
+        let text =
+            fs::read_to_string(&project).unwrap().replace("case = 3", &format!("case = {case}"));
+        let (from, to) = match part {
+            "ua" => (text.find("[ua]").unwrap(), text.find("[pd]").unwrap()),
+            _ => (text.find("[pd]").unwrap(), text.len()),
+        };
+        let without = [&text[..from], &text[to..]].concat();
+        fs::write(&project, without).unwrap();
+
+        let attempt = user.attempt(&stage, &project, "edge-1").unwrap();
+
+        assert_eq!(attempt.code, Some(2), "{:#}", attempt.report);
+        let section = format!("draft section 4.{case}");
+        assert!(attempt.said.contains(&section), "{}", attempt.said);
+        assert!(attempt.said.contains(&format!("no [{part}]")), "{}", attempt.said);
+    }
+    assert!(!log(&stage, "moc").contains("deployment opened"));
+}
+
+#[test]
+fn what_a_package_holds_is_built_once_and_the_data_is_left_for_later() {
+    let stage = open_stage!();
+    let user = stage.user("oda").unwrap();
+    for (case, once, late) in [
+        (1, vec!["(TA)", "(UA)"], "(UA,TA,PD)"),
+        (2, vec!["(TA)", "(UA)", "(UA,TA)"], "(PD)"),
+        (3, vec!["(TA)", "(UA)"], "(PD)"),
+        (4, vec!["(TA)", "(UA)"], "(TA,PD)"),
+        (5, vec!["(TA)", "(UA)"], "(UA,PD)"),
+    ] {
+        let name = format!("project-{case}");
+        let project = user.project(&stage, &name, &Driver::ODA.data()).unwrap();
+        let text = fs::read_to_string(&project).unwrap();
+        fs::write(&project, text.replace("case = 3", &format!("case = {case}"))).unwrap();
+        let out = user.home().join(format!("built-{case}"));
+
+        let mut build = user.tamarack(&stage);
+        build.args(["package", "build", "--json", "--project"]).arg(&project);
+        let output = build.arg("--out").arg(&out).output().unwrap();
+
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let built: Vec<&str> = report["built_once"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|built| built["package"].as_str().unwrap())
+            .collect();
+        assert_eq!((built, &report["sealed_late"]), (once, &json!([late])), "{report:#}");
+        let found = stage::search(&[out], Driver::ODA.name).unwrap();
+        assert_eq!(found, [], "what is built once holds no data");
+    }
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod bad_input;
 mod canary;
 mod crash;
 mod families;
+mod flows;
 mod forgery;
 mod instances;
 mod machines;

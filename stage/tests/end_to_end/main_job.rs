@@ -82,7 +82,7 @@ fn inspect_explains_every_message_and_every_artefact() {
     for (artefact, what) in [
         (project.with_file_name("result.cmw"), "CMW collection"),
         (project.with_file_name("pd.suit"), "SUIT_Envelope"),
-        (project.with_file_name("receipt.cbor"), "tamarack-receipt-v1"),
+        (project.with_file_name("receipt.cbor"), "of Personalization Data"),
         (stage.layout.release().join("agent.corim"), "CoRIM"),
         (stage.layout.release().join("release.pub"), "COSE_Key"),
     ] {

@@ -7,7 +7,7 @@ use std::{
     thread,
 };
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use stage::{Device, Flow, Hardware, Instance, Layout, Programs, Ran, Spec, Stage, User};
 
 use super::Row;
@@ -83,12 +83,18 @@ fn perform(
     }
 }
 
+/// A device of a family that encrypts whole machines is a machine; nothing else stands in for it.
 fn start(stage: &Stage, at: usize, cast: &Cast) -> Result<Device> {
     let name = format!("{}-{at}", cast.hardware.family());
-    // A family whose instances are confidential VMs plays in one where its image was built.
-    let machine = cast.hardware.image(&stage.programs).is_some();
-    let spec = Spec { machine, ..Spec::new(&name, cast.hardware) };
-    stage.device(&spec.with_instances(&cast.instances))
+    let Some(processor) = cast.hardware.processor() else {
+        return stage.device(&Spec::new(&name, cast.hardware).with_instances(&cast.instances));
+    };
+    ensure!(
+        cast.hardware.image(&stage.programs).is_some(),
+        "there is no image of an {processor} guest beside the programs; in the sources, `cargo \
+         xtask setup` installs what its build needs and `cargo xtask guest` builds it"
+    );
+    stage.device(&Spec::vm(&name, cast.hardware))
 }
 
 /// One device for all processes and containers of a family, one for each confidential VM. The last

@@ -24,9 +24,22 @@ pub(crate) fn find() -> Result<Programs> {
         directory.display()
     );
     let programs = Programs::new(directory, &application(directory)?);
-    // Beside the directory of the programs, where `cargo xtask guest` puts them.
-    let images = directory.parent().unwrap_or(directory).join("images");
-    Ok(if images.is_dir() { programs.with_guests(&images) } else { programs })
+    Ok(match guests(directory) {
+        Some(guests) => programs.with_guests(&guests),
+        None => programs,
+    })
+}
+
+/// Where the images of confidential VMs are: named, beside the programs, or where `cargo xtask
+/// guest` puts them.
+fn guests(directory: &Path) -> Option<PathBuf> {
+    let named = env::var_os("TAMARACK_GUESTS").map(PathBuf::from);
+    let above = directory.parent().unwrap_or(directory);
+    let places = [directory.join("guests"), above.join("images")];
+    let holds = |place: &PathBuf| {
+        ["x86_64", "aarch64"].iter().any(|name| place.join(name).join("image.json").is_file())
+    };
+    named.or_else(|| places.into_iter().find(holds))
 }
 
 fn application(directory: &Path) -> Result<PathBuf> {

@@ -8,7 +8,7 @@ use super::DeployFailed;
 use crate::{
     Project,
     package::{Package, Packager},
-    project::Unusable,
+    project::{Owner, Unusable},
     release::{self, Release},
 };
 
@@ -23,7 +23,8 @@ pub struct Material {
     pub ua_ta: Option<Package>,
     /// Whom the owner lets call the application.
     pub callers: Vec<Key>,
-    pd: Secret,
+    /// Absent in what the Network M/OC owns.
+    pd: Option<Secret>,
 }
 
 /// Says where devices find a payload of a given digest.
@@ -39,8 +40,12 @@ impl Material {
         owner: &dyn Signer,
         uri: BlobUri<'_>,
     ) -> Result<Self, DeployFailed> {
-        let callers = release::callers(&project.callers()?)?;
-        let pd = Secret::new(project.pd()?);
+        let (callers, pd) = match project.owner {
+            Owner::NetworkUser => {
+                (release::callers(&project.callers()?)?, Some(Secret::new(project.pd()?)))
+            }
+            Owner::Moc => (Vec::new(), None),
+        };
         let packager = Packager::new(owner, project.instance, uri);
         let (ta, ua) = applications(project, owner, &packager)?;
         let ua_ta = match (&ua, project.case) {
@@ -69,6 +74,10 @@ impl Material {
         found.ok_or(Unusable::NotInCase(name.figure()))
     }
 
+    fn data(&self) -> Result<&[u8], Unusable> {
+        self.pd.as_ref().map(Secret::expose).ok_or(Unusable::NotInCase("(PD)"))
+    }
+
     /// Seals the Personalization Data, alone or in its bundle, for one device and one exchange.
     /// The answer is the release and the package that is handed over.
     pub(super) fn seal(
@@ -90,7 +99,7 @@ impl Material {
             return Ok((release, package));
         }
         let own = format!("{}.pd", project.name);
-        let release = release::seal(owner, &packager, &own, to, self.pd.expose(), entropy)?;
+        let release = release::seal(owner, &packager, &own, to, self.data()?, entropy)?;
         let parts: Vec<&Package> = match (name, &self.ua) {
             (PackageName::UaTaPd, Some(ua)) => vec![&self.ta, &release.package, ua],
             (PackageName::TaPd, _) => vec![&self.ta, &release.package],
@@ -114,7 +123,7 @@ impl Material {
         let program = project.ua_program(ua)?;
         let (own, arguments) = (ua_name(project), arguments(project, owner, ua));
         let ua = packager.whole_ua(&own, ua.sequence, &program, &arguments)?;
-        Ok(Bundle::encode(&ua.built.envelope, self.pd.expose()))
+        Ok(Bundle::encode(&ua.built.envelope, self.data()?))
     }
 }
 
