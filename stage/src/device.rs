@@ -1,6 +1,10 @@
 //! Confidential Computing Devices: a software TEE with its Agent, and a Broker.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
@@ -274,6 +278,21 @@ impl Device {
         Ok(())
     }
 
+    /// Waits until what the launcher of its confidential VM says of it holds.
+    ///
+    /// # Errors
+    /// It does not hold in time.
+    pub fn until_machine(&mut self, holds: impl Fn(&Value) -> bool) -> Result<()> {
+        let path = self.layout.device(&self.name).join("agent.machine.json");
+        let told = || serde_json::from_slice(&fs::read(&path).ok()?).ok();
+        let deadline = Instant::now() + MACHINE_WITHIN;
+        while !told().is_some_and(|machine| holds(&machine)) {
+            ensure!(Instant::now() < deadline, "the machine is {:?}", told());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Ok(())
+    }
+
     /// Sets the TEE up anew, without its misbehaviour, and has it appraised again. What an
     /// instance of other attributes sealed is lost, as it is in hardware.
     ///
@@ -385,3 +404,6 @@ fn broker_settings(moc: &str, name: &str) -> String {
         json!(moc)
     )
 }
+
+/// A boot under an interpreter, on a machine with much else to do.
+const MACHINE_WITHIN: Duration = Duration::from_secs(120);

@@ -61,6 +61,16 @@ impl Party {
         Ok(())
     }
 
+    /// Sends it a signal, by the signal's name.
+    ///
+    /// # Errors
+    /// It is gone.
+    pub fn signal(&self, name: &str) -> Result<()> {
+        let sent = Command::new("kill").args(["-s", name, &self.pid().to_string()]).status()?;
+        anyhow::ensure!(sent.success(), "{} cannot be sent {name}", self.name);
+        Ok(())
+    }
+
     /// Waits until a condition holds; fails with the end of the log when the program ended or the
     /// time is over.
     ///
