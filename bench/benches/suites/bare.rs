@@ -54,6 +54,7 @@ impl Signed {
             Curve::P256 => (&signature::ECDSA_P256_SHA256_FIXED, &point[..]),
             Curve::P384 => (&signature::ECDSA_P384_SHA384_FIXED, &point[..]),
             Curve::Ed25519 => (&signature::ED25519, key.x()),
+            Curve::MlDsa65 => return Err(anyhow!("no suite of this benchmark has ML-DSA")),
             Curve::X25519 => return Err(anyhow!("X25519 does not sign")),
         };
         Self::new(scheme, key, message.writer(), signature)

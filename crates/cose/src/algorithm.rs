@@ -22,6 +22,9 @@ pub enum Algorithm {
     Esp384,
     /// ECDSA with SHA-384, legacy (RFC 9053).
     Es384,
+    /// ML-DSA-65 (FIPS 204, draft-ietf-cose-dilithium), accepted where a caller adds it to its
+    /// [`Accept`].
+    MlDsa65,
     /// Any other identifier; signatures with it are refused.
     Other(i64),
 }
@@ -36,6 +39,7 @@ impl Algorithm {
             Self::EdDsa => -8,
             Self::Esp384 => -51,
             Self::Es384 => -35,
+            Self::MlDsa65 => -49,
             Self::Other(id) => id,
         }
     }
@@ -49,6 +53,7 @@ impl Algorithm {
             -8 => Self::EdDsa,
             -51 => Self::Esp384,
             -35 => Self::Es384,
+            -49 => Self::MlDsa65,
             _ => Self::Other(id),
         }
     }
@@ -58,12 +63,14 @@ impl Algorithm {
         matches!(self, Self::Es256 | Self::EdDsa | Self::Es384)
     }
 
-    /// The curve that a key for this signature algorithm lies on.
+    /// The curve, or what stands for it, that a key for this signature algorithm
+    /// has.
     pub const fn curve(self) -> Option<Curve> {
         match self {
             Self::Esp256 | Self::Es256 => Some(Curve::P256),
             Self::Ed25519 | Self::EdDsa => Some(Curve::Ed25519),
             Self::Esp384 | Self::Es384 => Some(Curve::P384),
+            Self::MlDsa65 => Some(Curve::MlDsa65),
             Self::Other(_) => None,
         }
     }
@@ -78,6 +85,7 @@ impl fmt::Display for Algorithm {
             Self::EdDsa => f.write_str("EdDSA"),
             Self::Esp384 => f.write_str("ESP384"),
             Self::Es384 => f.write_str("ES384"),
+            Self::MlDsa65 => f.write_str("ML-DSA-65"),
             Self::Other(id) => write!(f, "algorithm {id}"),
         }
     }
@@ -90,7 +98,7 @@ pub struct Accept(u8);
 impl Accept {
     /// Nothing at all.
     pub const NONE: Self = Self(0);
-    /// The fully specified algorithms: ESP256, Ed25519, ESP384.
+    /// The fully specified algorithms that the specifications name: ESP256, Ed25519, ESP384.
     pub const CURRENT: Self =
         Self::NONE.and(Algorithm::Esp256).and(Algorithm::Ed25519).and(Algorithm::Esp384);
     /// [`Accept::CURRENT`] and the legacy identifiers ES256, EdDSA, ES384.
@@ -120,6 +128,7 @@ impl Accept {
             Algorithm::EdDsa => 1 << 3,
             Algorithm::Esp384 => 1 << 4,
             Algorithm::Es384 => 1 << 5,
+            Algorithm::MlDsa65 => 1 << 6,
             Algorithm::Other(_) => 0,
         }
     }
@@ -129,13 +138,14 @@ impl Accept {
 mod tests {
     use super::*;
 
-    const ALL: [Algorithm; 6] = [
+    const ALL: [Algorithm; 7] = [
         Algorithm::Esp256,
         Algorithm::Es256,
         Algorithm::Ed25519,
         Algorithm::EdDsa,
         Algorithm::Esp384,
         Algorithm::Es384,
+        Algorithm::MlDsa65,
     ];
 
     #[test]
@@ -149,8 +159,11 @@ mod tests {
     #[test]
     fn the_current_set_holds_no_legacy_algorithm() {
         for algorithm in ALL {
-            assert_eq!(Accept::CURRENT.allows(algorithm), !algorithm.is_legacy());
-            assert!(Accept::WITH_LEGACY.allows(algorithm));
+            let by_default = algorithm != Algorithm::MlDsa65;
+            let current = by_default && !algorithm.is_legacy();
+            assert_eq!(Accept::CURRENT.allows(algorithm), current);
+            assert_eq!(Accept::WITH_LEGACY.allows(algorithm), by_default);
+            assert!(Accept::CURRENT.and(algorithm).allows(algorithm));
         }
     }
 

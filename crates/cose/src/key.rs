@@ -4,19 +4,20 @@ use crate::cbor::{self, Decoder, Limits, Malformed, Type};
 use crate::crypto;
 use crate::thumbprint::Thumbprint;
 
-/// A public COSE_Key on one of the supported curves.
+/// A public COSE_Key on one of the supported curves, or of ML-DSA-65.
 ///
 /// ```cddl
 /// COSE_Key = { 1 => kty, ? 2 => kid, ? 3 => alg, ? 4 => key_ops, -1 => crv, -2 => x, ? -3 => y }
+///          / { 1 => 7, 3 => alg, -1 => pub, ? 2 => kid, ? 4 => key_ops }
 /// ```
 ///
 /// Points on the NIST curves are known to lie on them. A key with a private part is refused:
-/// private keys do not travel. `kid`, `alg` and `key_ops` are not kept, so equality is that of the
-/// thumbprint.
+/// private keys do not travel. What the thumbprint leaves out is not kept, so equality is that of
+/// the thumbprint.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
     curve: Curve,
-    /// The uncompressed SEC1 point, or the 32 bytes of an OKP key.
+    /// The uncompressed SEC1 point, the 32 bytes of an OKP key, or the 1952 of an AKP key.
     public: Vec<u8>,
     /// Kept, since every signature that is made or verified names its key by it.
     thumbprint: Thumbprint,
@@ -33,6 +34,9 @@ pub enum Curve {
     Ed25519,
     /// X25519 (OKP), for key agreement.
     X25519,
+    /// No curve: the parameters of ML-DSA-65 (AKP), whose keys name their algorithm in place of a
+    /// curve.
+    MlDsa65,
 }
 
 impl Key {
@@ -62,6 +66,14 @@ impl Key {
 
     /// The deterministic encoding of the members that make the key: the thumbprint's input.
     pub fn encode(&self) -> Vec<u8> {
+        if self.curve == Curve::MlDsa65 {
+            return cbor::encode(|e| {
+                e.map(3)?;
+                e.i64(label::KTY)?.i64(AKP)?;
+                e.i64(label::ALG)?.i64(self.curve.id())?;
+                e.i64(label::PUB)?.bytes(&self.public)?.ok()
+            });
+        }
         let y = self.y();
         cbor::encode(|e| {
             e.map(3 + u64::from(y.is_some()))?;
@@ -95,12 +107,20 @@ impl Key {
         Ok(Self::new(curve, x.to_vec()))
     }
 
+    /// An ML-DSA-65 key from its encoding in FIPS 204.
+    pub fn from_akp(public: &[u8]) -> Result<Self, Malformed> {
+        if public.len() != Curve::MlDsa65.coordinate_len() {
+            return Err(Malformed::Expected("an ML-DSA-65 key of 1952 bytes"));
+        }
+        Ok(Self::new(Curve::MlDsa65, public.to_vec()))
+    }
+
     /// The curve.
     pub fn curve(&self) -> Curve {
         self.curve
     }
 
-    /// The uncompressed SEC1 point of a key on a NIST curve; the 32 bytes of an OKP key.
+    /// The uncompressed SEC1 point of a key on a NIST curve; the bytes of another key.
     pub fn sec1(&self) -> Vec<u8> {
         self.public.clone()
     }
@@ -110,9 +130,9 @@ impl Key {
         &self.public
     }
 
-    /// The x coordinate, or the 32 bytes of an OKP key.
+    /// The x coordinate, or the bytes of a key that is no point.
     pub fn x(&self) -> &[u8] {
-        if self.curve.is_okp() {
+        if !self.curve.is_nist() {
             return &self.public;
         }
         &self.public[1..1 + self.curve.coordinate_len()]
@@ -120,7 +140,7 @@ impl Key {
 
     /// The y coordinate of a key on a NIST curve.
     pub fn y(&self) -> Option<&[u8]> {
-        if self.curve.is_okp() {
+        if !self.curve.is_nist() {
             return None;
         }
         Some(&self.public[1 + self.curve.coordinate_len()..])
@@ -135,11 +155,12 @@ impl Key {
 
 impl Curve {
     /// All supported curves.
-    pub const ALL: [Self; 4] = [Self::P256, Self::P384, Self::Ed25519, Self::X25519];
+    pub const ALL: [Self; 5] = [Self::P256, Self::P384, Self::Ed25519, Self::X25519, Self::MlDsa65];
 
-    /// The registered number.
+    /// The registered number; of ML-DSA-65 that of its algorithm.
     pub const fn id(self) -> i64 {
         match self {
+            Self::MlDsa65 => -49,
             Self::P256 => 1,
             Self::P384 => 2,
             Self::X25519 => 4,
@@ -147,16 +168,25 @@ impl Curve {
         }
     }
 
-    /// The length of a coordinate and of a private key, in bytes.
+    /// The length of a coordinate and of a private key, in bytes; of ML-DSA-65 that of the public
+    /// key.
     pub const fn coordinate_len(self) -> usize {
         match self {
+            Self::MlDsa65 => 1952,
             Self::P256 | Self::Ed25519 | Self::X25519 => 32,
             Self::P384 => 48,
         }
     }
 
     pub(crate) const fn signature_len(self) -> usize {
-        2 * self.coordinate_len()
+        match self {
+            Self::MlDsa65 => 3309,
+            Self::P256 | Self::P384 | Self::Ed25519 | Self::X25519 => 2 * self.coordinate_len(),
+        }
+    }
+
+    const fn is_nist(self) -> bool {
+        matches!(self, Self::P256 | Self::P384)
     }
 
     const fn is_okp(self) -> bool {
@@ -164,7 +194,11 @@ impl Curve {
     }
 
     const fn kty(self) -> i64 {
-        if self.is_okp() { OKP } else { EC2 }
+        match self {
+            Self::P256 | Self::P384 => EC2,
+            Self::Ed25519 | Self::X25519 => OKP,
+            Self::MlDsa65 => AKP,
+        }
     }
 
     fn from_id(kty: i64, id: i64) -> Result<Self, Malformed> {
@@ -176,9 +210,16 @@ impl Curve {
 #[derive(Default)]
 struct Members<'b> {
     kty: Option<i64>,
-    crv: Option<i64>,
+    alg: Option<i64>,
+    crv: Option<Parameter<'b>>,
     x: Option<&'b [u8]>,
     y: Option<Y<'b>>,
+}
+
+/// What stands under label -1: a curve's number, or the bytes of an AKP key.
+enum Parameter<'b> {
+    Curve(i64),
+    Public(&'b [u8]),
 }
 
 enum Y<'b> {
@@ -195,7 +236,11 @@ impl<'b> Members<'b> {
         }
         match d.i64()? {
             label::KTY => self.kty = Some(d.i64()?),
-            label::CRV => self.crv = Some(d.i64()?),
+            label::ALG if is_integer(d.datatype()?) => self.alg = Some(d.i64()?),
+            label::CRV if d.datatype()? == Type::Bytes => {
+                self.crv = Some(Parameter::Public(d.bytes()?));
+            }
+            label::CRV => self.crv = Some(Parameter::Curve(d.i64()?)),
             label::X => self.x = Some(d.bytes()?),
             label::Y if d.datatype()? == Type::Bool => self.y = Some(Y::Sign(d.bool()?)),
             label::Y => self.y = Some(Y::Coordinate(d.bytes()?)),
@@ -206,7 +251,13 @@ impl<'b> Members<'b> {
     }
 
     fn key(self) -> Result<Key, Malformed> {
-        let (Some(kty), Some(crv), Some(x)) = (self.kty, self.crv, self.x) else {
+        if let (Some(AKP), Some(Parameter::Public(public))) = (self.kty, &self.crv) {
+            if self.alg != Some(Curve::MlDsa65.id()) || self.x.is_some() {
+                return Err(Malformed::Expected("a public key of a supported algorithm"));
+            }
+            return Key::from_akp(public);
+        }
+        let (Some(kty), Some(Parameter::Curve(crv)), Some(x)) = (self.kty, self.crv, self.x) else {
             return Err(Malformed::Expected("a COSE_Key with kty, crv and x"));
         };
         let curve = Curve::from_id(kty, crv)?;
@@ -234,10 +285,15 @@ pub(crate) fn is_integer(kind: Type) -> bool {
 
 const OKP: i64 = 1;
 const EC2: i64 = 2;
+/// Algorithm Key Pair (draft-ietf-cose-dilithium section 3).
+const AKP: i64 = 7;
 
 /// IANA registries "COSE Key Common Parameters" and "COSE Key Type Parameters".
 mod label {
     pub(super) const KTY: i64 = 1;
+    pub(super) const ALG: i64 = 3;
+    /// Of an AKP key, in place of the curve.
+    pub(super) const PUB: i64 = -1;
     pub(super) const CRV: i64 = -1;
     pub(super) const X: i64 = -2;
     pub(super) const Y: i64 = -3;

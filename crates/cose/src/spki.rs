@@ -1,4 +1,4 @@
-//! SubjectPublicKeyInfo (RFC 5280, RFC 5480, RFC 8410) of the supported curves.
+//! SubjectPublicKeyInfo (RFC 5280, RFC 5480, RFC 8410, RFC 9881) of the supported keys.
 //!
 //! DER leaves one spelling per curve, so the part before the point is a constant.
 
@@ -17,6 +17,7 @@ impl Key {
                     }
                     Curve::P256 | Curve::P384 => Self::from_sec1(curve, point),
                     Curve::Ed25519 | Curve::X25519 => Self::from_okp(curve, point),
+                    Curve::MlDsa65 => Self::from_akp(point),
                 };
             }
         }
@@ -40,6 +41,10 @@ const fn prefix(curve: Curve) -> &'static [u8] {
             0x05, 0x2b, 0x81, 0x04, 0x00, 0x22, 0x03, 0x62, 0x00,
         ],
         Curve::Ed25519 => &[0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00],
+        Curve::MlDsa65 => &[
+            0x30, 0x82, 0x07, 0xb2, 0x30, 0x0b, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03,
+            0x04, 0x03, 0x12, 0x03, 0x82, 0x07, 0xa1, 0x00,
+        ],
         Curve::X25519 => &[0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x6e, 0x03, 0x21, 0x00],
     }
 }

@@ -159,4 +159,5 @@ fn rejected(path: &Path, reason: KeyRejected) -> Error {
 /// Permission bits that a private key must not have. Group access is left to the operator:
 /// orchestrators mount secrets that way.
 const OTHERS: u32 = 0o007;
-const LENGTH_MAX: u64 = 4096;
+/// Room for an ML-DSA key with its expansion.
+const LENGTH_MAX: u64 = 16 * 1024;

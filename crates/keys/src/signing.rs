@@ -5,14 +5,14 @@ use std::fmt;
 use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
-    self, EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair as _,
+    self, EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair as _, PqdsaKeyPair,
 };
 use cose::{Algorithm, Curve, Key, KeyUnusable, Secret, Signer};
 
 use crate::pem;
 use crate::refusal::KeyRejected;
 
-/// A private key for ESP256, Ed25519 or ESP384.
+/// A private key for ESP256, Ed25519, ESP384 or ML-DSA-65.
 pub struct SigningKey {
     pair: Pair,
     key: Key,
@@ -21,10 +21,11 @@ pub struct SigningKey {
 enum Pair {
     Ecdsa(EcdsaKeyPair),
     Ed25519(Ed25519KeyPair),
+    MlDsa65(PqdsaKeyPair),
 }
 
 impl SigningKey {
-    /// Makes a new key for ESP256, Ed25519 or ESP384.
+    /// Makes a new key for ESP256, Ed25519, ESP384 or ML-DSA-65.
     pub fn generate(algorithm: Algorithm) -> Result<Self, KeyRejected> {
         match algorithm {
             Algorithm::Esp256 | Algorithm::Esp384 => {
@@ -35,6 +36,10 @@ impl SigningKey {
             }
             Algorithm::Ed25519 => Self::from_ed25519(
                 Ed25519KeyPair::generate().map_err(|_| KeyRejected::Unsupported)?,
+            ),
+            Algorithm::MlDsa65 => Self::from_ml_dsa(
+                PqdsaKeyPair::generate(&signature::ML_DSA_65_SIGNING)
+                    .map_err(|_| KeyRejected::Unsupported)?,
             ),
             Algorithm::Es256 | Algorithm::EdDsa | Algorithm::Es384 | Algorithm::Other(_) => {
                 Err(KeyRejected::Unsupported)
@@ -50,6 +55,9 @@ impl SigningKey {
             {
                 return Self::from_ecdsa(pair, algorithm);
             }
+        }
+        if let Ok(pair) = PqdsaKeyPair::from_pkcs8(&signature::ML_DSA_65_SIGNING, der) {
+            return Self::from_ml_dsa(pair);
         }
         let pair = Ed25519KeyPair::from_pkcs8(der).map_err(|_| KeyRejected::Encoding)?;
         Self::from_ed25519(pair)
@@ -68,6 +76,7 @@ impl SigningKey {
                 let der: Pkcs8V1Der<'_> = pair.as_der().map_err(|_| KeyUnusable)?;
                 der.as_ref().to_vec()
             }
+            Pair::MlDsa65(pair) => pair.to_pkcs8v1().map_err(|_| KeyUnusable)?.as_ref().to_vec(),
         };
         Ok(Secret::new(der))
     }
@@ -77,6 +86,11 @@ impl SigningKey {
         let key =
             Key::from_sec1(curve, pair.public_key().as_ref()).map_err(|_| KeyRejected::Encoding)?;
         Ok(Self { pair: Pair::Ecdsa(pair), key })
+    }
+
+    fn from_ml_dsa(pair: PqdsaKeyPair) -> Result<Self, KeyRejected> {
+        let key = Key::from_akp(pair.public_key().as_ref()).map_err(|_| KeyRejected::Encoding)?;
+        Ok(Self { pair: Pair::MlDsa65(pair), key })
     }
 
     fn from_ed25519(pair: Ed25519KeyPair) -> Result<Self, KeyRejected> {
@@ -91,6 +105,7 @@ impl Signer for SigningKey {
         match self.key.curve() {
             Curve::P384 => Algorithm::Esp384,
             Curve::Ed25519 => Algorithm::Ed25519,
+            Curve::MlDsa65 => Algorithm::MlDsa65,
             Curve::P256 | Curve::X25519 => Algorithm::Esp256,
         }
     }
@@ -103,6 +118,12 @@ impl Signer for SigningKey {
         let signature = match &self.pair {
             Pair::Ecdsa(pair) => pair.sign(&SystemRandom::new(), message),
             Pair::Ed25519(pair) => pair.try_sign(message),
+            Pair::MlDsa65(pair) => {
+                let mut signature = vec![0; signature::ML_DSA_65_SIGNING.signature_len()];
+                let written = pair.sign(message, &mut signature).map_err(|_| KeyUnusable)?;
+                signature.truncate(written);
+                return Ok(signature);
+            }
         };
         Ok(signature.map_err(|_| KeyUnusable)?.as_ref().to_vec())
     }
@@ -122,6 +143,7 @@ fn parameters(algorithm: Algorithm) -> Option<&'static EcdsaSigningAlgorithm> {
         | Algorithm::Es256
         | Algorithm::EdDsa
         | Algorithm::Es384
+        | Algorithm::MlDsa65
         | Algorithm::Other(_) => None,
     }
 }

@@ -208,3 +208,82 @@ fn hex(digits: &str) -> Vec<u8> {
     let byte = |at: usize| u8::from_str_radix(&digits[at..at + 2], 16).expect("hex digits");
     (0..digits.len()).step_by(2).map(byte).collect()
 }
+
+/// The algorithm is nobody's by default, on either side.
+#[test]
+fn ml_dsa_signs_where_both_sides_ask_for_it() {
+    let key = SigningKey::generate(Algorithm::MlDsa65).unwrap();
+    let other = SigningKey::generate(Algorithm::MlDsa65).unwrap();
+    let accept = Accept::CURRENT.and(Algorithm::MlDsa65);
+    let algorithm = Algorithm::MlDsa65;
+
+    let bytes = sign(&key);
+
+    let message = Sign1::decode(&bytes, Tagging::Tagged).unwrap();
+    let verified = message.verify(key.key(), &accept, &[]).unwrap();
+    assert_eq!(*verified.get(), b"payload");
+    assert_eq!(verified.thumbprint(), key.key().thumbprint());
+    let verify = |key: &Key, accept: &Accept| message.verify(key, accept, &[]).map(|_| ());
+    assert_eq!(verify(other.key(), &accept), Err(Untrusted::Signature));
+    for accept in [Accept::CURRENT, Accept::WITH_LEGACY] {
+        assert_eq!(verify(key.key(), &accept), Err(Untrusted::Algorithm { algorithm }));
+    }
+    let p256 = SigningKey::generate(Algorithm::Esp256).unwrap();
+    assert_eq!(verify(p256.key(), &accept), Err(Untrusted::KeyMismatch));
+}
+
+#[test]
+fn no_changed_bit_of_an_ml_dsa_signature_verifies() {
+    let key = SigningKey::generate(Algorithm::MlDsa65).unwrap();
+    let bytes = sign(&key);
+    let accept = Accept::CURRENT.and(Algorithm::MlDsa65);
+
+    for bit in (0..bytes.len() * 8).step_by(61) {
+        let mut changed = bytes.clone();
+        changed[bit / 8] ^= 1 << (bit % 8);
+        let Ok(message) = Sign1::decode(&changed, Tagging::Tagged) else { continue };
+        // The unprotected kid is not signed.
+        if message.unprotected != Sign1::decode(&bytes, Tagging::Tagged).unwrap().unprotected {
+            continue;
+        }
+        assert!(message.verify(key.key(), &accept, &[]).is_err(), "bit {bit}");
+    }
+}
+
+/// draft-ietf-cose-dilithium: key type 7, the algorithm in place of a curve, the key under -1.
+#[test]
+fn an_ml_dsa_key_is_an_algorithm_key_pair() {
+    let key = SigningKey::generate(Algorithm::MlDsa65).unwrap();
+    let key = key.key();
+    let head = b"\xa3\x01\x07\x03\x38\x30\x20\x59\x07\xa0";
+
+    let encoded = key.encode();
+
+    assert_eq!(encoded[..head.len()], *head);
+    assert_eq!(encoded[head.len()..], *key.public());
+    assert_eq!(key.thumbprint().0, cose::sha256(&encoded));
+    assert_eq!(Key::decode(&encoded).as_ref(), Ok(key));
+    assert_eq!(Key::from_spki(&key.to_spki()).as_ref(), Ok(key));
+    let refused = [
+        // Another algorithm, no algorithm, a short key.
+        [b"\xa3\x01\x07\x03\x38\x2f", &encoded[6..]].concat(),
+        [b"\xa2\x01\x07", &encoded[6..]].concat(),
+        [b"\xa3\x01\x07\x03\x38\x30\x20\x59\x07\x9f", &encoded[11..]].concat(),
+    ];
+    for bytes in refused {
+        assert!(matches!(Key::decode(&bytes), Err(cose::Malformed::Expected(_))));
+    }
+}
+
+#[test]
+fn an_ml_dsa_key_survives_the_way_through_pkcs8_and_a_file() {
+    let key = SigningKey::generate(Algorithm::MlDsa65).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("key.pem");
+
+    let again = SigningKey::from_pkcs8(key.to_pkcs8().unwrap().expose()).unwrap();
+    let made = keys::file::load_or_create(&path, Algorithm::MlDsa65).unwrap();
+
+    assert_eq!((again.key(), again.algorithm()), (key.key(), Algorithm::MlDsa65));
+    assert_eq!(keys::file::load(&path).unwrap().key(), made.key());
+}

@@ -14,24 +14,33 @@ use crate::wire::{self, Writer, Written};
 /// teep-cipher-suite-sign1-esp256 = [ [ 18, -9 ] ]
 /// ```
 ///
-/// Both are mandatory for a TAM, so an Agent may answer in either.
+/// These two are mandatory for a TAM, so an Agent may answer in either. A third one is private,
+/// for sites that want a signature which no quantum computer forges: it counts where both sides
+/// are configured for it, and nothing lists it by default.
+///
+/// ```cddl
+/// teep-cipher-suite-sign1-ml-dsa-65 = [ [ 18, -49 ] ]    ; not registered
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Suite {
     /// COSE_Sign1 with Ed25519.
     Ed25519,
     /// COSE_Sign1 with ECDSA on P-256 and SHA-256.
     Esp256,
+    /// COSE_Sign1 with ML-DSA-65.
+    MlDsa65,
 }
 
 impl Suite {
-    /// Every suite, in the order in which a TAM lists them.
-    pub const ALL: [Self; 2] = [Self::Esp256, Self::Ed25519];
+    /// The suites of the document, in the order in which a TAM lists them.
+    pub const MANDATORY: [Self; 2] = [Self::Esp256, Self::Ed25519];
 
     /// The suite that uses this algorithm, or an older identifier of the same algorithm.
     pub const fn from_algorithm(algorithm: Algorithm) -> Option<Self> {
         match algorithm {
             Algorithm::Esp256 | Algorithm::Es256 => Some(Self::Esp256),
             Algorithm::Ed25519 | Algorithm::EdDsa => Some(Self::Ed25519),
+            Algorithm::MlDsa65 => Some(Self::MlDsa65),
             Algorithm::Esp384 | Algorithm::Es384 | Algorithm::Other(_) => None,
         }
     }
@@ -41,6 +50,7 @@ impl Suite {
         match self {
             Self::Ed25519 => Algorithm::Ed25519,
             Self::Esp256 => Algorithm::Esp256,
+            Self::MlDsa65 => Algorithm::MlDsa65,
         }
     }
 
@@ -61,7 +71,7 @@ impl Suite {
 
     /// The suite that is stored as `id`.
     pub fn from_id(id: i64) -> Option<Self> {
-        Self::ALL.into_iter().find(|suite| suite.id() == id)
+        Self::from_algorithm(Algorithm::from_id(id)).filter(|suite| suite.id() == id)
     }
 }
 
@@ -129,6 +139,14 @@ mod tests {
 
         assert_eq!(bytes(Suite::Esp256), [0x81, 0x82, 18, 0x28]);
         assert_eq!(bytes(Suite::Ed25519), [0x81, 0x82, 18, 0x32]);
+        assert_eq!(bytes(Suite::MlDsa65), [0x81, 0x82, 18, 0x38, 0x30]);
+    }
+
+    #[test]
+    fn the_private_suite_is_known_by_its_number_and_not_mandatory() {
+        assert_eq!(Suite::from_id(-49), Some(Suite::MlDsa65));
+        assert_eq!(Suite::from_id(-7), None);
+        assert!(!Suite::MANDATORY.contains(&Suite::MlDsa65));
     }
 
     #[test]
@@ -136,8 +154,8 @@ mod tests {
         let theirs = CipherSuite::offers(&[Suite::Ed25519, Suite::Esp256]);
         let es384 = CipherSuite(vec![Operation { cose_type: 18, algorithm: -35 }]);
 
-        assert_eq!(Suite::common(&Suite::ALL, &theirs), Suite::ALL);
+        assert_eq!(Suite::common(&Suite::MANDATORY, &theirs), Suite::MANDATORY);
         assert_eq!(Suite::common(&[Suite::Ed25519], &theirs), [Suite::Ed25519]);
-        assert_eq!(Suite::common(&Suite::ALL, &[es384]), []);
+        assert_eq!(Suite::common(&Suite::MANDATORY, &[es384]), []);
     }
 }

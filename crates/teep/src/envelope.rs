@@ -4,11 +4,15 @@
 //! caller's knowledge, given as [`Keys`]; whether the message fits the moment is the session
 //! machines' question.
 
+use std::borrow::Cow;
+
 use cose::{Accept, Algorithm, Key, Sign, Sign1, Tagging, Thumbprint};
 use minicbor::decode::Decoder;
 use rats::Timestamp;
 
+use crate::attestation::AttestationPayload;
 use crate::cipher_suite::Suite;
+use crate::confidential::Receiver;
 use crate::err_code::ErrCode;
 use crate::evidence;
 use crate::limits;
@@ -35,7 +39,7 @@ impl Default for Dialect {
     fn default() -> Self {
         Self {
             numbering: Numbering::V26,
-            suites: Suite::ALL.to_vec(),
+            suites: Suite::MANDATORY.to_vec(),
             legacy_algorithms: false,
             untagged: false,
         }
@@ -43,8 +47,10 @@ impl Default for Dialect {
 }
 
 impl Dialect {
-    const fn accept(&self) -> &'static Accept {
-        if self.legacy_algorithms { &Accept::WITH_LEGACY } else { &Accept::CURRENT }
+    /// The algorithms of the suites, as they are spelt now and, on request, before.
+    fn accept(&self) -> Accept {
+        let named = if self.legacy_algorithms { Accept::WITH_LEGACY } else { Accept::CURRENT };
+        if self.suites.contains(&Suite::MlDsa65) { named.and(Algorithm::MlDsa65) } else { named }
     }
 }
 
@@ -165,10 +171,23 @@ impl<'b> Sealed<'b> {
     /// It shows no more than that sender and Evidence go together. Give it out as
     /// [`Standing::Claimed`].
     pub fn claimed_key(&self, numbering: Numbering) -> Option<Key> {
+        self.claimed_key_with(numbering, None)
+    }
+
+    pub(crate) fn claimed_key_with(
+        &self,
+        numbering: Numbering,
+        receiver: Option<&Receiver>,
+    ) -> Option<Key> {
         let Ok(Message::QueryResponse(response)) = Message::decode(self.payload, numbering) else {
             return None;
         };
-        let key = evidence::peek(&response.attestation_payload?.bytes).key?;
+        let payload = response.attestation_payload?.bytes;
+        let payload = match receiver {
+            Some(receiver) => receiver.payload(payload).ok()?,
+            None => payload,
+        };
+        let key = evidence::peek(&payload).key?;
         let thumbprint = key.thumbprint();
         let named = |hint: &Hint<'_>| hint.kid.is_none() || hint.thumbprint() == Some(thumbprint);
         self.hints().iter().any(named).then_some(key)
@@ -235,8 +254,8 @@ impl<'b> Sealed<'b> {
     ) -> Result<Opened<'b>, Rejected> {
         let PeerKey { key, standing, valid_until } = peer;
         let payload = match &self.form {
-            Form::Sign1(sign1) => sign1.verify(&key, dialect.accept(), &[])?,
-            Form::Sign(sign) => sign.verify_one(index, &key, dialect.accept(), &[])?,
+            Form::Sign1(sign1) => sign1.verify(&key, &dialect.accept(), &[])?,
+            Form::Sign(sign) => sign.verify_one(index, &key, &dialect.accept(), &[])?,
         };
         let payload = payload.into_inner();
         let thumbprint = key.thumbprint();
@@ -327,6 +346,20 @@ impl<'b> Opened<'b> {
     /// The code points it was read by.
     pub const fn numbering(&self) -> Numbering {
         self.numbering
+    }
+
+    /// Puts what `open` makes of the attestation payload in its place.
+    pub(crate) fn try_payload<E>(
+        mut self,
+        open: impl FnOnce(Cow<'b, [u8]>) -> Result<Cow<'b, [u8]>, E>,
+    ) -> Result<Self, E> {
+        if let Message::QueryResponse(response) = &mut self.message
+            && let Some(payload) = response.attestation_payload.take()
+        {
+            let bytes = open(payload.bytes)?;
+            response.attestation_payload = Some(AttestationPayload { bytes, ..payload });
+        }
+        Ok(self)
     }
 
     /// The message and who signed it.

@@ -8,6 +8,7 @@
 
 pub mod agent;
 pub mod appraisal;
+pub mod confidential;
 pub mod envelope;
 pub mod evidence;
 pub mod limits;

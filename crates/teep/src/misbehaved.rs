@@ -46,6 +46,9 @@ pub enum Misbehaved {
     /// A SUIT report that cannot be read.
     #[error("a SUIT report is not readable")]
     ReportUnreadable,
+    /// Encrypted, and not to this side or not as it should be.
+    #[error("what is encrypted does not open")]
+    Undecipherable,
     /// The session waits for its own side.
     #[error("the session is busy")]
     Busy,

@@ -6,6 +6,7 @@ use cose::{Sign1, Tagging};
 use minicbor::data::Type;
 use minicbor::decode::Decoder;
 
+use crate::confidential::{Receiver, is_encrypted};
 use crate::envelope::Signer;
 use crate::misbehaved::Misbehaved;
 use crate::token::Token;
@@ -18,6 +19,8 @@ pub struct Wrapped {
     pub nonce: Option<Vec<u8>>,
     /// How the report is protected.
     pub protection: ReportProtection,
+    /// Whether it is encrypted inside its signature; then the nonce is known to its receiver alone.
+    pub encrypted: bool,
 }
 
 /// How a report is protected.
@@ -38,15 +41,28 @@ pub enum ReportProtection {
 
 /// Reads a report: bare, or in COSE_Sign1 with or without tag.
 pub fn read(bytes: &[u8]) -> Option<Wrapped> {
+    read_with(bytes, None)
+}
+
+/// Reads a report, and with the key that it is encrypted to also what is inside.
+pub fn read_with(bytes: &[u8], receiver: Option<&Receiver>) -> Option<Wrapped> {
     let d = Decoder::new(bytes);
     if d.datatype().ok()? == Type::Map {
-        return Some(Wrapped { nonce: nonce(bytes)?, protection: ReportProtection::None });
+        let protection = ReportProtection::None;
+        return Some(Wrapped { nonce: nonce(bytes)?, protection, encrypted: false });
     }
     let sign1 = Sign1::decode(bytes, Tagging::Either).ok()?;
     let kid = sign1.protected.kid.as_ref().or(sign1.unprotected.kid.as_ref()).cloned();
     let algorithm = sign1.protected.algorithm.map(cose::Algorithm::id);
     let protection = ReportProtection::Sign1 { algorithm, kid };
-    Some(Wrapped { nonce: nonce(sign1.payload?)?, protection })
+    let payload = sign1.payload?;
+    let encrypted = is_encrypted(payload);
+    let nonce = match receiver {
+        Some(receiver) if encrypted => nonce(receiver.report(payload).ok()?.expose())?,
+        None if encrypted => None,
+        Some(_) | None => nonce(payload)?,
+    };
+    Some(Wrapped { nonce, protection, encrypted })
 }
 
 /// The nonce of a SUIT_Report map; nothing if it is none.
@@ -72,8 +88,12 @@ pub(crate) fn check(
     bytes: &[u8],
     token: Option<&Token>,
     signer: &Signer,
+    receiver: Option<&Receiver>,
 ) -> Result<(), Misbehaved> {
-    let report = read(bytes).ok_or(Misbehaved::ReportUnreadable)?;
+    let report = read_with(bytes, receiver).ok_or(Misbehaved::ReportUnreadable)?;
+    if report.encrypted && receiver.is_none() {
+        return Err(Misbehaved::Undecipherable);
+    }
     if let Some(token) = token
         && report.nonce.as_deref() != Some(token.as_bytes())
     {

@@ -197,6 +197,7 @@ impl MessageKey {
         let algorithm = match suite {
             Suite::Esp256 => Algorithm::Esp256,
             Suite::Ed25519 => Algorithm::Ed25519,
+            Suite::MlDsa65 => Algorithm::MlDsa65,
         };
         Ok(Self { suite, key: SigningKey::generate(algorithm)? })
     }

@@ -184,7 +184,10 @@ impl Tam {
             versions: None,
             attestation_payload: None,
             suit_reports: Vec::new(),
-            supported_teep_cipher_suites: Suite::ALL.iter().map(|suite| suite.offer()).collect(),
+            supported_teep_cipher_suites: Suite::MANDATORY
+                .iter()
+                .map(|suite| suite.offer())
+                .collect(),
             supported_suit_cose_profiles: SuitCoseProfile::MANDATORY.to_vec(),
             data_item_requested: items,
             renewal: false,

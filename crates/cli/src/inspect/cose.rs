@@ -73,6 +73,7 @@ pub(super) fn secret_key(bytes: &[u8]) -> Option<Part> {
         1 => ("OKP", D),
         2 => ("EC2", D),
         4 => ("symmetric", K),
+        7 => ("AKP", PRIV),
         _ => return None,
     };
     let value = format!("{name}: secret, not shown: keep it to yourself");
@@ -148,7 +149,8 @@ fn signature(
 
 fn drop_<T>(_verified: Verified<T>) {}
 
-/// Labels of a COSE_Key: its type, the private part of a curve's key, the symmetric key.
+/// Labels of a COSE_Key: its type, and where each type has its secret.
 const KTY: i64 = 1;
 const D: i64 = -4;
 const K: i64 = -1;
+const PRIV: i64 = -2;

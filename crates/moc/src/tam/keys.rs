@@ -43,6 +43,7 @@ impl Signers for TamKeys {
         match suite {
             Suite::Esp256 => Some(&self.esp256),
             Suite::Ed25519 => Some(&self.ed25519),
+            Suite::MlDsa65 => None,
         }
     }
 }

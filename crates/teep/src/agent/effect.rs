@@ -11,6 +11,7 @@ use crate::challenge::Challenge;
 use crate::component::SystemProperties;
 use crate::envelope::Outgoing;
 use crate::err_code::ErrCode;
+use crate::suit_cose_profile::SuitCoseProfile;
 use crate::text::Msg;
 use crate::token::Token;
 
@@ -81,6 +82,8 @@ pub struct Wanted {
     pub report_nonce: Option<Token>,
     /// The TAM that asks: it is authenticated, by a key that is anchored.
     pub tam: Thumbprint,
+    /// The profiles that both sides have, for what is signed and encrypted towards the TAM.
+    pub profiles: Vec<SuitCoseProfile>,
 }
 
 /// The Evidence that a TAM asks for.

@@ -81,7 +81,7 @@ impl Config {
     /// The defaults, with what has none.
     pub fn new(component: SystemProperties<'static>, tams: Vec<TamUri>) -> Self {
         Self {
-            suites: Suite::ALL.to_vec(),
+            suites: Suite::MANDATORY.to_vec(),
             dialect: Dialect::default(),
             component,
             tams,
@@ -157,6 +157,9 @@ impl Agent {
             return Err(Misuse::Config("tams has too many entries"));
         }
         let preferred = &config.suites;
+        let known = &mut config.dialect.suites;
+        // What is signed here is verified here as well.
+        known.extend(preferred.iter().filter(|suite| !known.contains(suite)).collect::<Vec<_>>());
         config.dialect.suites.sort_by_key(|suite| {
             preferred.iter().position(|ours| ours == suite).unwrap_or(preferred.len())
         });
@@ -362,12 +365,13 @@ impl Agent {
 fn bounded(reports: &[Cow<'_, [u8]>], token: Option<&Token>) -> Result<(), Misuse> {
     within("suit-reports", reports.len(), limits::REPORTS)?;
     let Some(token) = token else { return Ok(()) };
-    let nonce = |bytes: &Cow<'_, [u8]>| report::read(bytes).and_then(|report| report.nonce);
-    if reports.iter().all(|bytes| nonce(bytes).as_deref() == Some(token.as_bytes())) {
-        Ok(())
-    } else {
-        Err(Misuse::ReportNonce)
-    }
+    // The nonce inside an encrypted one is for the TAM to compare.
+    let of_exchange = |bytes: &Cow<'_, [u8]>| {
+        report::read(bytes).is_some_and(|report| {
+            report.encrypted || report.nonce.as_deref() == Some(token.as_bytes())
+        })
+    };
+    if reports.iter().all(of_exchange) { Ok(()) } else { Err(Misuse::ReportNonce) }
 }
 
 const fn within(what: &'static str, got: usize, max: usize) -> Result<(), Misuse> {

@@ -12,6 +12,7 @@ use crate::err_code::ErrCode;
 use crate::message::{DataItems, Error, FreshnessMechanism, QueryRequest};
 use crate::numbering::Numbering;
 use crate::report::{self, ReportProtection};
+use crate::suit_cose_profile::SuitCoseProfile;
 use crate::token::Token;
 
 /// A QueryRequest that this Agent can answer.
@@ -21,6 +22,7 @@ pub(super) struct Question {
     challenge: Option<Challenge>,
     items: DataItems,
     renewal: bool,
+    profiles: Vec<SuitCoseProfile>,
     pub(super) tam: Tam,
     /// Until when the TAM's key is good.
     pub(super) valid_until: Option<Timestamp>,
@@ -53,6 +55,7 @@ impl Question {
             challenge: request.challenge.clone(),
             items: request.data_item_requested,
             renewal: request.renewal,
+            profiles: profiles(config, request),
             tam: Tam { key: signer.thumbprint, key_suite: signer.suite, suite, numbering },
             valid_until: signer.valid_until,
         })
@@ -85,6 +88,7 @@ impl Question {
             reports: self.asks(DataItems::SUIT_REPORTS),
             report_nonce: self.token,
             tam: self.tam.key,
+            profiles: self.profiles.clone(),
         }
     }
 
@@ -157,6 +161,12 @@ fn freshness(config: &Config, request: &QueryRequest<'_>) -> Result<(), Box<Erro
     Ok(())
 }
 
+/// The profiles that both sides have, in the order of this Agent.
+fn profiles(config: &Config, request: &QueryRequest<'_>) -> Vec<SuitCoseProfile> {
+    let theirs = &request.supported_suit_cose_profiles;
+    config.profiles.iter().copied().filter(|ours| theirs.contains(ours)).collect()
+}
+
 /// Reports about the TAM have to be readable and to have a key of their own.
 //= teep 14.62 (M): an unsupported report profile gives Error 8 with the list
 //= teep 14.14 (M): the key of an embedded report differs from the key of the message
@@ -167,6 +177,7 @@ fn reports(
 ) -> Result<(), Box<Error<'static>>> {
     for bytes in &request.suit_reports {
         let readable = report::read(bytes).filter(|wrapped| match &wrapped.protection {
+            _ if wrapped.encrypted => false,
             ReportProtection::None => true,
             ReportProtection::Sign1 { algorithm, .. } => {
                 config.profiles.iter().any(|p| Some(p.authentication) == *algorithm)

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::exchange::{Asked, Query};
 use super::{Config, Peer};
+use crate::confidential::Receiver;
 use crate::envelope::Signer;
 use crate::message::{DataItems, QueryResponse};
 use crate::misbehaved::Misbehaved;
@@ -47,11 +48,12 @@ pub(super) fn outcome(
     token: Option<Token>,
     suit_reports: &[Cow<'_, [u8]>],
     signer: &Signer,
+    receiver: Option<&Receiver>,
 ) -> Result<(), Misbehaved> {
     if token.as_ref() != Some(sent) {
         return Err(Misbehaved::TokenMismatch);
     }
-    reports(suit_reports, Some(sent), signer)
+    reports(suit_reports, Some(sent), signer, receiver)
 }
 
 /// Whether SUIT reports belong to the exchange and have keys of their own.
@@ -59,8 +61,9 @@ pub(super) fn reports(
     suit_reports: &[Cow<'_, [u8]>],
     token: Option<&Token>,
     signer: &Signer,
+    receiver: Option<&Receiver>,
 ) -> Result<(), Misbehaved> {
-    suit_reports.iter().try_for_each(|bytes| report::check(bytes, token, signer))
+    suit_reports.iter().try_for_each(|bytes| report::check(bytes, token, signer, receiver))
 }
 
 /// Whether a QueryResponse has what was asked for.
@@ -86,10 +89,12 @@ pub(super) fn complete(
     if asked(DataItems::EXTENSIONS) && strict && response.ext_list.is_none() {
         return Err("ext-list is missing");
     }
-    match reports(&response.suit_reports, response.token.as_ref(), signer) {
+    let receiver = config.receiver.as_ref();
+    match reports(&response.suit_reports, response.token.as_ref(), signer, receiver) {
         Ok(()) => Ok(()),
         Err(Misbehaved::ReportNonce) => Err("nonce of a SUIT report is not the token"),
         Err(Misbehaved::ReportKey) => Err("a SUIT report is protected by the key of the message"),
+        Err(Misbehaved::Undecipherable) => Err("a SUIT report is encrypted to another key"),
         Err(_) => Err("a SUIT report is not readable"),
     }
 }

@@ -7,7 +7,8 @@
 //!
 //! 1. reads the wrapper ([`crate::envelope::Sealed`]), looks up the keys it hints at, and opens it,
 //!    or gives an empty answer;
-//! 2. looks up the exchange under [`correlate`] and makes a session of it ([`Tam::resume`]);
+//! 2. opens what is encrypted ([`Tam::reveal`]), looks up the exchange under [`correlate`] and
+//!    makes a session of it ([`Tam::resume`]);
 //! 3. calls [`Session::process_teep_message`] and runs the effects in order, in one transaction,
 //!    calling back where an effect asks for it.
 //!
@@ -30,13 +31,15 @@ pub use exchanges::Exchanges;
 pub use session::Session;
 pub use work::{Decision, Manifest, Work};
 
-use cose::Thumbprint;
+use cose::{Key, Thumbprint};
 use rats::Timestamp;
 
 use crate::appraisal::Unbound;
 use crate::attestation::{AttestationPayload, MediaType};
 use crate::challenge::{Challenge, ChallengeKey, Issued, Stale, UserNonce};
 use crate::cipher_suite::Suite;
+use crate::confidential::{Receiver, is_encrypted};
+use crate::envelope::{Opened, Sealed};
 use crate::evidence;
 use crate::limits;
 use crate::misbehaved::Misbehaved;
@@ -54,10 +57,15 @@ pub struct Tam {
 /// The settings of a TAM.
 #[derive(Debug)]
 pub struct Config {
+    /// The suites that the TAM offers and signs openings in: the mandatory ones, then others that
+    /// it has a key for.
+    pub suites: Vec<Suite>,
     /// Secret of the self-describing challenges.
     pub challenge_key: ChallengeKey,
     /// Secrets that were in use before, and still verify.
     pub former_challenge_keys: Vec<ChallengeKey>,
+    /// The key that Agents may encrypt Evidence and SUIT reports to.
+    pub receiver: Option<Receiver>,
     /// Seconds for which a self-describing challenge is good.
     pub challenge_age_s: i64,
     /// Seconds for which the TAM waits for an answer.
@@ -78,8 +86,10 @@ impl Config {
     /// The defaults, with the secret that has none.
     pub fn new(challenge_key: ChallengeKey) -> Self {
         Self {
+            suites: Suite::MANDATORY.to_vec(),
             challenge_key,
             former_challenge_keys: Vec::new(),
+            receiver: None,
             challenge_age_s: limits::CHALLENGE_AGE_S,
             reply_wait_s: limits::REPLY_WAIT_S,
             teep_profile: TEEP_PROFILE.to_owned(),
@@ -184,7 +194,9 @@ impl Tam {
                 (Some(agent), agent.numbering, Query { asked, items, renewal: false }, true)
             }
         };
-        let outgoing = request::outgoing(&query, agent, numbering, request::Extra::default());
+        let suites = &self.config.suites;
+        let extra = request::Extra::default();
+        let outgoing = request::outgoing(suites, &query, agent, numbering, extra);
         let mut effects = Vec::with_capacity(2);
         if stored {
             let waiting = Waiting::Query { agent, query };
@@ -193,6 +205,20 @@ impl Tam {
         }
         effects.push(Effect::Send(outgoing));
         Ok(effects)
+    }
+
+    /// Opens the attestation payload of a message, where it is encrypted to this TAM.
+    pub fn reveal<'b>(&self, opened: Opened<'b>) -> Result<Opened<'b>, Misbehaved> {
+        opened.try_payload(|bytes| match &self.config.receiver {
+            Some(receiver) => receiver.payload(bytes),
+            None if is_encrypted(&bytes) => Err(Misbehaved::Undecipherable),
+            None => Ok(bytes),
+        })
+    }
+
+    /// [`Sealed::claimed_key`] of a message whose Evidence may be encrypted to this TAM.
+    pub fn claimed_key(&self, sealed: &Sealed<'_>, numbering: Numbering) -> Option<Key> {
+        sealed.claimed_key_with(numbering, self.config.receiver.as_ref())
     }
 
     /// Makes a session of what is known about a message: what is stored under its

@@ -34,6 +34,7 @@ pub(super) struct Extra<'m> {
 //= teep 14.25 (M): freshness mechanisms and challenge are absent if the attestation bit is clear
 //= teep 14.26 (M): challenge is absent where a result is asked for that exists already
 pub(super) fn outgoing<'m>(
+    suites: &[Suite],
     query: &Query,
     agent: Option<Peer>,
     numbering: Numbering,
@@ -54,20 +55,21 @@ pub(super) fn outgoing<'m>(
         versions: Some(vec![0]),
         attestation_payload: extra.attestation,
         suit_reports: extra.reports,
-        supported_teep_cipher_suites: CipherSuite::offers(&Suite::ALL),
+        supported_teep_cipher_suites: CipherSuite::offers(suites),
         supported_suit_cose_profiles: SuitCoseProfile::MANDATORY.to_vec(),
         data_item_requested: query.items,
         renewal: query.renewal,
     };
-    Outgoing { message: Message::QueryRequest(request), numbering, protection: protection(agent) }
+    let protection = protection(suites, agent);
+    Outgoing { message: Message::QueryRequest(request), numbering, protection }
 }
 
-/// The suite that the Agent chose; both as long as it has chosen none.
+/// The suite that the Agent chose; all as long as it has chosen none.
 //= teep 14.22 (M): the first QueryRequest without knowledge has a signature for each suite listed
 //= teep 14.13 (M): the suite chosen is used for every later message
-fn protection(agent: Option<Peer>) -> Protection {
+fn protection(suites: &[Suite], agent: Option<Peer>) -> Protection {
     match agent {
         Some(agent) => Protection::Sign1(agent.suite),
-        None => Protection::Sign(Suite::ALL.to_vec()),
+        None => Protection::Sign(suites.to_vec()),
     }
 }

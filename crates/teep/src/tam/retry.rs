@@ -60,7 +60,7 @@ impl Session {
         if !bound {
             return vec![refusal(error)];
         }
-        let reopen = !self.common.retried && has_common_suite(&error);
+        let reopen = !self.common.retried && has_common_suite(tam, &error);
         self.state = State::Closed;
         let spend = self.spend_stored();
         let reopen = reopen.then_some(Effect::Connect(None));
@@ -118,7 +118,7 @@ impl Session {
         extra: Extra<'m>,
     ) -> Vec<Effect<'m>> {
         let numbering = self.common.numbering;
-        let outgoing = request::outgoing(&query, agent, numbering, extra);
+        let outgoing = request::outgoing(&tam.config().suites, &query, agent, numbering, extra);
         let mut effects = Vec::new();
         if let Some(Spent::Stored(_)) = self.common.spends {
             let waiting = Waiting::Query { agent, query: query.clone() };
@@ -159,7 +159,7 @@ fn is_common(error: &Error<'_>) -> bool {
 /// Whether the Agent has a suite that this TAM has too.
 ///
 /// Another suite means another key of the Agent, so it has to be met anew, as a stranger.
-fn has_common_suite(error: &Error<'_>) -> bool {
+fn has_common_suite(tam: &Tam, error: &Error<'_>) -> bool {
     error.err_code == ErrCode::UnsupportedCipherSuites
-        && !Suite::common(&Suite::ALL, &error.supported_teep_cipher_suites).is_empty()
+        && !Suite::common(&tam.config().suites, &error.supported_teep_cipher_suites).is_empty()
 }

@@ -130,6 +130,7 @@ impl Session {
         if signer.has_expired(now) {
             return Err(Misbehaved::KeyExpired);
         }
+        let receiver = tam.config().receiver.as_ref();
         match (&self.state, message) {
             (State::Querying { agent, query }, Message::QueryResponse(response)) => {
                 check::sender(agent.as_ref(), &signer, numbering)?;
@@ -141,20 +142,20 @@ impl Session {
             (State::Querying { agent, query }, Message::Error(error)) => {
                 check::sender(agent.as_ref(), &signer, numbering)?;
                 check::token(&query.asked, error.token)?;
-                check::reports(&error.suit_reports, error.token.as_ref(), &signer)?;
+                check::reports(&error.suit_reports, error.token.as_ref(), &signer, receiver)?;
                 let (agent, query) = (*agent, query.clone());
                 Ok(self.refused(tam, now, fresh, agent, query, error))
             }
             (State::Updating { agent, token, repair }, Message::Success(success)) => {
                 check::sender(Some(agent), &signer, numbering)?;
-                check::outcome(token, success.token, &success.suit_reports, &signer)?;
+                check::outcome(token, success.token, &success.suit_reports, &signer, receiver)?;
                 let (agent, repair) = (*agent, *repair);
                 let Success { msg, suit_reports: reports, .. } = success;
                 Ok(self.carried_out(agent, repair, Effect::Installed { reports, msg }))
             }
             (State::Updating { agent, token, repair }, Message::Error(error)) => {
                 check::sender(Some(agent), &signer, numbering)?;
-                check::outcome(token, error.token, &error.suit_reports, &signer)?;
+                check::outcome(token, error.token, &error.suit_reports, &signer, receiver)?;
                 let (agent, repair) = (*agent, *repair);
                 Ok(self.carried_out(agent, repair, refusal(error)))
             }

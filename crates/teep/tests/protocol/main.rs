@@ -6,6 +6,8 @@
 )]
 
 mod agent;
+mod cddl;
+mod confidential;
 mod hostile;
 mod message;
 mod pair;

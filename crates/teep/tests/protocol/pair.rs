@@ -3,23 +3,26 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 
-use cose::{Accept, Key, Sign1, Signer as _, Tagging, Thumbprint};
-use keys::SigningKey;
+use cose::{Accept, Curve, Key, Sign1, Signer as _, Tagging, Thumbprint};
+use keys::{AgreementKey, SigningKey, SystemEntropy};
 use suit::build::Built;
 use suit::{Anchors, Envelope};
 use teep::agent::{self, Agent, Collected, Handle, Outcome, TamUri};
 use teep::appraisal::{Appraisal, NotAttested, Verdict};
+use teep::confidential::Confidentiality;
 use teep::envelope::{Dialect, Hint, NoKey, PeerKey, Rejected, Sealed, Standing};
 use teep::tam::{
     self, Appraise, Config, Decision, Exchange, Exchanges, Peer, Purpose, Session, Tam, Work,
     correlate,
 };
 use teep::{
-    AttestationPayload, ChallengeKey, ComponentId, ErrCode, Message, Misbehaved, Numbering, Suite,
-    SystemProperties, Timestamp, Token,
+    AttestationPayload, ChallengeKey, ComponentId, ErrCode, Message, Misbehaved, Numbering,
+    SuitCoseProfile, Suite, SystemProperties, Timestamp, Token,
 };
 
-use crate::support::{CMW, Draws, MessageKeys, NOW, evidence, new_key, relayed, signed_report, ta};
+use crate::support::{
+    CMW, Draws, MessageKeys, NOW, evidence, new_key, relayed, report, signed_report, ta,
+};
 
 /// A TAM with its shell.
 pub(crate) struct TamShell {
@@ -58,11 +61,16 @@ pub(crate) enum Silence {
 
 impl TamShell {
     pub(crate) fn new() -> Self {
+        Self::with(Config::new(ChallengeKey::new([1; 32])))
+    }
+
+    pub(crate) fn with(config: Config) -> Self {
         let owner = new_key();
+        let suites = config.suites.clone();
         Self {
-            tam: Tam::new(Config::new(ChallengeKey::new([1; 32]))),
+            tam: Tam::new(config),
             keys: MessageKeys::generate(),
-            dialect: Dialect::default(),
+            dialect: Dialect { suites, ..Dialect::default() },
             exchanges: Exchanges::default(),
             agents: BTreeMap::new(),
             attesters: Vec::new(),
@@ -84,7 +92,7 @@ impl TamShell {
     /// ProcessTeepMessage.
     pub(crate) fn receive(&mut self, bytes: &[u8]) -> Result<Vec<u8>, Silence> {
         let sealed = Sealed::decode(bytes, &self.dialect).map_err(Silence::Rejected)?;
-        let claimed = sealed.claimed_key(self.dialect.numbering);
+        let claimed = self.tam.claimed_key(&sealed, self.dialect.numbering);
         let keys = |hint: &Hint<'_>| {
             let thumbprint = hint.thumbprint().ok_or(NoKey::Unknown)?;
             let known = self.agents.get(&thumbprint).map(|(key, _)| key.clone());
@@ -93,6 +101,7 @@ impl TamShell {
             Ok(PeerKey { key: key.ok_or(NoKey::Unknown)?, standing, valid_until: None })
         };
         let opened = sealed.open(&self.dialect, &keys).map_err(Silence::Rejected)?;
+        let opened = self.tam.reveal(opened).map_err(Silence::Misbehaved)?;
         let correlation = correlate(&opened);
         let stored = self.exchanges.find(&correlation).map(Exchange::encode);
         let stored = stored.map(|bytes| Exchange::decode(&bytes).unwrap());
@@ -162,6 +171,7 @@ impl TamShell {
             tam::Effect::Installed { reports, .. } => {
                 self.log.push(Event::Installed { reports: reports.len() });
             }
+            tam::Effect::Dropped(_) => {}
             tam::Effect::Refused { code, .. } => self.log.push(Event::Refused(code)),
             tam::Effect::Connect(agent) => {
                 let purpose = Purpose::Attest { agent, user_nonce: None, renewal: false };
@@ -202,6 +212,10 @@ pub(crate) struct AgentShell {
     pub(crate) suite: Suite,
     pub(crate) attester: SigningKey,
     pub(crate) report_key: SigningKey,
+    /// The TAM's key and a profile, where everything towards the TAM is encrypted.
+    pub(crate) receiver: Option<(Key, SuitCoseProfile)>,
+    /// Whether its reports bear the nonce of an earlier exchange.
+    pub(crate) stale_reports: bool,
     /// TAM keys that are anchored.
     pub(crate) tams: Vec<Key>,
     /// Signers of Trusted Components that are anchored.
@@ -230,6 +244,8 @@ impl AgentShell {
             suite,
             attester,
             report_key: new_key(),
+            receiver: None,
+            stale_reports: false,
             tams: tam.keys.public(),
             owners: vec![tam.owner.key().clone()],
             installed: BTreeMap::new(),
@@ -244,7 +260,13 @@ impl AgentShell {
         match self.suite {
             Suite::Ed25519 => self.keys.ed25519.key(),
             Suite::Esp256 => self.keys.esp256.key(),
+            Suite::MlDsa65 => self.keys.ml_dsa65.key(),
         }
+    }
+
+    /// The name of the key that signs its Evidence.
+    pub(crate) fn attester_kid(&self) -> [u8; 32] {
+        self.attester.key().thumbprint().0
     }
 
     /// Opens a session, as the Broker does for a policy check.
@@ -310,7 +332,12 @@ impl AgentShell {
     fn collect(&self, wanted: &agent::Wanted) -> Collected<'static> {
         let challenge = wanted.attestation.as_ref().and_then(|wish| wish.challenge.as_ref());
         let evidence = challenge.map(|challenge| {
-            AttestationPayload::new(CMW, evidence(challenge, self.key(), &self.attester))
+            let payload =
+                AttestationPayload::new(CMW, evidence(challenge, self.key(), &self.attester));
+            let Some((receiver, profile)) = &self.receiver else { return payload };
+            assert!(wanted.profiles.contains(profile));
+            let to_tam = Confidentiality { receiver, profile: *profile };
+            to_tam.payload(&payload, &ephemeral(), &mut SystemEntropy).unwrap()
         });
         let components = self
             .installed
@@ -322,7 +349,15 @@ impl AgentShell {
     }
 
     fn report(&self, nonce: Option<&Token>) -> Cow<'static, [u8]> {
-        signed_report(nonce, &self.report_key).into()
+        let Some((receiver, profile)) = &self.receiver else {
+            return signed_report(nonce, &self.report_key).into();
+        };
+        let to_tam = Confidentiality { receiver, profile: *profile };
+        let stale = Token::new(b"an earlier one").unwrap();
+        let nonce = if self.stale_reports { Some(&stale) } else { nonce };
+        let report = suit::Report::decode(&report(nonce)).unwrap();
+        let sealed = to_tam.report(&report, &self.report_key, &ephemeral(), &mut SystemEntropy);
+        sealed.unwrap().into()
     }
 
     /// The SUIT processor: a manifest of an anchored signer, not older than what is there.
@@ -348,6 +383,11 @@ impl AgentShell {
         self.changes += 1;
         Outcome { installed: true, report, components: manifest.common.components.clone() }
     }
+}
+
+/// A key pair for one message.
+fn ephemeral() -> AgreementKey {
+    AgreementKey::generate(Curve::P256).unwrap()
 }
 
 /// Passes messages to and fro until one side is silent.

@@ -187,7 +187,7 @@ fn success() -> impl Strategy<Value = Message<'static>> {
     })
 }
 
-fn message() -> impl Strategy<Value = (Numbering, Message<'static>)> {
+pub(crate) fn message() -> impl Strategy<Value = (Numbering, Message<'static>)> {
     numbering().prop_flat_map(|numbering| {
         let message = prop_oneof![
             query_request(),

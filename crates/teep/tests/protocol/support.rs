@@ -49,6 +49,7 @@ pub(crate) fn anchors(keys: Vec<Key>) -> impl Fn(&Hint<'_>) -> Result<PeerKey, N
 pub(crate) struct MessageKeys {
     pub(crate) esp256: SigningKey,
     pub(crate) ed25519: SigningKey,
+    pub(crate) ml_dsa65: SigningKey,
 }
 
 impl MessageKeys {
@@ -56,12 +57,13 @@ impl MessageKeys {
         Self {
             esp256: SigningKey::generate(Algorithm::Esp256).unwrap(),
             ed25519: SigningKey::generate(Algorithm::Ed25519).unwrap(),
+            ml_dsa65: SigningKey::generate(Algorithm::MlDsa65).unwrap(),
         }
     }
 
     pub(crate) fn public(&self) -> Vec<Key> {
         use cose::Signer;
-        vec![self.esp256.key().clone(), self.ed25519.key().clone()]
+        vec![self.esp256.key().clone(), self.ed25519.key().clone(), self.ml_dsa65.key().clone()]
     }
 }
 
@@ -70,6 +72,7 @@ impl Signers for MessageKeys {
         match suite {
             Suite::Esp256 => Some(&self.esp256),
             Suite::Ed25519 => Some(&self.ed25519),
+            Suite::MlDsa65 => Some(&self.ml_dsa65),
         }
     }
 }

@@ -95,11 +95,11 @@ fn the_suites_and_profiles_of_the_drafts_are_told_apart() {
         panic!("not a QueryRequest");
     };
 
-    assert_eq!(new.supported_teep_cipher_suites, CipherSuite::offers(&Suite::ALL));
+    assert_eq!(new.supported_teep_cipher_suites, CipherSuite::offers(&Suite::MANDATORY));
     assert_eq!(new.supported_suit_cose_profiles, SuitCoseProfile::MANDATORY);
     let es256 = CipherSuite(vec![Operation { cose_type: 18, algorithm: -7 }]);
     assert_eq!(old.supported_teep_cipher_suites[0], es256);
-    assert_eq!(Suite::common(&Suite::ALL, &old.supported_teep_cipher_suites), []);
+    assert_eq!(Suite::common(&Suite::MANDATORY, &old.supported_teep_cipher_suites), []);
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
 use cose::Signer as _;
 use teep::message::{Error, Kind, Success};
-use teep::tam::{Correlation, Peer, Purpose};
-use teep::{ErrCode, Message, Numbering, Suite, UserNonce};
+use teep::tam::{Config, Correlation, Peer, Purpose};
+use teep::{ChallengeKey, ErrCode, Message, Numbering, Suite, UserNonce};
 
 use crate::pair::{AgentShell, Event, STRANGER, Silence, TamShell, session};
 use crate::support::{new_key, payload, sealed, ta};
@@ -21,7 +21,7 @@ const INSTALLED: [Kind; 4] = [Kind::QueryRequest, Kind::QueryResponse, Kind::Upd
 //= teep 14.13 (M): the suite chosen is used for every later message
 #[test]
 fn a_stranger_attests_itself_and_gets_its_package_in_either_suite() {
-    for suite in Suite::ALL {
+    for suite in Suite::MANDATORY {
         let mut tam = TamShell::new();
         let mut agent = AgentShell::new(suite, &mut tam);
 
@@ -37,6 +37,40 @@ fn a_stranger_attests_itself_and_gets_its_package_in_either_suite() {
         let peer = tam.agents[&agent.key().thumbprint()].1;
         assert_eq!(peer.suite, suite);
     }
+}
+
+/// The private suite: openings carry a third signature, and the Agent that has it picks it.
+#[test]
+fn an_agent_with_the_private_suite_gets_its_package_from_a_tam_that_has_it_too() {
+    let mut config = Config::new(ChallengeKey::new([1; 32]));
+    config.suites.push(Suite::MlDsa65);
+    let mut tam = TamShell::with(config);
+    let mut agent = AgentShell::new(Suite::MlDsa65, &mut tam);
+    let mut other = AgentShell::new(Suite::Esp256, &mut tam);
+
+    let wire = session(&mut tam, &mut agent, STRANGER);
+
+    assert_eq!(kinds(&wire), INSTALLED);
+    assert_eq!(tam.agents[&agent.key().thumbprint()].1.suite, Suite::MlDsa65);
+    tam.packages.push(ta("planner", 1, &tam.owner));
+    assert_eq!(kinds(&session(&mut tam, &mut other, STRANGER)), INSTALLED);
+}
+
+#[test]
+fn the_private_suite_is_offered_by_nobody_unasked() {
+    let mut tam = TamShell::new();
+    let mut agent = AgentShell::new(Suite::MlDsa65, &mut tam);
+    let handle = agent.session();
+
+    let opening = tam.connect(STRANGER);
+    let refusal = agent.receive(handle, &opening).unwrap().unwrap();
+
+    let refusal = payload(&refusal);
+    let Message::Error(error) = Message::decode(&refusal, Numbering::V26).unwrap() else {
+        panic!("no Error");
+    };
+    assert_eq!(error.err_code, ErrCode::UnsupportedCipherSuites);
+    assert_eq!(error.supported_teep_cipher_suites, [Suite::MlDsa65.offer()]);
 }
 
 #[test]

@@ -23,7 +23,7 @@ pub(super) fn seed(seeds: &mut Seeds) {
         }
     }
     let (_, message) = messages().swap_remove(0);
-    let protection = Protection::Sign(Suite::ALL.to_vec());
+    let protection = Protection::Sign(Suite::MANDATORY.to_vec());
     let opening = Outgoing { message, numbering: Numbering::V26, protection };
     seeds.put("teep_message", "sealed", opening.seal(&Theirs).unwrap());
     tam(seeds);
@@ -106,7 +106,7 @@ fn agent(seeds: &mut Seeds) {
 
 fn messages() -> Vec<(&'static str, Message<'static>)> {
     let error = Error {
-        supported_teep_cipher_suites: CipherSuite::offers(&Suite::ALL),
+        supported_teep_cipher_suites: CipherSuite::offers(&Suite::MANDATORY),
         supported_suit_cose_profiles: SuitCoseProfile::MANDATORY.to_vec(),
         versions: vec![0],
         challenge: Challenge::new([5; 32]).ok(),
@@ -132,7 +132,7 @@ fn request() -> QueryRequest<'static> {
         versions: Some(vec![0]),
         attestation_payload: None,
         suit_reports: Vec::new(),
-        supported_teep_cipher_suites: CipherSuite::offers(&Suite::ALL),
+        supported_teep_cipher_suites: CipherSuite::offers(&Suite::MANDATORY),
         supported_suit_cose_profiles: SuitCoseProfile::MANDATORY.to_vec(),
         data_item_requested: DataItems::ATTESTATION.and(DataItems::TRUSTED_COMPONENTS),
         renewal: false,

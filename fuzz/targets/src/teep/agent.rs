@@ -174,7 +174,7 @@ impl Shell {
         };
         let numbering = self.config.dialect.numbering;
         let protection = match script.byte() % 3 {
-            0 => Protection::Sign(Suite::ALL.to_vec()),
+            0 => Protection::Sign(Suite::MANDATORY.to_vec()),
             1 => Protection::Sign1(Suite::Esp256),
             _ => Protection::Sign1(Suite::Ed25519),
         };
@@ -339,7 +339,7 @@ fn query_request(items: DataItems, token: Option<Token>) -> Message<'static> {
         versions: Some(vec![0]),
         attestation_payload: None,
         suit_reports: Vec::new(),
-        supported_teep_cipher_suites: CipherSuite::offers(&Suite::ALL),
+        supported_teep_cipher_suites: CipherSuite::offers(&Suite::MANDATORY),
         supported_suit_cose_profiles: SuitCoseProfile::MANDATORY.to_vec(),
         data_item_requested: items,
         renewal: false,
@@ -347,7 +347,7 @@ fn query_request(items: DataItems, token: Option<Token>) -> Message<'static> {
 }
 
 fn tam_keys() -> Vec<Key> {
-    Suite::ALL.map(|suite| peer(suite).key().clone()).to_vec()
+    Suite::MANDATORY.map(|suite| peer(suite).key().clone()).to_vec()
 }
 
 fn tam_uri(choice: u8) -> Option<TamUri> {

@@ -85,6 +85,7 @@ impl Signers for Ours {
         Some(match suite {
             Suite::Esp256 => &*ESP256,
             Suite::Ed25519 => &*ED25519,
+            Suite::MlDsa65 => return None,
         })
     }
 }
@@ -101,7 +102,7 @@ impl Signers for Theirs {
 fn peer(suite: Suite) -> &'static keys::SigningKey {
     match suite {
         Suite::Esp256 => &PEER_ESP256,
-        Suite::Ed25519 => &PEER_ED25519,
+        Suite::Ed25519 | Suite::MlDsa65 => &PEER_ED25519,
     }
 }
 

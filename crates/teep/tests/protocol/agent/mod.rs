@@ -199,7 +199,7 @@ fn manage() -> QueryRequest<'static> {
         versions: Some(vec![0]),
         attestation_payload: None,
         suit_reports: Vec::new(),
-        supported_teep_cipher_suites: CipherSuite::offers(&Suite::ALL),
+        supported_teep_cipher_suites: CipherSuite::offers(&Suite::MANDATORY),
         supported_suit_cose_profiles: SuitCoseProfile::MANDATORY.to_vec(),
         data_item_requested: DataItems::TRUSTED_COMPONENTS.and(DataItems::SUIT_REPORTS),
         renewal: false,

@@ -187,7 +187,7 @@ fn answered_in(scene: &mut Scene, protection: Protection) -> Suite {
 #[test]
 fn an_opening_is_answered_in_the_preferred_suite_and_a_remembered_one_is_kept() {
     let mut scene = Scene::with(|config| config.suites = vec![Suite::Ed25519, Suite::Esp256]);
-    let opening = Protection::Sign(Suite::ALL.to_vec());
+    let opening = Protection::Sign(Suite::MANDATORY.to_vec());
     assert_eq!(answered_in(&mut scene, opening.clone()), Suite::Ed25519);
     assert_eq!(answered_in(&mut scene, Protection::Sign1(Suite::Esp256)), Suite::Esp256);
 
@@ -198,7 +198,7 @@ fn an_opening_is_answered_in_the_preferred_suite_and_a_remembered_one_is_kept() 
 
 #[test]
 fn a_tam_with_a_key_for_each_suite_goes_on_with_that_of_the_suite_chosen() {
-    let opening = Protection::Sign(Suite::ALL.to_vec());
+    let opening = Protection::Sign(Suite::MANDATORY.to_vec());
     let by_esp256 = Protection::Sign1(Suite::Esp256);
     for protection in [opening, by_esp256] {
         let mut scene = Scene::with(|config| config.suites = vec![Suite::Ed25519]);

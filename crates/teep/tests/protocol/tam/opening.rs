@@ -14,9 +14,9 @@ fn a_stranger_gets_an_opening_in_both_suites_and_nothing_is_stored() {
 
     assert_eq!(effects.len(), 1);
     let outgoing = outgoing(effects.pop().unwrap());
-    assert_eq!(outgoing.protection, Protection::Sign(Suite::ALL.to_vec()));
+    assert_eq!(outgoing.protection, Protection::Sign(Suite::MANDATORY.to_vec()));
     let Message::QueryRequest(request) = outgoing.message else { panic!("not a QueryRequest") };
-    assert_eq!(request.supported_teep_cipher_suites, CipherSuite::offers(&Suite::ALL));
+    assert_eq!(request.supported_teep_cipher_suites, CipherSuite::offers(&Suite::MANDATORY));
     assert_eq!(request.supported_suit_cose_profiles, SuitCoseProfile::MANDATORY);
     assert!(request.data_item_requested.contains(DataItems::ATTESTATION));
     assert_eq!(request.challenge.unwrap().as_bytes().len(), 64);
