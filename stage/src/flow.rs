@@ -177,16 +177,18 @@ impl Flow {
         let directory = user.home().join(&name);
         fs::create_dir_all(&directory)?;
         fs::write(directory.join("pd.json"), canary.data())?;
-        stage.programs.place_ta(&directory, self.instance)?;
+        let hardware = self.ran_on()?;
+        let guest = hardware.processor().filter(|_| hardware.image(&stage.programs).is_some());
+        let ta = stage.programs.place_ta(&directory, guest)?;
         let listen = format!("127.0.0.1:{}", free_port()?);
         let mut text = format!(
             "name = {name}\ncase = {case}\ninstance = {instance}\nhardware = {hardware}\n\n\
-             [ta]\nmodule = \"route-planner.wasm\"\n\n\
+             [ta]\n{ta}\n\n\
              [pd]\nfile = \"pd.json\"\ncallers = {callers}\n",
             name = json!(name),
             case = self.case,
             instance = json!(self.instance.as_str()),
-            hardware = json!([self.ran_on()?.as_str()]),
+            hardware = json!([hardware.as_str()]),
             callers = json!([user.home().join("vehicle.pub")]),
         );
         if self.with_ua {

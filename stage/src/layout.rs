@@ -8,8 +8,6 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::device::Instance;
-
 /// The programs, as cargo built them.
 #[derive(Clone, Debug)]
 pub struct Programs {
@@ -51,14 +49,23 @@ impl Programs {
         self.directory.join(program)
     }
 
-    /// Puts the sample's Trusted Application where a project of this instance type expects it.
+    /// Puts the sample's Trusted Application into a project's directory and returns the member of
+    /// the project that names it.
+    ///
+    /// For a guest whose processor is interpreted it is the static program, where that was built: a
+    /// component is compiled on the device, which takes an interpreter long.
     ///
     /// # Errors
     /// It cannot be copied.
-    pub fn place_ta(&self, directory: &Path, _instance: Instance) -> Result<()> {
-        let to = directory.join("route-planner.wasm");
-        fs::copy(&self.ta, &to).with_context(|| format!("copying {}", self.ta.display()))?;
-        Ok(())
+    pub fn place_ta(&self, directory: &Path, processor: Option<&str>) -> Result<&'static str> {
+        let program = processor.map(|it| self.path(&format!("route-planner-{it}")));
+        let (from, name, member) = match program.filter(|program| program.is_file()) {
+            Some(program) => (program, "route-planner", "program = \"route-planner\""),
+            None => (self.ta.clone(), "route-planner.wasm", "module = \"route-planner.wasm\""),
+        };
+        fs::copy(&from, directory.join(name))
+            .with_context(|| format!("copying {}", from.display()))?;
+        Ok(member)
     }
 
     /// A command that runs a program.

@@ -2,6 +2,8 @@
 //!
 //! The demo runs here, by its wall time; the rest is CPU time and runs in `tamarack-bench`.
 
+mod machines;
+
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
@@ -40,8 +42,9 @@ impl Row {
 
 type Suite = (&'static str, fn() -> Result<Vec<Row>>);
 
-const SUITES: [Suite; 4] = [
+const SUITES: [Suite; 5] = [
     ("demo", main_job),
+    ("instances", machines::rows),
     ("suit", || measured("suit")),
     ("teep", || measured("teep")),
     ("verifier", || measured("verifier")),

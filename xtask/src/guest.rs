@@ -175,6 +175,9 @@ fn initrd(kernel: &Path, agent: &Path) -> Result<Vec<u8>> {
     }
     let bytes = fs::read(agent).with_context(|| format!("reading {}", agent.display()))?;
     cpio.file("init", 0o755, &bytes);
+    let digest = run::output(Command::new("sha256sum").arg(agent))?;
+    let digest = digest.split_whitespace().next().context("sha256sum printed nothing")?;
+    cpio.file("init.sha256", 0o644, digest.as_bytes());
     Ok(cpio.finish())
 }
 

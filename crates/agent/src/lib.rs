@@ -53,7 +53,10 @@ use ta::{Applications, Backends};
 
 /// Runs the agent on the descriptors that a TEE hands down, with its sealed state in the folder
 /// `storage`, or where there is none on the disk behind [`device::STORAGE_FD`].
-pub fn run(storage: Option<&Path>) -> anyhow::Result<()> {
+///
+/// `own_digest` is the SHA-256 of this program, where who started it knows it: the image of a guest
+/// is measured with it, and an interpreted processor takes long to compute it.
+pub fn run(storage: Option<&Path>, own_digest: Option<[u8; 32]>) -> anyhow::Result<()> {
     let inherited = sys::Inherited::take(storage.is_none());
     let inherited = inherited.context("taking over what the TEE hands down")?;
     log();
@@ -67,11 +70,16 @@ pub fn run(storage: Option<&Path>) -> anyhow::Result<()> {
         .context("reading the settings")?;
     let settings = Settings::parse(&text).context("reading the settings")?;
     let channel = Channel::open(UnixStream::from(inherited.tee)).context("reaching the TEE")?;
-    let own = std::fs::read(OWN_PROGRAM).context("reading the agent's own program")?;
+    let own = match own_digest {
+        Some(digest) => digest,
+        None => {
+            let own = std::fs::read(OWN_PROGRAM).context("reading the agent's own program")?;
+            cose::sha256(&own)
+        }
+    };
 
     let applications = Arc::new(Applications::new(backends(&settings)));
     let attester: Arc<dyn Attester> = Arc::new(channel);
-    let own = cose::sha256(&own);
     let agent = match (storage, inherited.storage) {
         (Some(storage), _) => {
             let disk = Folder::open(storage)

@@ -31,7 +31,7 @@ fn main() -> ExitCode {
 
 /// What the program is asked to do.
 enum Command {
-    Run { storage: Option<PathBuf> },
+    Run { storage: Option<PathBuf>, own_digest: Option<[u8; 32]> },
     Worker { limits: Limits, form: Form },
     Container { arguments: Vec<String> },
     Probe { json: bool },
@@ -42,9 +42,14 @@ impl Command {
         let texts: Vec<&str> = arguments.iter().filter_map(|argument| argument.to_str()).collect();
         match texts.as_slice() {
             ["run", "--storage", _] => {
-                Some(Self::Run { storage: Some(PathBuf::from(&arguments[2])) })
+                let storage = Some(PathBuf::from(&arguments[2]));
+                Some(Self::Run { storage, own_digest: None })
             }
-            ["run", "--storage-fd"] => Some(Self::Run { storage: None }),
+            ["run", "--storage-fd"] => Some(Self::Run { storage: None, own_digest: None }),
+            ["run", "--storage-fd", "--own-digest", digest] => {
+                let digest = hex::decode(digest).ok()?.try_into().ok()?;
+                Some(Self::Run { storage: None, own_digest: Some(digest) })
+            }
             ["probe"] => Some(Self::Probe { json: false }),
             ["probe", "--json"] => Some(Self::Probe { json: true }),
             ["ta-worker", cpu_s, memory_bytes, form] => Some(Self::Worker {
@@ -60,7 +65,7 @@ impl Command {
 
     fn run(self) -> anyhow::Result<ExitCode> {
         match self {
-            Self::Run { storage } => agent::run(storage.as_deref())?,
+            Self::Run { storage, own_digest } => agent::run(storage.as_deref(), own_digest)?,
             Self::Worker { limits, form } => {
                 worker::run(limits, form).context("running a Trusted Application")?;
             }
@@ -91,7 +96,8 @@ Usage: tamarack-agent <command>
 
   run --storage DIR    Run the TEEP Agent. Started by a TEE: descriptor 3 is the TEE, 4 the
                        listening socket for the Broker, 5 the measured settings.
-  run --storage-fd     The same with its disk behind descriptor 6, inside a confidential VM.
+  run --storage-fd [--own-digest SHA256]
+                       The same with its disk behind descriptor 6, inside a confidential VM.
   probe [--json]       Show what this machine offers to isolate applications and to be a TEE.
 ";
 

@@ -19,7 +19,7 @@ use emulator::launch::{self, Launch};
 use emulator::serve::Device;
 use emulator::vendor::{self, Endorser};
 use emulator::vm::accelerator::{self, Wish};
-use emulator::vm::qemu::{Protection, Resources};
+use emulator::vm::qemu::{Accelerator, Protection, Resources};
 use emulator::vm::{self, Ended, Guest, Image};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -57,6 +57,9 @@ enum Command {
     /// interface), 4 (the socket for the TEEP Broker) and 5 (the settings), and ends when this
     /// command ends. Exits with the program's status.
     Run(RunArguments),
+    /// Boot the kernel of a VM's image with nothing in it, and print how long that takes to its
+    /// first byte: the floor of what `run --vm` can reach.
+    BareBoot(BareBootArguments),
     #[command(name = launch::GUARD, hide = true)]
     Guard {
         parent: u32,
@@ -106,6 +109,16 @@ struct ProgramArguments {
     /// The settings that are measured with it.
     #[arg(long, value_name = "FILE")]
     settings: PathBuf,
+}
+
+#[derive(Args)]
+struct BareBootArguments {
+    /// The image.
+    #[arg(long, value_name = "DIR")]
+    vm: PathBuf,
+    /// Use KVM, if it works here.
+    #[arg(long)]
+    kvm: bool,
 }
 
 #[derive(Args)]
@@ -164,6 +177,7 @@ fn main() -> ExitCode {
         Command::Vendor(arguments) => vendor(&arguments),
         Command::Measure(arguments) => measure(&arguments),
         Command::Run(arguments) => run(&arguments),
+        Command::BareBoot(arguments) => bare_boot(&arguments),
         Command::Guard { parent, program, arguments } => {
             Err(launch::guard(parent, &program, &arguments).into())
         }
@@ -281,6 +295,25 @@ fn run_machine(
         Ended::Stopped => ExitCode::SUCCESS,
         Ended::Agent(status) => ExitCode::from(status),
     })
+}
+
+fn bare_boot(arguments: &BareBootArguments) -> anyhow::Result<ExitCode> {
+    let image = Image::read(&arguments.vm).context("reading the image")?;
+    let nowhere = Path::new("/nonexistent");
+    let guest = Guest {
+        image: &image,
+        settings: &[],
+        protection: Protection::Emulated,
+        resources: Resources { memory_mib: 512, processors: 2 },
+        wish: Wish::Auto,
+        boot_within: Duration::from_secs(60),
+        cache: nowhere,
+        broker_socket: nowhere,
+        storage: nowhere,
+    };
+    let accelerator = if arguments.kvm { Accelerator::Kvm } else { Accelerator::Tcg };
+    let took = vm::bare::boot(&guest, accelerator).context("booting")?;
+    print(&serde_json::json!({ "ms": took.as_secs_f64() * 1e3 }))
 }
 
 /// What was read once: it is measured, and it is what runs.

@@ -9,17 +9,17 @@ use nix::mount::{MsFlags, mount};
 use nix::sys::reboot::{RebootMode, reboot};
 use nix::unistd::{chroot, sync};
 
-/// Moves into a root file system that can be left again, mounts, and inserts the drivers.
+/// Inserts the drivers, moves into a root file system that can be left again, and mounts.
 pub(super) fn set_up() -> anyhow::Result<()> {
+    for name in drivers()? {
+        insert(&Path::new(DRIVERS).join(&name))
+            .with_context(|| format!("inserting the driver {name}"))?;
+    }
     leave_initial_root().context("leaving the initial root file system")?;
     for (source, target, flags, data) in MOUNTS {
         fs::create_dir_all(target)?;
         mount(Some(*source), *target, Some(*source), *flags, *data)
             .with_context(|| format!("mounting {target}"))?;
-    }
-    for name in drivers()? {
-        insert(&Path::new(DRIVERS).join(&name))
-            .with_context(|| format!("inserting the driver {name}"))?;
     }
     Ok(())
 }
@@ -37,31 +37,15 @@ pub(super) fn power_off() -> ! {
     std::process::abort()
 }
 
-/// The initial root file system cannot be pivoted away from, as a container's launch does.
+/// The initial root file system cannot be pivoted away from, as a container's launch does. This
+/// program stays there, out of everybody's sight, and is started again by way of `/proc`.
 fn leave_initial_root() -> anyhow::Result<()> {
     fs::create_dir(ROOT)?;
     mount(Some("tmpfs"), ROOT, Some("tmpfs"), MsFlags::MS_NOSUID, Some("mode=755"))?;
-    // The old names go, and with them the memory behind them.
-    for name in [super::NAME, DRIVERS] {
-        carry_over(Path::new(name))?;
-    }
     std::env::set_current_dir(ROOT)?;
     mount(Some("."), "/", None::<&str>, MsFlags::MS_MOVE, None::<&str>)?;
     chroot(".")?;
     std::env::set_current_dir("/")?;
-    Ok(())
-}
-
-fn carry_over(path: &Path) -> anyhow::Result<()> {
-    let to = Path::new(ROOT).join(path.strip_prefix("/")?);
-    if !path.is_dir() {
-        fs::copy(path, to)?;
-        return Ok(fs::remove_file(path)?);
-    }
-    fs::create_dir(&to)?;
-    for entry in fs::read_dir(path)? {
-        carry_over(&entry?.path())?;
-    }
     Ok(())
 }
 

@@ -14,7 +14,7 @@
 mod guest;
 mod port;
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{Read as _, Seek as _, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -43,14 +43,16 @@ pub fn is_first() -> bool {
 /// Does the work of the first process, and powers off.
 pub fn run() -> ! {
     // A first process that ends is a kernel that panics, so whatever happens ends below.
-    let ended = guest::set_up().context("setting up the guest").and_then(|()| serve());
+    let own_digest = fs::read_to_string(DIGEST).ok();
+    let ended = guest::set_up().context("setting up the guest");
+    let ended = ended.and_then(|()| serve(own_digest.as_deref()));
     if let Err(error) = ended {
         eprintln!("error: {error:#}");
     }
     guest::power_off()
 }
 
-fn serve() -> anyhow::Result<()> {
+fn serve(own_digest: Option<&str>) -> anyhow::Result<()> {
     let port = port::open().context("opening the serial port")?;
     if guest::is_bare() {
         return (&port).write_all(b"!").context("writing the first byte");
@@ -72,7 +74,7 @@ fn serve() -> anyhow::Result<()> {
         ended
     });
     let relaying = relaying.context("starting the relay")?;
-    let goodbye = match start(&handle, listener) {
+    let goodbye = match start(&handle, listener, own_digest) {
         Ok(pid) => agent.collect(pid),
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -85,7 +87,7 @@ fn serve() -> anyhow::Result<()> {
 }
 
 /// Starts the agent, with the descriptors that `device` defines.
-fn start(relay: &Handle, listener: UnixListener) -> anyhow::Result<Pid> {
+fn start(relay: &Handle, listener: UnixListener, own_digest: Option<&str>) -> anyhow::Result<Pid> {
     let settings = settings(relay).context("getting the settings")?;
     let attach = |service| -> anyhow::Result<OwnedFd> {
         let (ours, theirs) = UnixStream::pair().context("making a channel")?;
@@ -99,8 +101,11 @@ fn start(relay: &Handle, listener: UnixListener) -> anyhow::Result<Pid> {
         (attach(Service::Storage)?, STORAGE_FD),
     ];
     let mapping = |(parent_fd, child_fd)| FdMapping { parent_fd, child_fd };
-    let mut command = Command::new(NAME);
+    let mut command = Command::new("/proc/self/exe");
     command.arg0("tamarack-agent").args(["run", "--storage-fd"]);
+    if let Some(digest) = own_digest {
+        command.args(["--own-digest", digest]);
+    }
     command.env_clear().current_dir("/").stdin(Stdio::null());
     command.fd_mappings(descriptors.map(mapping).into()).expect("the numbers differ");
     let child = command.spawn().context("starting the agent")?;
@@ -164,6 +169,9 @@ impl Agent {
 
 /// How the kernel calls the program of an initial RAM disk.
 const NAME: &str = "/init";
+
+/// The SHA-256 of that program, in hexadecimal, beside it in the measured image.
+const DIGEST: &str = "/init.sha256";
 
 /// Where the agent listens, inside the guest alone.
 const AGENT_SOCKET: &str = "/run/agent.sock";

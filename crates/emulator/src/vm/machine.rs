@@ -28,6 +28,7 @@ use crate::launch;
 use crate::serve::Device;
 
 /// A guest to be run.
+#[derive(Clone)]
 pub struct Guest<'a> {
     /// What it starts from.
     pub image: &'a Image,
@@ -316,7 +317,7 @@ fn relay(
 }
 
 /// QEMU, about to be started from the bytes that were measured.
-fn command(
+pub(super) fn command(
     guest: &Guest<'_>,
     program: &Path,
     accelerator: Accelerator,
@@ -349,7 +350,7 @@ fn command(
 }
 
 /// Where a program is, among the directories that hold programs.
-fn find(program: &'static str) -> Result<PathBuf, Error> {
+pub(super) fn find(program: &'static str) -> Result<PathBuf, Error> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&path).map(|dir| dir.join(program)).find(|p| p.is_file());
     found.ok_or(Error::NoQemu { program })

@@ -10,6 +10,7 @@
 //! hardware's interface through the serial port, as it would get it from its processor.
 
 pub mod accelerator;
+pub mod bare;
 mod console;
 mod image;
 mod machine;
