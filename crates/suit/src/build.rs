@@ -16,6 +16,7 @@ use cose::{KeyUnusable, Signer, Thumbprint};
 
 use crate::component::ComponentId;
 use crate::digest::{Digest, DigestAlgorithm};
+use crate::encryption::Sealed;
 use crate::parameter::{Parameter, Uuid, VendorId};
 
 mod draft;
@@ -118,6 +119,7 @@ pub struct Payload<'a> {
     digest: Digest,
     size: u64,
     source: Source<'a>,
+    encryption: Option<&'a [u8]>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -139,7 +141,20 @@ impl<'a> Payload<'a> {
 
     /// A payload that is fetched and was measured elsewhere.
     pub fn measured(uri: Uri, sha256: [u8; 32], size: u64) -> Self {
-        Self { digest: Digest::sha256(sha256), size, source: Source::At(uri) }
+        let digest = Digest::sha256(sha256);
+        Self { digest, size, source: Source::At(uri), encryption: None }
+    }
+
+    //= suit 13.87 (M): Plaintext digest and size in validate/install matched after decryption. E
+    //= 7.1
+    /// The same payload, delivered as the ciphertext that it was sealed to: digest and size are
+    /// those of the plaintext.
+    pub fn encrypted(mut self, sealed: &'a Sealed) -> Self {
+        self.encryption = Some(&sealed.info);
+        if let Source::Integrated(content) = &mut self.source {
+            *content = &sealed.ciphertext;
+        }
+        self
     }
 
     /// The digest of the payload.

@@ -66,21 +66,6 @@ impl<'b> Command<'b> {
             .map_err(|error| error.unless_expected(Malformed::Argument(label)))
     }
 
-    /// Reads an argument for the sequences inside it and passes over any other.
-    pub(crate) fn read_inner(
-        label: i64,
-        reader: &mut Reader<'b>,
-    ) -> Result<Vec<Sequence<'b>>, Error> {
-        match label {
-            label::TRY_EACH => Ok(TryEach::read(reader)?.sequences),
-            label::RUN_SEQUENCE => Ok(vec![Sequence::wrapped(reader)?]),
-            _ => {
-                reader.raw()?;
-                Ok(Vec::new())
-            }
-        }
-    }
-
     fn read_argument(label: i64, reader: &mut Reader<'b>) -> Result<Self, Error> {
         if let Some(condition) = Condition::from_label(label) {
             return Ok(Self::Condition(condition, ReportingPolicy::read(reader)?));

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::cbor::{Reader, Writer, each_entry};
 use crate::component::ComponentId;
 use crate::error::{Error, Malformed, Unsupported};
-use crate::sequence::{Place, Sequence};
+use crate::sequence::{Labels, Place, Sequence};
 
 /// What every section of a manifest shares.
 ///
@@ -40,7 +40,7 @@ pub struct Dependency {
 }
 
 impl<'b> Common<'b> {
-    pub(crate) fn decode(bytes: &'b [u8]) -> Result<Self, Error> {
+    pub(crate) fn decode(bytes: &'b [u8], labels: &mut Labels) -> Result<Self, Error> {
         let mut dependencies = BTreeMap::new();
         let mut components = Vec::new();
         let mut shared = None;
@@ -48,7 +48,10 @@ impl<'b> Common<'b> {
             match key {
                 DEPENDENCIES => dependencies = read_dependencies(reader)?,
                 COMPONENTS => components = read_components(reader)?,
-                SHARED => shared = Some(Sequence::decode(reader.bytes()?, Place::Shared)?),
+                SHARED => {
+                    let bytes = reader.bytes()?;
+                    shared = Some(Sequence::decode_noting(bytes, Place::Shared, labels)?);
+                }
                 other => return Err(Unsupported::CommonMember(other).into()),
             }
             Ok(())

@@ -1,6 +1,7 @@
 //! SUIT_Component_Identifier (suit-manifest section 8.4.5.1) and what Tamarack puts into it.
 
 use std::fmt;
+use std::sync::Arc;
 
 use cose::Thumbprint;
 
@@ -14,9 +15,9 @@ use crate::error::{Error, Malformed};
 /// ```
 ///
 /// At least one part is required here, and neither the number nor the length of the parts is
-/// open, since a device turns them into names of places.
+/// open, since a device turns them into names of places. A copy costs nothing.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ComponentId(Vec<Vec<u8>>);
+pub struct ComponentId(Arc<[Vec<u8>]>);
 
 impl ComponentId {
     /// Makes an identifier of its parts.
@@ -27,7 +28,7 @@ impl ComponentId {
         if !fits {
             return Err(Malformed::ComponentIdentifier);
         }
-        Ok(Self(parts))
+        Ok(Self(parts.into()))
     }
 
     /// `[owner, name]`: a component in the TEE.
@@ -63,7 +64,7 @@ impl ComponentId {
 
     /// The identifier of the manifest of this component: the last part with `.suit` added.
     pub fn manifest(&self) -> Result<Self, Malformed> {
-        let mut parts = self.0.clone();
+        let mut parts = self.0.to_vec();
         if let Some(last) = parts.last_mut() {
             last.extend_from_slice(MANIFEST_SUFFIX);
         }
@@ -78,7 +79,7 @@ impl ComponentId {
     //= suit 13.68 (M): Dependency prefix prepended to ids; ids outside the prefix are impossible.
     /// This identifier below `prefix` (trust-domains section 5.2.2).
     pub fn below(&self, prefix: &Self) -> Result<Self, Malformed> {
-        Self::new(prefix.0.iter().chain(&self.0))
+        Self::new(prefix.0.iter().chain(self.0.iter()))
     }
 
     //= suit 13.56 (M): Component ids that map to paths cannot escape their root (`..`, empty,
@@ -128,7 +129,7 @@ impl ComponentId {
 
     pub(crate) fn write(&self, writer: &mut Writer) {
         writer.array(self.0.len());
-        for part in &self.0 {
+        for part in self.0.iter() {
             writer.bytes(part);
         }
     }

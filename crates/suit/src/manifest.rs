@@ -8,7 +8,7 @@ use crate::component::ComponentId;
 use crate::error::{Error, Malformed, Unsupported, Untrusted};
 use crate::parameter::{read_version, write_version};
 use crate::section::Section;
-use crate::sequence::{Place, Sequence};
+use crate::sequence::{Labels, Place, Sequence};
 use crate::severable::Severable;
 use crate::text::Text;
 
@@ -45,6 +45,8 @@ pub struct Manifest<'b> {
     pub coswid: Option<Severable<&'b [u8]>>,
     /// suit-text.
     pub text: Option<Severable<Text<'b>>>,
+    /// Every command of the sequences that are here.
+    pub(crate) labels: Labels,
 }
 
 impl<'b> Manifest<'b> {
@@ -148,6 +150,7 @@ struct Parts<'b> {
     sections: BTreeMap<Section, Severable<Sequence<'b>>>,
     coswid: Option<Severable<&'b [u8]>>,
     text: Option<Severable<&'b [u8]>>,
+    labels: Labels,
 }
 
 impl<'b> Parts<'b> {
@@ -159,7 +162,7 @@ impl<'b> Parts<'b> {
     ) -> Result<(), Error> {
         match key {
             SEQUENCE_NUMBER => self.sequence_number = Some(reader.uint()?),
-            COMMON => self.common = Some(Common::decode(reader.bytes()?)?),
+            COMMON => self.common = Some(Common::decode(reader.bytes()?, &mut self.labels)?),
             REFERENCE_URI => self.reference_uri = Some(reader.text()?),
             COMPONENT_ID => self.component_id = Some(ComponentId::read(reader)?),
             //= suit 13.106 (M): set-version carries no operator and no build metadata; text
@@ -175,8 +178,9 @@ impl<'b> Parts<'b> {
                 if !section.is_severable() && reader.kind()? == Kind::Array {
                     return Err(Malformed::NeverSevered(other).into());
                 }
+                let labels = &mut self.labels;
                 let content = Severable::read(other, reader, envelope)?
-                    .try_map(|bytes| Sequence::decode(bytes, Place::Section))?;
+                    .try_map(|bytes| Sequence::decode_noting(bytes, Place::Section, labels))?;
                 self.sections.insert(section, content);
             }
         }
@@ -196,6 +200,7 @@ impl<'b> Parts<'b> {
             set_version: self.set_version,
             sections: self.sections,
             coswid: self.coswid,
+            labels: self.labels,
         })
     }
 }

@@ -230,16 +230,17 @@ impl<'b> Processor<'b> {
             State::Idle | State::Running | State::Ended(_) => Record::default(),
         };
         let code = Directive::Invoke.label();
-        self.report(Conclusion::Failure { code, record, reason: Reason::InvokePending })
+        let result = Conclusion::Failure { code, record, reason: Reason::InvokePending };
+        self.report(self.run.records.clone(), result)
     }
 
     //= suit 13.96 (M): Nonce copied. R 4, P 4.4
-    fn report(&self, result: Conclusion) -> Report {
+    fn report(&self, records: Vec<Entry>, result: Conclusion) -> Report {
         let root = &self.programs[0];
         Report {
             reference: Reference { uri: root.reference_uri.clone(), digest: root.digest },
             nonce: self.context.nonce.clone(),
-            records: self.run.records.clone(),
+            records,
             result,
             capability: None,
         }
@@ -311,11 +312,10 @@ fn check_setup(program: &Program<'_>, context: &Context) -> Result<(), Error> {
     if let Some(absent) = absent {
         return Err(Unsupported::Component(absent.clone()).into());
     }
-    let missing = |label: &&i64| {
-        !context.device.commands.contains(*label) && every_command().contains(*label)
-    };
+    let missing =
+        |label: &i64| !context.device.commands.contains(label) && every_command().contains(label);
     if let Some(label) = program.labels.iter().find(missing) {
-        return Err(Unsupported::Command(*label).into());
+        return Err(Unsupported::Command(label).into());
     }
     let integrity = Condition::DependencyIntegrity.label();
     if !program.dependencies.is_empty() && !context.device.commands.contains(&integrity) {

@@ -1,5 +1,7 @@
 //! SUIT_Command_Sequence (suit-manifest section 8.4.7).
 
+use std::collections::BTreeSet;
+
 use crate::cbor::{Reader, Writer};
 use crate::command::Command;
 use crate::error::{Error, Malformed, Unsupported};
@@ -20,6 +22,15 @@ impl<'b> Sequence<'b> {
     /// Sequences inside are checked too, up to the depth that the processor runs. A sequence
     /// that is part of common may only hold what M 6.2 allows there.
     pub fn decode(bytes: &'b [u8], place: Place) -> Result<Self, Error> {
+        Self::decode_noting(bytes, place, &mut Labels::default())
+    }
+
+    /// The same, and notes every command that it meets.
+    pub(crate) fn decode_noting(
+        bytes: &'b [u8],
+        place: Place,
+        labels: &mut Labels,
+    ) -> Result<Self, Error> {
         let outer = Self { bytes };
         let mut waiting = vec![(outer, 0)];
         while let Some((sequence, depth)) = waiting.pop() {
@@ -30,6 +41,7 @@ impl<'b> Sequence<'b> {
             Reader::open(sequence.bytes)?;
             for command in sequence.start()? {
                 let (_, command) = command?;
+                labels.insert(command.label());
                 if place == Place::Shared {
                     command.check_shared()?;
                 }
@@ -48,11 +60,6 @@ impl<'b> Sequence<'b> {
     pub fn commands(&self) -> impl Iterator<Item = (usize, Command<'b>)> {
         let commands = self.start().into_iter().flatten();
         commands.map(|command| command.expect("checked when it was decoded"))
-    }
-
-    /// The labels in order, each with the sequences inside its argument; nothing else is read.
-    pub(crate) fn labels(&self) -> impl Iterator<Item = (i64, Vec<Self>)> {
-        self.start().into_iter().flat_map(Commands::labels)
     }
 
     /// Writes a sequence of commands.
@@ -78,6 +85,28 @@ impl<'b> Sequence<'b> {
     }
 }
 
+/// The labels of commands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Labels {
+    /// A bit for each of 0 to 63: all that is registered.
+    low: u64,
+    others: BTreeSet<i64>,
+}
+
+impl Labels {
+    fn insert(&mut self, label: i64) {
+        match label {
+            0..=63 => self.low |= 1 << label,
+            other => drop(self.others.insert(other)),
+        }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = i64> {
+        let low = (0..64).filter(|label| self.low >> label & 1 == 1);
+        low.chain(self.others.iter().copied())
+    }
+}
+
 /// Where a sequence stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
@@ -91,17 +120,6 @@ pub enum Place {
 struct Commands<'b> {
     reader: Reader<'b>,
     remaining: u64,
-}
-
-impl<'b> Commands<'b> {
-    fn labels(mut self) -> impl Iterator<Item = (i64, Vec<Sequence<'b>>)> {
-        std::iter::from_fn(move || {
-            self.remaining = self.remaining.checked_sub(1)?;
-            let label = self.reader.int().expect("checked when it was decoded");
-            let inner = Command::read_inner(label, &mut self.reader);
-            Some((label, inner.expect("checked when it was decoded")))
-        })
-    }
 }
 
 impl<'b> Iterator for Commands<'b> {

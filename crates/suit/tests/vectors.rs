@@ -5,8 +5,9 @@
 use std::collections::BTreeMap;
 
 use cose::Accept;
-use suit::command::Command;
+use suit::command::{Command, Name as CommandName};
 use suit::process::Fault;
+use suit::report::Conclusion;
 use suit::{
     Anchors, ComponentId, Digest, DigestAlgorithm, Envelope, Error, Place, Procedure, Processor,
     Section, Sequence, Severable, Unsupported, Untrusted, Verified,
@@ -300,6 +301,81 @@ fn the_manifest_in_the_update_message_has_its_install_commands_in_invoke_and_cha
     let update = shell.run(&mut processor, Procedure::Update);
     assert_eq!(update.failure, None);
     assert!(shell.trace.is_empty());
+}
+
+//= suit 13.94 (M): Failure record names section, offset and index of the failing command (compare
+//= for each negative manifest). R 3
+#[test]
+fn every_vector_that_fails_names_its_command_its_component_what_was_expected_and_what_was_seen() {
+    let Some(key) = vector_key("K1") else { return };
+    let other = || Shell { store: [(id(&[&[0]]), b"other".to_vec())].into(), ..Shell::new() };
+    let uri = "http://example.com/file.bin";
+    let teep_uri = "https://example.org/8d82573a-926d-4754-9353-32dc29997f74.suit";
+    let dependency = vector("teep/draft-26/suit_uri.cbor").unwrap();
+    let seen = Digest::of(DigestAlgorithm::Sha256, b"other").unwrap();
+    let mismatch = format!("expected {}, saw {seen}", digest(0));
+    for (file, shell, procedure, words) in [
+        (
+            "suit/manifest-37/example0-secure-boot-signed.cbor",
+            other(),
+            Procedure::Invocation,
+            ["condition-image-match in validate on [h'00']", &mismatch],
+        ),
+        (
+            "suit/manifest-37/example1-download-install-signed.cbor",
+            Shell::new().with_network(uri, b"other"),
+            Procedure::Update,
+            ["condition-image-match in install on [h'00']", &mismatch],
+        ),
+        (
+            "suit/manifest-37/example1-download-install-signed.cbor",
+            Shell::new(),
+            Procedure::Update,
+            ["directive-fetch in install on [h'00']", "nobody answered"],
+        ),
+        (
+            "suit/manifest-37/example3-ab-images-signed.cbor",
+            Shell::new(),
+            Procedure::Update,
+            ["directive-try-each in install on [h'00']", "every alternative failed"],
+        ),
+        (
+            "suit/trust-domains-12/example2_integrated.cbor",
+            Shell::new(),
+            Procedure::Update,
+            ["directive-process-dependency in", "dependency-integrity did not come first"],
+        ),
+        (
+            "teep/draft-26/suit_personalization.cbor",
+            Shell::new().with_network(teep_uri, &dependency),
+            Procedure::Update,
+            ["directive-process-dependency in", "dependency-integrity did not come first"],
+        ),
+    ] {
+        let bytes = vector(file).unwrap();
+        let verified = authentic_by(&bytes, &key);
+        let mut processor =
+            Processor::new(&verified, open_context(std::slice::from_ref(&key))).unwrap();
+
+        let ending = { shell }.run(&mut processor, procedure);
+
+        let failure = ending.failure.unwrap();
+        let told = failure.to_string();
+        assert!(words.iter().all(|words| told.contains(words)), "{file}: {told}");
+        assert!(failure.component.is_some(), "{file}: {told}");
+        let Conclusion::Failure { code, record, reason } = &ending.report.result else {
+            panic!("{file}: a success")
+        };
+        assert_eq!(Some(CommandName(*code)), failure.command, "{file}");
+        assert_eq!((record, *reason), (&failure.record, failure.reason()), "{file}");
+        // Of the shared sequence, which is member 3, or of the section that it ran before.
+        let sections = [Some(3), failure.section.map(Section::key)];
+        assert!(sections.contains(&Some(record.section)), "{file}");
+        let measured = record.properties.find(suit::parameter::key::IMAGE_DIGEST);
+        let measures = told.contains("expected");
+        assert_eq!(measured, measures.then_some(suit::Parameter::ImageDigest(seen)), "{file}");
+        assert!(ending.report.reference.digest == verified.digest(), "{file}");
+    }
 }
 
 fn install_teep_ta(file: &str, accept: Accept) {

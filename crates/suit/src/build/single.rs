@@ -23,8 +23,9 @@ pub struct Ua<'a>(Single<'a>);
 /// The manifest of Personalization Data: component `[owner, name]`, whose payload is ciphertext
 /// that SUIT does not understand.
 ///
-/// It has no encryption-info, since that would bind no author: the container seals the payload
-/// to its receiver, and the digests here are over ciphertext.
+/// Tamarack's has no encryption-info, since that would bind no author: the container seals the
+/// payload to its receiver, and the digests here are over ciphertext. For other peers'
+/// devices there is [`Payload::encrypted`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pd<'a>(Single<'a>);
 
@@ -146,8 +147,10 @@ impl<'a> Single<'a> {
 
     fn sections(&self, uri: &str) -> Vec<(Section, SequenceWriter)> {
         let start = SequenceWriter::new;
+        let encryption = self.payload.encryption.map(Parameter::EncryptionInfo);
+        let delivery: Vec<_> = encryption.into_iter().chain([Parameter::Uri(uri)]).collect();
         let install = start()
-            .override_parameters(&[Parameter::Uri(uri)])
+            .override_parameters(&delivery)
             .directive(Directive::Fetch)
             .condition(Condition::ImageMatch);
         let validate = start().condition(Condition::ImageMatch);

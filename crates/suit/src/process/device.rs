@@ -32,7 +32,7 @@ pub struct Device {
     /// The slot that each component with slots would be updated in.
     pub slots: BTreeMap<ComponentId, u64>,
     /// The commands it runs.
-    pub commands: BTreeSet<i64>,
+    pub commands: Arc<BTreeSet<i64>>,
     /// The URI schemes it fetches from, in lower case.
     pub schemes: BTreeSet<String>,
     /// Seconds since 1970, if it knows the time.
@@ -53,7 +53,7 @@ impl Device {
             device: None,
             components: None,
             slots: BTreeMap::new(),
-            commands: every_command(),
+            commands: Arc::new(every_command()),
             schemes: BTreeSet::from(["https".to_owned()]),
             now: None,
             battery: None,
@@ -63,8 +63,9 @@ impl Device {
 
     /// The same device without some commands.
     pub fn without_commands(mut self, labels: impl IntoIterator<Item = i64>) -> Self {
+        let commands = Arc::make_mut(&mut self.commands);
         labels.into_iter().for_each(|label| {
-            self.commands.remove(&label);
+            commands.remove(&label);
         });
         self
     }

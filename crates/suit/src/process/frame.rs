@@ -1,7 +1,7 @@
 //! Sequences that are under way.
 
-use std::collections::VecDeque;
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::cbor::Reader;
 use crate::command::{Command, Condition, Directive, ReportingPolicy, Selection};
@@ -37,7 +37,7 @@ pub(super) struct Running {
     /// Commands that have not been read.
     remaining: u64,
     /// The selected component indices.
-    pub(super) selection: VecDeque<u64>,
+    pub(super) selection: Indices,
     /// Whether the selection is `true`.
     pub(super) all: bool,
     /// soft-failure, where it may be set.
@@ -71,7 +71,7 @@ pub(super) enum Role {
 pub(super) struct Active {
     pub(super) instruction: Instruction,
     pub(super) offset: usize,
-    pub(super) remaining: VecDeque<u64>,
+    pub(super) remaining: Indices,
 }
 
 #[derive(Clone, Debug)]
@@ -81,7 +81,7 @@ pub(super) struct Trying {
     pub(super) alternatives: Vec<Range<usize>>,
     pub(super) or_succeed: bool,
     pub(super) next: usize,
-    pub(super) remaining: VecDeque<u64>,
+    pub(super) remaining: Indices,
 }
 
 #[derive(Clone, Debug)]
@@ -89,7 +89,7 @@ pub(super) struct Repeating {
     pub(super) scene: Scene,
     pub(super) base: usize,
     pub(super) sequence: Range<usize>,
-    pub(super) remaining: VecDeque<u64>,
+    pub(super) remaining: Indices,
 }
 
 /// Where and about what a command runs.
@@ -121,6 +121,61 @@ pub(super) enum Instruction {
     Unknown(i64),
 }
 
+/// Component indices, of which the first ones may be done already.
+#[derive(Clone, Debug)]
+pub(super) enum Indices {
+    /// One at most, as in most manifests.
+    One(Option<u64>),
+    /// Several.
+    Several { list: Arc<[u64]>, next: usize },
+}
+
+impl Indices {
+    /// The first index.
+    pub(super) fn front(&self) -> Option<u64> {
+        match self {
+            Self::One(index) => *index,
+            Self::Several { list, next } => list.get(*next).copied(),
+        }
+    }
+
+    /// Takes the first index away.
+    pub(super) fn pop_front(&mut self) -> Option<u64> {
+        let first = self.front();
+        match self {
+            Self::One(index) => *index = None,
+            Self::Several { next, .. } => *next += usize::from(first.is_some()),
+        }
+        first
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.front().is_none()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = u64> {
+        let (one, several) = match self {
+            Self::One(index) => (*index, &[][..]),
+            Self::Several { list, next } => (None, list.get(*next..).unwrap_or_default()),
+        };
+        one.into_iter().chain(several.iter().copied())
+    }
+}
+
+impl FromIterator<u64> for Indices {
+    fn from_iter<I: IntoIterator<Item = u64>>(indices: I) -> Self {
+        let mut indices = indices.into_iter();
+        let first = indices.next();
+        match (first, indices.next()) {
+            (Some(first), Some(second)) => {
+                let list = [first, second].into_iter().chain(indices).collect();
+                Self::Several { list, next: 0 }
+            }
+            (first, _) => Self::One(first),
+        }
+    }
+}
+
 /// Parameter keys with the places of their values.
 pub(super) type Entries = Vec<(i64, Range<usize>)>;
 
@@ -130,7 +185,7 @@ impl Running {
         program: &Program<'_>,
         at: Place,
         range: Range<usize>,
-        selection: VecDeque<u64>,
+        selection: Indices,
         role: Role,
     ) -> Result<Self, Error> {
         let mut reader = Reader::trusted(program.slice(&range));

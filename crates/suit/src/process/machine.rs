@@ -1,10 +1,11 @@
 //! The loop: which command is next, and what follows from its end.
 
-use std::collections::VecDeque;
 use std::ops::Range;
 
 use super::failure::{Ending, Failure, Fault};
-use super::frame::{Active, Frame, Instruction, Place, Repeating, Role, Running, Scene, Trying};
+use super::frame::{
+    Active, Frame, Indices, Instruction, Place, Repeating, Role, Running, Scene, Trying,
+};
 use super::operation::{Asked, Waiting};
 use super::{Processor, State};
 use crate::command::{Directive, Name, ReportingPolicy, Selection, label};
@@ -115,9 +116,9 @@ impl Processor<'_> {
             Some(None) => return Err(self.section_stop(at, section, Fault::Severed)),
             Some(Some(content)) => content.clone(),
         };
-        let selection: VecDeque<u64> = match program.components.len() {
+        let selection = match program.components.len() {
             1 => program.components.keys().copied().collect(),
-            _ => VecDeque::new(),
+            _ => Indices::One(None),
         };
         let place = Place { program: at, section, shared: false, base: content.start };
         let main = Running::new(program, place, content, selection.clone(), role)?;
@@ -186,7 +187,7 @@ impl Processor<'_> {
         let at = running.program;
         let program = &self.programs[at];
         let (offset, instruction) = running.next(program)?;
-        let first = running.selection.front().copied();
+        let first = running.selection.front();
         let scene = Scene {
             program: at,
             section: running.section,
@@ -208,7 +209,8 @@ impl Processor<'_> {
         let (mut remaining, base) = (running.selection.clone(), running.base);
         // Trust-domains 5.6.2: with the index true, this directive is for every dependency.
         if running.all && scene.label == Directive::ProcessDependency.label() {
-            remaining.retain(|index| program.dependencies.contains_key(index));
+            let is_dependency = |index: &u64| program.dependencies.contains_key(index);
+            remaining = remaining.iter().filter(is_dependency).collect();
         }
         if let Instruction::TryEach(alternatives, or_succeed) = instruction {
             let trying = Trying { scene, base, alternatives, or_succeed, next: 0, remaining };
@@ -226,13 +228,13 @@ impl Processor<'_> {
     //= suit 13.37 (M): Index true runs for every component in order; array runs listed ones. M 6.5
     fn select(&mut self, selection: &Selection, scene: Scene) -> Result<(), Stop> {
         let known = &self.programs[scene.program].components;
-        let selected: VecDeque<u64> = match selection {
-            Selection::One(index) => VecDeque::from([*index]),
+        let selected: Indices = match selection {
+            Selection::One(index) => Indices::One(Some(*index)),
             Selection::All => known.keys().copied().collect(),
             Selection::Several(indices) => indices.iter().copied().collect(),
         };
         if let Some(index) = selected.iter().find(|index| !known.contains_key(index)) {
-            return Err(Stop::hard(Fault::Index(*index)).at(Scene { index: *index, ..scene }));
+            return Err(Stop::hard(Fault::Index(index)).at(Scene { index, ..scene }));
         }
         if let Some(Frame::Sequence(running)) = self.run.frames.last_mut() {
             running.selection = selected;
@@ -242,9 +244,11 @@ impl Processor<'_> {
     }
 
     fn execute_active(&mut self, index: u64) -> Result<(), Stop> {
-        let Some(Frame::Sequence(running)) = self.run.frames.last() else { return Ok(()) };
-        let Some(Active { instruction, offset, .. }) = &running.active else { return Ok(()) };
-        let (instruction, offset) = (instruction.clone(), *offset);
+        let Some(Frame::Sequence(running)) = self.run.frames.last_mut() else { return Ok(()) };
+        let last = running.active.as_ref().is_some_and(|active| active.remaining.is_empty());
+        let active = if last { running.active.take() } else { running.active.clone() };
+        let Some(Active { instruction, offset, .. }) = active else { return Ok(()) };
+        let running = &*running;
         let program = running.program;
         let Some(slot) = self.bindings[program].get(&index).copied() else {
             return Err(Fault::Index(index).into());
@@ -291,7 +295,7 @@ impl Processor<'_> {
     //= than two sequences malformed. M 8.4.10.2
     fn try_next(&mut self) -> Result<(), Stop> {
         let Some(Frame::TryEach(trying)) = self.run.frames.last_mut() else { return Ok(()) };
-        let Some(index) = trying.remaining.front().copied() else {
+        let Some(index) = trying.remaining.front() else {
             self.run.frames.pop();
             return Ok(());
         };
@@ -310,7 +314,7 @@ impl Processor<'_> {
 
     fn repeat_next(&mut self) -> Result<(), Stop> {
         let Some(Frame::RunSequence(repeating)) = self.run.frames.last() else { return Ok(()) };
-        let Some(index) = repeating.remaining.front().copied() else {
+        let Some(index) = repeating.remaining.front() else {
             self.run.frames.pop();
             return Ok(());
         };
@@ -329,7 +333,7 @@ impl Processor<'_> {
         self.burn(scene)?;
         let Scene { program, section, shared, .. } = scene;
         let place = Place { program, section, shared, base };
-        let selection = VecDeque::from([index]);
+        let selection = Indices::One(Some(index));
         let running = Running::new(&self.programs[program], place, sequence, selection, role)?;
         self.run.frames.push(Frame::Sequence(running));
         Ok(())
@@ -419,7 +423,8 @@ impl Processor<'_> {
         self.run.frames.clear();
         //= suit 13.60 (M): Cache dropped after fetch/copy to the dependency, abort, end. D 5.6.4
         self.run.integrity.clear();
-        let report = self.report(Conclusion::Failure { code, record, reason });
+        let records = std::mem::take(&mut self.run.records);
+        let report = self.report(records, Conclusion::Failure { code, record, reason });
         self.state = State::Ended(Box::new(Ending { report, failure: Some(failure) }));
     }
 
@@ -428,7 +433,8 @@ impl Processor<'_> {
             self.keep();
         }
         self.run.integrity.clear();
-        let report = self.report(Conclusion::Success);
+        let records = std::mem::take(&mut self.run.records);
+        let report = self.report(records, Conclusion::Success);
         self.state = State::Ended(Box::new(Ending { report, failure: None }));
     }
 

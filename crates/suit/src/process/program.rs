@@ -1,7 +1,7 @@
 //! A verified manifest laid out for running: places in the envelope's bytes, nothing decoded.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use crate::authentication::Signer;
@@ -9,7 +9,7 @@ use crate::component::ComponentId;
 use crate::digest::Digest;
 use crate::error::{Error, Malformed};
 use crate::section::Section;
-use crate::sequence::Sequence;
+use crate::sequence::Labels;
 use crate::verified::Verified;
 
 /// A manifest that the processor runs, with the envelope that it owns or borrows.
@@ -31,7 +31,7 @@ pub(super) struct Program<'b> {
     pub(super) sections: BTreeMap<Section, Option<Range<usize>>>,
     pub(super) payloads: BTreeMap<String, Range<usize>>,
     /// Every command that the sequences hold.
-    pub(super) labels: BTreeSet<i64>,
+    pub(super) labels: Labels,
 }
 
 impl<'b> Program<'b> {
@@ -53,20 +53,13 @@ impl<'b> Program<'b> {
             let below = manifest.common.scope(*index).map(scoped).transpose()?;
             dependencies.insert(*index, below.or_else(|| scope.cloned()));
         }
-        let mut labels = BTreeSet::new();
         let mut sections = BTreeMap::new();
         for (section, content) in &manifest.sections {
             let place = match content.content() {
-                Some(sequence) => {
-                    collect_labels(*sequence, &mut labels);
-                    Some(at(sequence.bytes())?)
-                }
+                Some(sequence) => Some(at(sequence.bytes())?),
                 None => None,
             };
             sections.insert(*section, place);
-        }
-        if let Some(sequence) = manifest.common.shared {
-            collect_labels(sequence, &mut labels);
         }
         let shared = manifest.common.shared.map(|sequence| at(sequence.bytes())).transpose()?;
         let mut payloads = BTreeMap::new();
@@ -85,7 +78,7 @@ impl<'b> Program<'b> {
             shared,
             sections,
             payloads,
-            labels,
+            labels: manifest.labels.clone(),
         })
     }
 
@@ -142,14 +135,4 @@ fn locate(whole: &[u8], part: &[u8]) -> Result<Range<usize>, Malformed> {
     let start = part.as_ptr().addr().checked_sub(whole.as_ptr().addr());
     let place = start.and_then(|start| Some(start..start.checked_add(part.len())?));
     place.filter(|place| place.end <= whole.len()).ok_or(Malformed::Truncated)
-}
-
-fn collect_labels(sequence: Sequence<'_>, labels: &mut BTreeSet<i64>) {
-    let mut waiting = vec![sequence];
-    while let Some(sequence) = waiting.pop() {
-        for (label, inner) in sequence.labels() {
-            labels.insert(label);
-            waiting.extend(inner);
-        }
-    }
 }

@@ -1,5 +1,7 @@
 //! The interpreter (spec/suit.md section 13.3), command by command.
 
+use std::sync::Arc;
+
 use crate::build::SequenceWriter;
 use crate::command::{Condition, Directive, Selection};
 use crate::parameter::{CustomValue, Uuid, VendorId};
@@ -31,7 +33,7 @@ fn an_unknown_command_aborts_even_where_a_condition_may_fail() {
 #[test]
 fn a_custom_command_that_the_device_has_is_handed_to_it() {
     let mut bench = Bench::new();
-    bench.context.device.commands.insert(-300);
+    Arc::make_mut(&mut bench.context.device.commands).insert(-300);
     let custom = sequence().command(-300, |w| {
         w.text("words");
     });
