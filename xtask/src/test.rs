@@ -8,13 +8,14 @@ use crate::{build, ledger, run, setup, tidy};
 
 type Step = (&'static str, fn() -> Result<()>);
 
-const STEPS: [Step; 7] = [
+const STEPS: [Step; 8] = [
     ("machine", setup::for_tests),
     ("format", || run::must(run::cargo().args(["fmt", "--all", "--check"]))),
     ("tidy", tidy::run),
     ("ledger", ledger::check),
     ("lints", lints),
     ("sample", sample),
+    ("token", token),
     ("tests", tests),
 ];
 
@@ -51,6 +52,17 @@ fn sample() -> Result<()> {
     test.args(["test", "--locked", "--manifest-path"]).arg(manifest);
     test.arg("--target-dir").arg(run::root().join("target/ta"));
     run::must(&mut test)
+}
+
+/// Keys in a PKCS#11 token: a feature, so that nobody else loads vendors' libraries.
+fn token() -> Result<()> {
+    for (command, tail) in [("clippy", &["--", "--deny", "warnings"][..]), ("test", &[])] {
+        let mut cargo = run::cargo();
+        cargo.args([command, "--locked", "--package", "tamarack-keys", "--features", "pkcs11"]);
+        cargo.args(["--test", "pkcs11"]).args(tail);
+        run::must(&mut cargo)?;
+    }
+    Ok(())
 }
 
 /// Runs every test and counts the skipped ones, which say so by name.

@@ -1,13 +1,15 @@
 //! Private keys in software, behind the traits of [`cose`].
 //!
 //! [`SigningKey`] and [`AgreementKey`] live in memory and, as PKCS#8 PEM, in [files](mod@file).
-//! Hardware handles implement the same traits elsewhere. This crate does not know what a key is
-//! used for. A private key leaves it only by `to_pkcs8`, `to_scalar` and [`mod@file`].
+//! With the feature `pkcs11`, keys that stay in an HSM implement the same traits. This crate does
+//! not know what a key is used for. A private key leaves it only by `to_pkcs8`, `to_scalar` and [`mod@file`].
 
 mod agreement;
 mod entropy;
 pub mod file;
 mod pem;
+#[cfg(feature = "pkcs11")]
+pub mod pkcs11;
 mod refusal;
 mod signing;
 
