@@ -12,6 +12,7 @@ mod families;
 mod flows;
 mod forgery;
 mod instances;
+mod kills;
 mod machines;
 mod main_job;
 mod refusals;

@@ -247,7 +247,9 @@ impl Installation {
         //= teep 14.67 (M): an older sequence number is refused even in a validly signed Update
         context.installed.sequence_numbers = place.store.sequence_numbers().clone();
         for installed in place.store.installed() {
-            for component in installed.contents.keys() {
+            // An envelope is nobody's content: the package that brought it may bring another.
+            let contents = installed.contents.keys().filter(|content| !is_envelope(content));
+            for component in contents {
                 context.installed.references.link(component, &installed.manifest);
             }
         }
@@ -267,6 +269,11 @@ fn authenticate(envelope: &[u8]) -> Result<Verified<'_>, Refused> {
 /// The identifier under which the manifest is kept; the agent keeps no manifest without one.
 fn manifest_id(verified: &Verified<'_>) -> Result<ComponentId, Refused> {
     verified.manifest().component_id.clone().ok_or(Refused::NoManifestId)
+}
+
+/// Whether a component holds an envelope, by its name.
+pub(crate) fn is_envelope(component: &ComponentId) -> bool {
+    component.name().is_some_and(|name| name.ends_with(".suit"))
 }
 
 fn device(settings: &Settings) -> Device {

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use rats::cmw::MEDIA_TYPE;
-use suit::{ComponentId, Digest};
+use suit::Digest;
 use teep::agent::{Collected, Wanted};
 use teep::{AttestationPayload, SystemProperties};
 use tracing::{error, info};
@@ -54,7 +54,7 @@ impl Core {
             self.store.installed().map(|installed| (&installed.manifest, installed.digest));
         let contents = self.store.installed().flat_map(|installed| &installed.contents);
         let contents = contents.map(|(component, content)| (component, content.digest));
-        let contents = contents.filter(|(component, _)| !is_envelope(component));
+        let contents = contents.filter(|(component, _)| !install::is_envelope(component));
         manifests
             .chain(contents)
             .map(|(component, digest)| {
@@ -63,9 +63,4 @@ impl Core {
             })
             .collect()
     }
-}
-
-/// Whether a component holds an envelope, by its name.
-fn is_envelope(component: &ComponentId) -> bool {
-    component.name().is_some_and(|name| name.ends_with(".suit"))
 }

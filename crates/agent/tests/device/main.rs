@@ -4,6 +4,7 @@
 #![expect(clippy::print_stdout, reason = "says which test is skipped")]
 #![expect(clippy::wildcard_enum_match_arm, reason = "any other answer is a failure")]
 
+mod cases;
 #[path = "../../src/testing/component.rs"]
 mod component;
 mod install;

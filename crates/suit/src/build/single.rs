@@ -38,6 +38,7 @@ struct Single<'a> {
     invoke: Option<Option<&'a [u8]>>,
     description: Option<Description<'a>>,
     reference_uri: Option<Uri>,
+    other_owner: Option<Thumbprint>,
 }
 
 macro_rules! common_methods {
@@ -67,7 +68,8 @@ macro_rules! common_methods {
 
             /// Signs the manifest with the owner's key.
             pub fn sign(self, owner: &dyn Signer) -> Result<Built, Unbuildable> {
-                self.0.sign(owner, $place)
+                let place = self.0.place(owner, $place);
+                self.0.sign(owner, place)
             }
         }
     };
@@ -76,6 +78,14 @@ macro_rules! common_methods {
 common_methods!(Ta, ComponentId::in_tee);
 common_methods!(Ua, ComponentId::in_ree);
 common_methods!(Pd, ComponentId::in_tee);
+
+impl Pd<'_> {
+    /// The data is for an application of another owner: component `[owner, other, name]`.
+    pub fn for_application_of(mut self, other: Thumbprint) -> Self {
+        self.0.other_owner = Some(other);
+        self
+    }
+}
 
 impl<'a> Ta<'a> {
     /// The TA is started by an Invocation procedure, with these arguments.
@@ -108,15 +118,24 @@ impl<'a> Single<'a> {
             invoke: None,
             description: None,
             reference_uri: None,
+            other_owner: None,
         }
     }
 
-    fn sign(
-        self,
+    fn place(
+        &self,
         owner: &dyn Signer,
         place: fn(Thumbprint, &str) -> Result<ComponentId, Malformed>,
-    ) -> Result<Built, Unbuildable> {
-        let component = place(owner_of(owner), self.name.as_str()).expect(NAME_FITS);
+    ) -> ComponentId {
+        let (owner, name) = (owner_of(owner), self.name.as_str());
+        match self.other_owner {
+            Some(other) => ComponentId::new([&owner.0[..], &other.0[..], name.as_bytes()]),
+            None => place(owner, name),
+        }
+        .expect(NAME_FITS)
+    }
+
+    fn sign(self, owner: &dyn Signer, component: ComponentId) -> Result<Built, Unbuildable> {
         let mut draft = Draft::new(self.sequence_number);
         draft.component_id = Some(component.manifest().expect(NAME_FITS));
         draft.reference_uri = self.reference_uri.as_ref().map(|uri| uri.as_str().to_owned());
