@@ -1,4 +1,8 @@
-//! `tamarack evidence`: appraises evidence offline.
+//! `tamarack evidence`: appraises evidence offline, and forecasts what will be refused.
+
+mod directory;
+mod forecast;
+mod stored;
 
 use std::{
     fs,
@@ -10,24 +14,26 @@ use anstream::println;
 use anyhow::{Context as _, Result, ensure};
 use clap::{Args, Subcommand};
 use cose::Secret;
+use rats::ear::Tier;
 use serde_json::{Value, json};
 use verifier::{
-    Anchors, Appraisal, Collateral, Endorsements, Kind, Policy, ReferenceValues, Request,
-    Timestamp, UserData,
-    anchor::{Listed, ListedDevice, Vendor},
-    appraise,
-    evidence::sev::{certificate::AuthorityCertificate, session::LaunchKeys},
-    value::Hex,
-    x509,
+    Anchors, Appraisal, Collateral, Endorsements, Kind, Policy, Reason, ReferenceValues, Request,
+    Timestamp, UserData, appraise,
+    evidence::{EventLog, sev::session::LaunchKeys},
 };
 
-use crate::{inspect::evidence_kind, outcome::Failed};
+use crate::{inspect::evidence_kind, outcome::Failed, reference};
+
+pub(crate) use directory::{anchors, collateral};
+pub(crate) use stored::{Stored, read as read_stored};
 
 /// `tamarack evidence`.
 #[derive(Debug, Subcommand)]
 pub enum Evidence {
     /// Verifies and appraises one piece of evidence for a given time
-    Appraise(Appraise),
+    Appraise(Box<Appraise>),
+    /// Tells which devices newer TCB info will refuse when it becomes mandatory
+    Forecast(forecast::Forecast),
 }
 
 /// `tamarack evidence appraise`.
@@ -51,9 +57,15 @@ pub struct Appraise {
     /// Appraisal policy (TOML) in place of the strict default
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
-    /// Reference values (TOML)
+    /// Reference values (TOML or JSON), or a measurement that `tamarack-tee measure` printed
     #[arg(long, value_name = "FILE")]
     reference: Option<PathBuf>,
+    /// An event log to replay: a TCG log (CCEL), or the JSON list of a dstack guest
+    #[arg(long, value_name = "FILE")]
+    event_log: Option<PathBuf>,
+    /// Keep evidence, endorsements and verdict below this directory, for `tamarack policy test`
+    #[arg(long, value_name = "DIR")]
+    keep: Option<PathBuf>,
     /// The time for which the appraisal is made, such as 2025-07-04T10:28:44Z
     #[arg(long, value_name = "RFC3339")]
     at: String,
@@ -68,86 +80,141 @@ impl Evidence {
     /// # Errors
     /// [`Failed::Unusable`] when an input cannot be used.
     pub fn run(self) -> Result<ExitCode, Failed> {
-        let Self::Appraise(arguments) = self;
-        let appraisal = arguments.appraise()?;
-        if arguments.json {
-            println!("{:#}", report(&appraisal));
+        match self {
+            Self::Appraise(arguments) => arguments.run(),
+            Self::Forecast(forecast) => forecast.run(),
+        }
+    }
+}
+
+impl Appraise {
+    fn run(&self) -> Result<ExitCode, Failed> {
+        let evidence = fs::read(&self.evidence)
+            .with_context(|| format!("reading the evidence {}", self.evidence.display()))?;
+        let appraisal = self.appraise(&evidence)?;
+        if self.json {
+            println!("{:#}", report(&appraisal, &evidence));
         } else {
             println!("{appraisal}");
         }
         Ok(if appraisal.accepted() { ExitCode::SUCCESS } else { ExitCode::from(3) })
     }
-}
 
-impl Appraise {
-    fn appraise(&self) -> Result<Appraisal> {
-        let evidence = fs::read(&self.evidence)
-            .with_context(|| format!("reading the evidence {}", self.evidence.display()))?;
+    fn appraise(&self, evidence: &[u8]) -> Result<Appraisal> {
         let kind = match self.kind.as_str() {
-            "auto" => evidence_kind(&evidence).context("no kind of evidence fits; give --kind")?,
+            "auto" => evidence_kind(evidence).context("no kind of evidence fits; give --kind")?,
             kind => kind.parse().with_context(|| format!("`{kind}` is no kind of evidence"))?,
         };
         let at: jiff::Timestamp = self.at.parse().context("--at is no RFC 3339 time")?;
         let user_data = self.user_data.as_deref().map(user_data).transpose()?;
-        let policy = match &self.policy {
-            Some(path) => Policy::from_toml(&text(path)?)?,
-            None => Policy::default(),
-        };
+        let policy = policy(self.policy.as_deref())?;
         let reference = match &self.reference {
-            Some(path) => ReferenceValues::from_toml(&text(path)?)?,
+            Some(path) => reference::read(path, "measured software")?,
             None => ReferenceValues::default(),
         };
-        let anchors = match &self.anchors {
-            Some(directory) => anchors(directory, vendor(kind))?,
-            None => Anchors::vendors(),
-        };
-        let collateral = match &self.collateral {
-            Some(directory) => collateral(directory)?,
+        let mut collateral = match &self.collateral {
+            Some(directory) => collateral(directory)?.for_evidence(kind, evidence),
             None => Collateral::default(),
         };
+        let anchors = match &self.anchors {
+            Some(directory) => anchors(directory, kind, &mut collateral)?,
+            None => Anchors::vendors(),
+        };
+        let read = |path: &PathBuf| {
+            fs::read(path).with_context(|| format!("reading the event log {}", path.display()))
+        };
+        let event_log = self.event_log.as_ref().map(read).transpose()?;
         let endorsements = endorsements(kind, &collateral, &anchors);
         let request = Request {
             kind,
-            evidence: &evidence,
-            event_log: None,
+            evidence,
+            event_log: event_log.as_deref().map(as_event_log),
             user_data: user_data.as_ref().map_or(UserData::Unchecked, UserData::Exactly),
             anchors: &anchors,
             reference: &reference,
             policy: &policy,
             now: Timestamp(at.as_second()),
         };
-        Ok(appraise(&request, &endorsements))
+        let appraisal = appraise(&request, &endorsements);
+        if let Some(directory) = &self.keep {
+            stored::keep(directory, evidence, &collateral, &appraisal)?;
+        }
+        Ok(appraisal)
+    }
+}
+
+/// A list in JSON is dstack's; everything else is a TCG log.
+fn as_event_log(bytes: &[u8]) -> EventLog<'_> {
+    match bytes.trim_ascii_start().first() {
+        Some(b'[' | b'{') => EventLog::Dstack(bytes),
+        _ => EventLog::Ccel(bytes),
+    }
+}
+
+/// A policy's file, or the strict default.
+pub(crate) fn policy(path: Option<&Path>) -> Result<Policy> {
+    match path {
+        Some(path) => Policy::from_toml(&text(path)?)
+            .with_context(|| format!("in the policy {}", path.display())),
+        None => Ok(Policy::default()),
     }
 }
 
 /// The object that programs read.
-fn report(appraisal: &Appraisal) -> Value {
+fn report(appraisal: &Appraisal, evidence: &[u8]) -> Value {
     let mut report = json!(appraisal);
     let debug = appraisal.claims().and_then(|claims| claims.debug);
-    report["debug"] = json!(debug);
-    report["format"] = json!(appraisal.kind().title());
+    // What is not authentic still shows what it says.
+    let shown = || report["fields"]["debug"].as_bool();
+    report["debug"] = json!(debug.or_else(shown));
+    report["format"] = json!(format(appraisal.kind(), evidence));
     report["advisory_ids"] = report["tcb"]["advisory_ids"].take();
-    report["verdict"] = json!(if appraisal.accepted() { "affirming" } else { "contraindicated" });
+    report["verdict"] = json!(verdict(appraisal));
     report["vector"] = report["trust"].clone();
+    let failures = appraisal.checks().failures();
+    let mut reasons: Vec<Reason> = failures.iter().map(|(_, failure)| failure.reason).collect();
+    // Of authentic evidence, what can be read by the host outranks what is missing.
+    reasons.sort_by_key(|reason| !(appraisal.authentic() && *reason == Reason::Debug));
+    reasons.dedup();
+    report["reason"] = json!(reasons.first());
+    report["reasons"] = json!(reasons);
     report
 }
 
-/// A directory as vendors' caches lay it out: each file under its name.
-pub(crate) fn collateral(directory: &Path) -> Result<Collateral> {
-    let mut collateral = Collateral::default();
-    let listed = fs::read_dir(directory)
-        .with_context(|| format!("reading the collateral in {}", directory.display()))?;
-    for entry in listed {
-        let path = entry?.path();
-        if let (true, Some(name)) = (path.is_file(), path.file_name().and_then(|n| n.to_str())) {
-            collateral.insert(name, fs::read(&path)?);
-        }
+/// The tier of the worst claim; what is refused never affirms.
+fn verdict(appraisal: &Appraisal) -> &'static str {
+    let worst = appraisal.trust().status();
+    match (appraisal.accepted(), worst) {
+        (true, Tier::Affirming) => "affirming",
+        (true, Tier::Warning) => "warning",
+        (true, Tier::None) => "none",
+        (true | false, Tier::Contraindicated) | (false, _) => "contraindicated",
     }
-    Ok(collateral)
+}
+
+/// The format of evidence, with its version where it has one.
+fn format(kind: Kind, evidence: &[u8]) -> String {
+    let word = |at: usize| evidence.get(at..at + 4)?.try_into().ok().map(u32::from_le_bytes);
+    match kind {
+        Kind::Cca => "cca-token".to_owned(),
+        Kind::Sev => "sev-launch-measurement".to_owned(),
+        Kind::SevSnp if evidence.starts_with(b"HCLA") => "sev-snp-report-hcl".to_owned(),
+        Kind::SevSnp => format!("sev-snp-report-v{}", word(0).unwrap_or_default()),
+        Kind::Sgx | Kind::Tdx => {
+            format!("{kind}-quote-v{}", word(0).unwrap_or_default() & 0xffff)
+        }
+        Kind::TrustZone => match evidence.trim_ascii_start() {
+            [b'{', ..] => "itrustee-json",
+            [0xd9, 0x01, 0x8f, ..] => "virtcca-token",
+            [0x86, ..] => "optee-digest",
+            _ => "psa-token",
+        }
+        .to_owned(),
+    }
 }
 
 /// The launch of an SEV guest is appraised by who holds its key: `tik.bin` beside the certificates.
-fn endorsements(kind: Kind, collateral: &Collateral, anchors: &Anchors) -> Endorsements {
+pub(crate) fn endorsements(kind: Kind, collateral: &Collateral, anchors: &Anchors) -> Endorsements {
     match collateral.file("tik.bin") {
         Some(key) if kind == Kind::Sev => {
             let keys = LaunchKeys::recorded(Secret::new(key.to_vec()));
@@ -155,46 +222,6 @@ fn endorsements(kind: Kind, collateral: &Collateral, anchors: &Anchors) -> Endor
         }
         _ => Endorsements::prepare(kind, collateral, anchors),
     }
-}
-
-/// Whose root an emulator of that kind of evidence has.
-fn vendor(kind: Kind) -> Vendor {
-    match kind {
-        Kind::Sev | Kind::SevSnp => Vendor::Amd,
-        Kind::Cca => Vendor::Arm,
-        Kind::TrustZone => Vendor::Huawei,
-        Kind::Sgx | Kind::Tdx => Vendor::Intel,
-    }
-}
-
-/// The vendors' roots, every certificate of a directory as the root of a vendor's emulator, and
-/// every device that is listed there.
-fn anchors(directory: &Path, vendor: Vendor) -> Result<Anchors> {
-    let mut anchors = Anchors::vendors();
-    let listed = fs::read_dir(directory)
-        .with_context(|| format!("reading the anchors in {}", directory.display()))?;
-    for entry in listed {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "toml") {
-            anchors = anchors.with_device(ListedDevice::from_toml(&text(&path)?)?);
-            continue;
-        }
-        let bytes = fs::read(&path)?;
-        if let Ok(root) = AuthorityCertificate::decode(&bytes) {
-            let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            let spki_sha256 = Hex(root.spki_sha256());
-            anchors = anchors.with_emulator(Listed { vendor: Vendor::Amd, name, spki_sha256 });
-            continue;
-        }
-        let certificates = x509::decode_pem(&bytes).unwrap_or_else(|_| vec![bytes]);
-        for der in certificates {
-            let Ok(certificate) = x509::Certificate::decode(&der) else { continue };
-            let name = certificate.common_name().unwrap_or("emulator").to_owned();
-            let spki_sha256 = Hex(certificate.spki_sha256());
-            anchors = anchors.with_emulator(Listed { vendor, name, spki_sha256 });
-        }
-    }
-    Ok(anchors)
 }
 
 fn user_data(hexadecimal: &str) -> Result<[u8; 64]> {
@@ -205,6 +232,6 @@ fn user_data(hexadecimal: &str) -> Result<[u8; 64]> {
     Ok(field)
 }
 
-fn text(path: &Path) -> Result<String> {
+pub(crate) fn text(path: &Path) -> Result<String> {
     fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))
 }

@@ -3,6 +3,7 @@
 //! It is thin over `sdk`: what decides about trust is there or in `verifier`. Exit codes: 0 done,
 //! 2 unusable input, 3 refused with the reason, 4 somebody does not answer.
 
+pub mod collateral;
 mod connect;
 pub mod deploy;
 pub mod evidence;
@@ -12,6 +13,7 @@ pub mod matrix;
 pub mod operator;
 pub mod outcome;
 pub mod package;
+pub mod policy;
 pub mod reference;
 pub mod setup;
 pub mod suit;
@@ -56,6 +58,12 @@ enum Command {
     /// Appraises evidence offline
     #[command(subcommand)]
     Evidence(evidence::Evidence),
+    /// Checks appraisal policies and tries them on kept evidence
+    #[command(subcommand)]
+    Policy(policy::Command),
+    /// Packs and unpacks offline bundles of endorsements
+    #[command(subcommand)]
+    Collateral(collateral::Command),
     /// Recognises and explains a file of this world
     Inspect(inspect::Inspect),
     /// Builds, signs, checks and tries SUIT manifests
@@ -88,6 +96,8 @@ fn execute(arguments: Arguments) -> Result<ExitCode, Failed> {
         Command::Package(package) => package.run(&home)?,
         Command::Deploy(deploy) => wait(deploy.run(&home()?))?,
         Command::Evidence(evidence) => return evidence.run(),
+        Command::Policy(policy) => return policy.run(),
+        Command::Collateral(collateral) => collateral.run()?,
         Command::Inspect(inspect) => inspect.run()?,
         Command::Suit(suit) => suit.run(&home)?,
         Command::Matrix(matrix) => return matrix.run(),

@@ -7,8 +7,12 @@ use std::collections::BTreeMap;
 
 use cose::Malformed;
 use cose::cbor::{Decoder, Limits, MapReader, MapWriter, check_deterministic, encode, whole};
+use serde::Deserialize;
 
 use crate::crypto::sha256;
+use crate::value::rfc3339;
+use crate::x509::{Certificate, RevocationList, decode_list_file, decode_pem};
+use crate::{Kind, Platform, Timestamp};
 
 /// Named endorsement files of one platform.
 ///
@@ -27,7 +31,8 @@ pub struct Collateral {
 impl Collateral {
     /// Builds a bundle from named files, for example the contents of one folder.
     ///
-    /// Names are kept as given, so the caller passes base names without folders.
+    /// Names are kept as given: base names, or names with folders as
+    /// [`for_evidence`](Self::for_evidence) reads them.
     pub fn from_files<N: Into<String>, B: Into<Vec<u8>>>(
         files: impl IntoIterator<Item = (N, B)>,
     ) -> Self {
@@ -39,6 +44,57 @@ impl Collateral {
     #[must_use]
     pub fn file(&self, name: &str) -> Option<&[u8]> {
         self.files.get(name).map(Vec::as_slice)
+    }
+
+    /// The files that count for this evidence, each under its plain name.
+    ///
+    /// A store of many platforms keeps files in folders: `tcb_info.json` counts for every kind of
+    /// evidence, `tdx/tcb_info.json` before it for TDX, and
+    /// `tdx/00906ed50000-processor/tcb_info.json` before both for that [`Platform`].
+    #[must_use]
+    pub fn for_evidence(&self, kind: Kind, evidence: &[u8]) -> Self {
+        if !self.has_folders() {
+            return self.clone();
+        }
+        self.for_platform(kind, Platform::of(kind, evidence).as_ref())
+    }
+
+    /// As [`for_evidence`](Self::for_evidence), for a platform that is known already.
+    #[must_use]
+    pub fn for_platform(&self, kind: Kind, platform: Option<&Platform>) -> Self {
+        if self.has_folders() { self.select(kind, platform) } else { self.clone() }
+    }
+
+    /// Whether there are files in folders.
+    pub(crate) fn has_folders(&self) -> bool {
+        self.files.keys().any(|name| name.contains('/'))
+    }
+
+    /// The files that count for one kind of evidence, and for one platform.
+    fn select(&self, kind: Kind, platform: Option<&Platform>) -> Self {
+        let of_kind = format!("{kind}/");
+        let of_platform = platform.map(|platform| format!("{kind}/{platform}/"));
+        let folders = [Some(String::new()), Some(of_kind), of_platform].into_iter().flatten();
+        let files = folders.flat_map(|folder| {
+            self.files.iter().filter_map(move |(name, bytes)| {
+                let plain = name.strip_prefix(&folder).filter(|plain| !plain.contains('/'))?;
+                Some((plain.to_owned(), bytes.clone()))
+            })
+        });
+        Self { files: files.collect() }
+    }
+
+    /// Whether every file is newer than, or the same as, the file of its name in `other`.
+    ///
+    /// Collateral whose old copies still verify must not come back: the dates are compared, so
+    /// call this for files whose signatures hold.
+    #[must_use]
+    pub fn is_no_older_than(&self, other: &Self) -> bool {
+        self.files.iter().all(|(name, bytes)| {
+            let before = other.file(name).and_then(Dated::of);
+            let now = Dated::of(bytes);
+            before.is_none_or(|before| now.is_some_and(|now| now.from >= before.from))
+        })
     }
 
     /// Every file by name.
@@ -114,6 +170,62 @@ impl Collateral {
     }
 }
 
+/// What kind of endorsement a file is, and when its maker says that it is valid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dated {
+    /// What it is.
+    pub class: Class,
+    /// The first second.
+    pub from: Timestamp,
+    /// The last second; of a chain of certificates, that of the first one to end.
+    pub until: Timestamp,
+}
+
+/// Endorsements by how they are renewed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Class {
+    /// Certificates: for years.
+    Certificate,
+    /// Revocation lists: whenever something is revoked.
+    Revocation,
+    /// TCB info and identities of enclaves: monthly.
+    Statement,
+}
+
+impl Dated {
+    /// Reads the dates of one file by its contents; other files have none.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Option<Self> {
+        if bytes.first() == Some(&b'{') {
+            let statement: Statement = serde_json::from_slice(bytes).ok()?;
+            let Statement { issued, next_update } = statement;
+            return Some(Self { class: Class::Statement, from: issued, until: next_update });
+        }
+        if let Ok(list) = RevocationList::decode(&decode_list_file(bytes)) {
+            let (from, until) = (list.this_update, list.next_update);
+            return Some(Self { class: Class::Revocation, from, until });
+        }
+        let ders = decode_pem(bytes).unwrap_or_else(|_| vec![bytes.to_vec()]);
+        let windows = ders.iter().map(|der| {
+            Certificate::decode(der)
+                .map(|certificate| (certificate.not_before, certificate.not_after))
+        });
+        let windows = windows.collect::<Result<Vec<_>, _>>().ok()?;
+        let from = windows.iter().map(|(from, _)| *from).max()?;
+        let until = windows.iter().map(|(_, until)| *until).min()?;
+        Some(Self { class: Class::Certificate, from, until })
+    }
+}
+
+/// The dates of a statement that Intel signed.
+#[derive(Deserialize)]
+struct Statement {
+    #[serde(rename = "issueDate", deserialize_with = "rfc3339")]
+    issued: Timestamp,
+    #[serde(rename = "nextUpdate", deserialize_with = "rfc3339")]
+    next_update: Timestamp,
+}
+
 fn decode_files(d: &mut Decoder<'_>) -> Result<BTreeMap<String, Vec<u8>>, Malformed> {
     let count = d.map()?.ok_or(Malformed::Indefinite)?;
     if count > MAX_FILES {
@@ -162,6 +274,32 @@ mod tests {
         let files = ["a", "b", "zz"].map(|name| seen.file(name).map(<[u8]>::to_vec));
         assert_eq!(files, [Some(vec![1]), Some(vec![2]), Some(vec![7])]);
         assert_eq!(bundle().preferring("tdx-"), bundle());
+    }
+
+    #[test]
+    fn files_in_folders_count_for_their_kind_and_platform_alone() {
+        let platform = Platform::Intel {
+            tee: crate::platform::Tee::Tdx,
+            fmspc: [0, 0x90, 0x6e, 0xd5, 0, 0],
+            authority: crate::platform::PckAuthority::Processor,
+        };
+        let bundle = Collateral::from_files([
+            ("root", vec![0]),
+            ("tcb", vec![1]),
+            ("tdx/tcb", vec![2]),
+            ("tdx/00906ed50000-processor/tcb", vec![3]),
+            ("tdx/00906ed50000-processor/qe", vec![4]),
+        ]);
+        let files = |kind, platform: Option<&Platform>| -> Vec<(String, Vec<u8>)> {
+            let selected = bundle.select(kind, platform);
+            selected.files().map(|(name, bytes)| (name.to_owned(), bytes.to_vec())).collect()
+        };
+        let file = |name: &str, octet| (name.to_owned(), vec![octet]);
+
+        assert_eq!(files(Kind::Sgx, None), [file("root", 0), file("tcb", 1)]);
+        assert_eq!(files(Kind::Tdx, None), [file("root", 0), file("tcb", 2)]);
+        let own = [file("qe", 4), file("root", 0), file("tcb", 3)];
+        assert_eq!(files(Kind::Tdx, Some(&platform)), own);
     }
 
     #[test]

@@ -81,7 +81,8 @@ pub fn appraise_teep(
     terms: &Terms<'_>,
 ) -> Result<AgentAppraisal, NotEvidence> {
     let evidence = TeepEvidence::decode(evidence_cmw)?;
-    let prepared = Endorsements::prepare(evidence.kind, collateral, terms.anchors);
+    let collateral = collateral.for_evidence(evidence.kind, evidence.quote());
+    let prepared = Endorsements::prepare(evidence.kind, &collateral, terms.anchors);
     Ok(evidence.appraise(&prepared, terms))
 }
 

@@ -90,8 +90,11 @@ fn record_authentic(vector: &mut Vector, appraisal: &Appraisal, isolation: Isola
         vector.record(TrustClaim::Configuration, tcb.configuration);
     }
     if appraisal.claims.as_ref().is_some_and(|claims| claims.debug == Some(true)) {
+        // Without leave of the policy the failed check has recorded worse; with it the result
+        // still warns, since the host can read what runs inside.
+        //= rats 11.17 (M): a debug bit never yields affirming
         vector.record(TrustClaim::Configuration, TrustValue::WARNED);
-        vector.record(TrustClaim::RuntimeOpaque, TrustValue::CONTRAINDICATED);
+        vector.record(TrustClaim::RuntimeOpaque, TrustValue::WARNED);
     }
     vector.record(
         TrustClaim::Executables,

@@ -97,7 +97,7 @@ pub struct Endorsements(Arc<Prepared>);
 
 #[expect(clippy::large_enum_variant, reason = "a few are made and then borrowed")]
 #[derive(Debug)]
-enum Prepared {
+pub(crate) enum Prepared {
     Cca(cca::Endorsements),
     Dcap(dcap::Endorsements),
     Sev(sev::Endorsements),
@@ -111,6 +111,9 @@ impl Endorsements {
     /// This never fails: what is missing or wrong is explained in each appraisal that needs it.
     #[must_use]
     pub fn prepare(kind: Kind, collateral: &Collateral, anchors: &Anchors) -> Self {
+        if collateral.has_folders() {
+            return Self::prepare(kind, &collateral.for_platform(kind, None), anchors);
+        }
         Self(Arc::new(match kind {
             Kind::Cca => Prepared::Cca(cca::Endorsements::prepare(collateral, anchors)),
             Kind::Sev => Prepared::Sev(sev::Endorsements::prepare(collateral, anchors, None)),
@@ -124,6 +127,20 @@ impl Endorsements {
                 Prepared::TrustZone(trustzone::Endorsements::prepare(collateral, anchors))
             }
         }))
+    }
+
+    pub(crate) fn prepared(&self) -> &Prepared {
+        &self.0
+    }
+
+    /// Why collateral that was supplied does not count, if it does not.
+    #[must_use]
+    pub fn refusal(&self) -> Option<&Check> {
+        match &*self.0 {
+            Prepared::Dcap(prepared) => prepared.refusal(),
+            Prepared::Snp(prepared) => prepared.refusal(),
+            Prepared::Cca(_) | Prepared::Sev(_) | Prepared::TrustZone(_) => None,
+        }
     }
 
     /// Verifies the certificates of a platform for the launch of one SEV guest, which only the

@@ -11,7 +11,7 @@ mod pem;
 
 pub use certificate::{Certificate, Extension};
 pub use crl::RevocationList;
-pub use pem::{MAX_CHAIN, decode_pem, decode_public_key_pem};
+pub use pem::{MAX_CHAIN, decode_list_file, decode_pem, decode_public_key_pem};
 
 /// Bytes are not what their format says; names what was expected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

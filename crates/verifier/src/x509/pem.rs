@@ -1,5 +1,7 @@
 //! PEM chains of certificates (RFC 7468), strict: nothing between or around the blocks.
 
+use std::borrow::Cow;
+
 use super::Malformed;
 
 /// Decodes a chain of certificates in PEM.
@@ -36,6 +38,22 @@ pub fn decode_public_key_pem(bytes: &[u8]) -> Result<Vec<u8>, Malformed> {
         return Err(Malformed("nothing after the PEM public key"));
     }
     decode_base64(&block[..end])
+}
+
+/// The DER of a revocation list in any spelling that vendors' services and caches use: DER, PEM,
+/// or hexadecimal. What is none of these is given back for the reader of DER to refuse.
+#[must_use]
+pub fn decode_list_file(bytes: &[u8]) -> Cow<'_, [u8]> {
+    let text = bytes.trim_ascii();
+    if let Some(block) = text.strip_prefix(BEGIN_LIST) {
+        let end = block.strip_suffix(END_LIST);
+        let der = end.and_then(|block| decode_base64(block).ok());
+        return der.map_or(Cow::Borrowed(bytes), Cow::Owned);
+    }
+    match hex::decode(text) {
+        Ok(der) if !der.is_empty() => Cow::Owned(der),
+        _ => Cow::Borrowed(bytes),
+    }
 }
 
 /// Decodes base64 (RFC 4648 section 4) in lines.
@@ -101,6 +119,8 @@ pub const MAX_CHAIN: usize = 8;
 
 const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
 const END: &[u8] = b"-----END CERTIFICATE-----";
+const BEGIN_LIST: &[u8] = b"-----BEGIN X509 CRL-----";
+const END_LIST: &[u8] = b"-----END X509 CRL-----";
 const BEGIN_KEY: &[u8] = b"-----BEGIN PUBLIC KEY-----";
 const END_KEY: &[u8] = b"-----END PUBLIC KEY-----";
 
@@ -127,6 +147,20 @@ mod tests {
         assert_eq!(decode_public_key_pem(key.as_bytes()), Ok(vec![0, 1, 2]));
         assert!(decode_public_key_pem(&pem("AAEC")).is_err());
         assert!(decode_public_key_pem(key.repeat(2).as_bytes()).is_err());
+    }
+
+    #[test]
+    fn a_list_is_read_as_der_pem_or_hexadecimal() {
+        let block =
+            String::from_utf8(pem("AAEC")).expect("text").replace("CERTIFICATE", "X509 CRL");
+        let der = [0x30, 0x01, 0xff];
+
+        assert_eq!(*decode_list_file(&der), der);
+        assert_eq!(*decode_list_file(block.as_bytes()), [0, 1, 2]);
+        assert_eq!(*decode_list_file(b"3001Ff\n"), der);
+        assert_eq!(*decode_list_file(b"3001f"), *b"3001f");
+        assert_eq!(*decode_list_file(&pem("AAEC")), pem("AAEC"));
+        assert_eq!(*decode_list_file(b""), *b"");
     }
 
     #[test]

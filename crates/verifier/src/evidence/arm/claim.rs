@@ -14,12 +14,20 @@ pub(crate) struct Claim<'b>(&'b [u8]);
 /// know. Claims with text keys are nobody's here.
 pub(crate) fn each_claim<'b>(
     map: &'b [u8],
-    mut read: impl FnMut(i64, Claim<'b>) -> Result<(), NotAToken>,
+    read: impl FnMut(i64, Claim<'b>) -> Result<(), NotAToken>,
 ) -> Result<(), NotAToken> {
     cbor::check(map, LIMITS)?;
+    each_checked(map, read)
+}
+
+/// As [`each_claim`], for a map inside a map that was checked with all that is in it.
+pub(crate) fn each_checked<'b>(
+    map: &'b [u8],
+    mut read: impl FnMut(i64, Claim<'b>) -> Result<(), NotAToken>,
+) -> Result<(), NotAToken> {
     let claims = whole(map, |d| {
         let length = d.map().map_err(|_| Malformed::Expected("a claim map"))?;
-        let mut claims = Vec::new();
+        let mut claims = Vec::with_capacity(CLAIMS_USUAL);
         let mut seen = 0;
         while cbor::more(d, length, seen)? {
             let key = match d.datatype()? {
@@ -90,6 +98,8 @@ impl<'b> Claim<'b> {
     }
 }
 
+/// How many claims tokens have.
+const CLAIMS_USUAL: usize = 12;
 /// What a claim map may cost.
 const LIMITS: Limits = Limits { depth: 8, bytes: MAX_EVIDENCE, items: 4096 };
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Claim, HashAlgorithm, NotAToken, each_claim, missing};
+use super::{Claim, HashAlgorithm, NotAToken, each_checked, missing};
 use crate::check::{Check, Failure, Owner, Reason};
 use crate::claims::{Claims, Named};
 use crate::reference::Row;
@@ -59,7 +59,7 @@ impl SoftwareComponent {
     fn decode(claim: Claim<'_>) -> Result<Self, NotAToken> {
         let (mut kind, mut measurement, mut version) = (None, None, None);
         let (mut signer_id, mut algorithm) = (None, None);
-        each_claim(claim.encoded(), |key, value| {
+        each_checked(claim.encoded(), |key, value| {
             match key {
                 1 => kind = Some(value.text()?.to_owned()),
                 2 => measurement = Some(Octets::new(value.digest("a measurement value")?)),

@@ -23,6 +23,8 @@ pub(crate) struct DeviceKey {
     file: String,
     /// The SubjectPublicKeyInfo, DER.
     pub(crate) spki: Vec<u8>,
+    /// The key, when COSE signatures by it are checked as such.
+    pub(crate) key: Option<Key>,
     /// How anchors pin it.
     pub(crate) spki_sha256: [u8; 32],
 }
@@ -45,7 +47,8 @@ impl DeviceKeys {
         let keys = collateral.files().filter_map(|(file, bytes)| {
             let spki = read_key(file, bytes)?;
             let spki_sha256 = sha256(&spki);
-            Some(DeviceKey { file: file.to_owned(), spki, spki_sha256 })
+            let key = Key::from_spki(&spki).ok();
+            Some(DeviceKey { file: file.to_owned(), spki, key, spki_sha256 })
         });
         Self(keys.collect())
     }
@@ -106,6 +109,13 @@ impl DeviceKeys {
             )
         })
     }
+}
+
+/// The SHA-256 by which anchors pin the public key in a file, if there is one in it: a JSON Web Key
+/// or SubjectPublicKeyInfo in PEM.
+#[must_use]
+pub fn enrolled_key(file: &str, bytes: &[u8]) -> Option<[u8; 32]> {
+    read_key(file, bytes).map(|spki| sha256(&spki))
 }
 
 fn read_key(file: &str, bytes: &[u8]) -> Option<Vec<u8>> {

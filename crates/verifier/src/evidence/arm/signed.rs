@@ -3,7 +3,7 @@
 use cose::cbor::{Decoder, encode};
 use cose::{Accept, Algorithm, Key, Malformed, Sign1, Tagging, Untrusted};
 
-use super::NotAToken;
+use super::{DeviceKey, NotAToken};
 use crate::check::{Check, Failure, Owner, Reason};
 use crate::crypto::{PublicKey, SignatureAlgorithm};
 
@@ -65,13 +65,37 @@ impl<'b> Signed<'b> {
     /// Checks the signature by the key of a SubjectPublicKeyInfo.
     //= EV-CCA-8: the protected algorithm only, of the accepted ones, and with a key that fits
     pub(crate) fn verify(&self, spki: &[u8], accept: &[Scheme]) -> Result<(), Untrusted> {
+        self.verify_by(spki, None, accept)
+    }
+
+    /// As [`verify`](Self::verify), by a key that was read before.
+    pub(crate) fn verify_device(
+        &self,
+        device: &DeviceKey,
+        accept: &[Scheme],
+    ) -> Result<(), Untrusted> {
+        self.verify_by(&device.spki, device.key.as_ref(), accept)
+    }
+
+    fn verify_by(
+        &self,
+        spki: &[u8],
+        key: Option<&Key>,
+        accept: &[Scheme],
+    ) -> Result<(), Untrusted> {
         let algorithm = self.sign1.protected.algorithm.ok_or(Untrusted::AlgorithmNotProtected)?;
         let scheme = Scheme::of(algorithm).filter(|scheme| accept.contains(scheme));
         let scheme = scheme.ok_or(Untrusted::Algorithm { algorithm })?;
         if matches!(scheme, Scheme::Es256 | Scheme::Es384) {
-            let key = Key::from_spki(spki).map_err(|_| Untrusted::KeyMismatch)?;
             let accept = Accept::only(algorithm);
-            return self.sign1.verify(&key, &accept, &[]).map(|_| ());
+            let verified = match key {
+                Some(key) => self.sign1.verify(key, &accept, &[]),
+                None => {
+                    let key = Key::from_spki(spki).map_err(|_| Untrusted::KeyMismatch)?;
+                    return self.sign1.verify(&key, &accept, &[]).map(|_| ());
+                }
+            };
+            return verified.map(|_| ());
         }
         if !self.sign1.protected.critical.is_empty() {
             return Err(Untrusted::CriticalHeader(CRIT));

@@ -57,7 +57,7 @@ fn verify_platform(
     if endorsements.known.find(&name).is_some() {
         return Ok(());
     }
-    token.platform.verify(&key.spki, &[Scheme::Es256, Scheme::Es384, Scheme::Es512])?;
+    token.platform.verify_device(key, &[Scheme::Es256, Scheme::Es384, Scheme::Es512])?;
     endorsements.known.insert(name, ());
     Ok(())
 }

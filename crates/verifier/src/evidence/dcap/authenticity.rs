@@ -67,10 +67,7 @@ fn known_platform(
     anchor: &mut Option<Anchor>,
     checks: &mut Checks,
 ) -> Result<Arc<Known>, Stop> {
-    let tee = match quote.body {
-        Body::Enclave(_) => Tee::Sgx,
-        Body::TrustDomain(_) => Tee::Tdx,
-    };
+    let tee = tee(quote);
     let pem = chain_bytes(quote, endorsements, checks)?;
     let length = quote.authentication_data.len().to_le_bytes();
     let key = sha256_of(&[
@@ -136,6 +133,24 @@ fn verify_platform(
         certificate_window("root certificate in the quote", &root),
     ];
     Ok((anchor, platform, windows))
+}
+
+/// Checks that newer collateral is for the platform and the quoting enclave of a quote.
+pub(super) fn check_newer(
+    quote: &Quote<'_>,
+    collateral: &VerifiedCollateral,
+    platform: &Platform,
+    checks: &mut Checks,
+) -> Result<(), Stop> {
+    check_match(collateral, tee(quote), platform, checks)?;
+    check_qe_identity(collateral, quote, checks)
+}
+
+const fn tee(quote: &Quote<'_>) -> Tee {
+    match quote.body {
+        Body::Enclave(_) => Tee::Sgx,
+        Body::TrustDomain(_) => Tee::Tdx,
+    }
 }
 
 fn check_quote(quote: &Quote<'_>, checks: &mut Checks) -> Result<(), Stop> {

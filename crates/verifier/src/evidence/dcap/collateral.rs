@@ -1,5 +1,6 @@
 //! Intel's collateral of one platform: verified once, then only compared with the time.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::tcb::{QeIdentity, TcbInfo};
@@ -7,7 +8,7 @@ use crate::anchor::{Anchor, Anchors, Vendor};
 use crate::check::{Check, Failure, Owner, Reason};
 use crate::crypto::PublicKey;
 use crate::time::Rfc3339;
-use crate::x509::{Certificate, RevocationList, decode_pem};
+use crate::x509::{Certificate, RevocationList, decode_list_file, decode_pem};
 use crate::{Collateral, Timestamp};
 
 /// Collateral whose every signature was checked up to a pinned anchor. Validity in time is not
@@ -54,9 +55,9 @@ struct Files<'c> {
     qe_identity: &'c [u8],
     qe_identity_signature: &'c [u8],
     signing_chain: &'c [u8],
-    pck_crl: &'c [u8],
+    pck_crl: Cow<'c, [u8]>,
     pck_crl_chain: &'c [u8],
-    root_crl: &'c [u8],
+    root_crl: Cow<'c, [u8]>,
 }
 
 impl VerifiedCollateral {
@@ -91,15 +92,22 @@ impl<'c> Files<'c> {
                 check.refused(refetch(Reason::MissingEndorsement, name))
             })
         };
+        let list = |name: &'static str| {
+            let stem = name.trim_end_matches("der");
+            let other = ["pem", "crl", "hex"]
+                .iter()
+                .find_map(|end| collateral.file(&format!("{stem}{end}")));
+            file(name).or_else(|missing| other.ok_or(missing)).map(decode_list_file)
+        };
         Ok(Self {
             tcb_info: file(TCB_INFO)?,
             tcb_info_signature: file(TCB_INFO_SIGNATURE)?,
             qe_identity: file(QE_IDENTITY)?,
             qe_identity_signature: file(QE_IDENTITY_SIGNATURE)?,
             signing_chain: file(SIGNING_CHAIN)?,
-            pck_crl: file(PCK_CRL)?,
+            pck_crl: list(PCK_CRL)?,
             pck_crl_chain: file(PCK_CRL_CHAIN)?,
-            root_crl: file(ROOT_CRL)?,
+            root_crl: list(ROOT_CRL)?,
         })
     }
 
@@ -108,8 +116,8 @@ impl<'c> Files<'c> {
         let [signer, root] = pair(&signing_chain, SIGNING_CHAIN)?;
         let crl_chain = chain(self.pck_crl_chain, PCK_CRL_CHAIN)?;
         let [authority, crl_root] = pair(&crl_chain, PCK_CRL_CHAIN)?;
-        let root_crl = decode_list(self.root_crl, ROOT_CRL)?;
-        let pck_crl = decode_list(self.pck_crl, PCK_CRL)?;
+        let root_crl = decode_list(&self.root_crl, ROOT_CRL)?;
+        let pck_crl = decode_list(&self.pck_crl, PCK_CRL)?;
 
         //= EV-COM-8: anchors are compared by public key
         let anchor = anchors.find(Vendor::Intel, &root.spki_sha256());

@@ -8,10 +8,11 @@ use super::collateral::VerifiedCollateral;
 use super::pck::Platform;
 use super::quote::{Body, Quote};
 use super::tcb::{Level, ModuleIdentity, SvnLevel, TcbStatus, Verdict, equal_under, svn_level};
-use crate::Tcb;
 use crate::check::{Check, Checks, Failure, Owner, Reason, Source, Stop};
+use crate::evidence::Request;
 use crate::evidence::tdx::TdBody;
 use crate::policy::Policy;
+use crate::{Tcb, Timestamp};
 
 /// Finds the TCB status of an authentic quote's platform and compares it with the policy.
 ///
@@ -19,13 +20,16 @@ use crate::policy::Policy;
 pub(crate) fn judge(
     quote: &Quote<'_>,
     authentic: &Authentic<'_>,
-    policy: &Policy,
+    request: &Request<'_>,
     checks: &mut Checks,
 ) -> Option<Tcb> {
-    let collateral = authentic.collateral?;
+    let (collateral, policy) = (authentic.collateral?, request.policy);
     let found = find(quote, collateral, &authentic.platform, checks).ok()?;
     checks.note(check_status(&found, collateral, &authentic.platform, policy));
     checks.note(check_evaluation(collateral, policy));
+    if let Some(age_s_max) = policy.dcap.age_s_max {
+        checks.note(check_age(collateral, age_s_max, request.now));
+    }
     let refused = found
         .advisories
         .iter()
@@ -244,7 +248,8 @@ fn remedy(
     (Owner::DeviceOperator, remedy)
 }
 
-/// What the platform lacks for the best level that the policy allows, in Intel's own labels.
+/// What the platform lacks for the best level that the policy allows, or else for the newest one,
+/// in Intel's own labels.
 fn lacking(
     collateral: &VerifiedCollateral,
     platform: &Platform,
@@ -253,7 +258,8 @@ fn lacking(
 ) -> Option<String> {
     let info = &collateral.tcb_info;
     let allowed = &policy.dcap.tcb_statuses;
-    let goal = info.levels.iter().find(|level| allowed.contains(&level.verdict.status))?;
+    let goal = info.levels.iter().find(|level| allowed.contains(&level.verdict.status));
+    let goal = goal.or(info.levels.first())?;
     let mut text = String::new();
     let mut lack = |label: &str, seen: u16, asked: u16| {
         if seen < asked {
@@ -295,6 +301,27 @@ fn check_evaluation(collateral: &VerifiedCollateral, policy: &Policy) -> Check {
             format!("fetch collateral of evaluation {asked} or later"),
         )
     })
+}
+
+/// The root's own list lives for a year and is left to its own validity.
+fn check_age(collateral: &VerifiedCollateral, age_s_max: u64, now: Timestamp) -> Check {
+    let renewed = ["TCB info", "QE identity", "PCK CRL"];
+    let windows = collateral.windows.iter().filter(|window| renewed.contains(&window.what));
+    let oldest = windows.min_by_key(|window| window.from);
+    let check = Check::new("dcap.tcb.age").expected(format!("at most {age_s_max} s"));
+    let Some(oldest) = oldest else { return check };
+    let age_s = u64::try_from(now.0.saturating_sub(oldest.from.0)).unwrap_or(0);
+    let what = oldest.what;
+    check.seen(format!("{what} of {age_s} s ago")).source("policy").holds(
+        age_s <= age_s_max,
+        || {
+            Failure::new(
+                Reason::StaleEndorsement,
+                Owner::EndorsementProvider,
+                format!("fetch the {what} again: the policy asks for a more recent one"),
+            )
+        },
+    )
 }
 
 fn refused_advisory(id: &str) -> Check {

@@ -9,6 +9,7 @@ pub mod quote;
 pub mod tcb;
 
 mod authenticity;
+mod forecast;
 mod level;
 
 use std::sync::Arc;
@@ -29,6 +30,7 @@ use quote::{NotAQuote, Quote};
 use tcb::TcbStatus;
 
 pub(crate) use authenticity::Authentic;
+pub(crate) use forecast::forecast;
 
 /// Rules for Intel's endorsements.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +43,9 @@ pub struct Policy {
     pub evaluation_min: u32,
     /// Advisories (`INTEL-SA-00615`) that are refused whatever the status. Default: none.
     pub advisories_refused: Vec<String>,
+    /// How old TCB info, QE identity and the list of revoked PCKs may be, in seconds since they
+    /// were issued, whatever validity they state. Default: no limit of its own.
+    pub age_s_max: Option<u64>,
     /// Refuse a quote without collateral. When off, such a quote has no TCB status and nothing
     /// checks revocation. Default: `true`.
     pub collateral_required: bool,
@@ -52,6 +57,7 @@ impl Default for Policy {
             tcb_statuses: vec![TcbStatus::UpToDate],
             evaluation_min: 17,
             advisories_refused: Vec::new(),
+            age_s_max: None,
             collateral_required: true,
         }
     }
@@ -92,6 +98,16 @@ impl Endorsements {
     }
 }
 
+impl Endorsements {
+    /// Why the collateral does not count, if it does not.
+    pub(crate) fn refusal(&self) -> Option<&Check> {
+        match &self.collateral {
+            State::Refused(check) => Some(check),
+            State::Absent | State::Verified(_) => None,
+        }
+    }
+}
+
 /// What a quote attests, as its TEE knows it.
 pub(crate) trait Subject {
     /// What kind of isolation the TEE gives.
@@ -126,8 +142,7 @@ pub(crate) fn appraise<S: Subject>(
     });
     if let Ok(authentic) = authentic {
         appraisal.authentic = true;
-        appraisal.tcb =
-            checks.group("tcb", |checks| judge(quote, &authentic, request.policy, checks));
+        appraisal.tcb = checks.group("tcb", |checks| judge(quote, &authentic, request, checks));
         let binding = check_user_data(subject.report_data(), request.user_data);
         appraisal.bound = binding.ok && matches!(request.user_data, UserData::Exactly(_));
         checks.note(binding);

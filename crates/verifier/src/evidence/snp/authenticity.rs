@@ -223,7 +223,17 @@ fn check_list(
 ) -> Check {
     let check = Check::new("snp.revocation-list");
     if let Some(window) = list {
-        return check.seen(window.from).source(window.what);
+        let age_s = u64::try_from(request.now.0.saturating_sub(window.from.0)).unwrap_or(0);
+        let limit = request.policy.snp.revocation_list_age_s_max;
+        let check = check.seen(window.from).source(window.what);
+        let Some(limit) = limit.filter(|limit| age_s > *limit) else { return check };
+        return check.expected(format!("issued at most {limit} s ago")).holds(false, || {
+            Failure::new(
+                Reason::StaleEndorsement,
+                Owner::EndorsementProvider,
+                "fetch the revocation list again: the policy asks for a more recent one",
+            )
+        });
     }
     if let Some(file) = known.unsigned_lists(&key.authority.root).next() {
         return check.source(file.to_owned()).holds(false, || {

@@ -13,7 +13,7 @@ use crate::Timestamp;
 use crate::anchor::{Anchor, Anchors, Vendor};
 use crate::check::{Check, Failure, Owner, Reason};
 use crate::crypto::SignatureAlgorithm;
-use crate::x509::{Certificate, RevocationList, decode_pem};
+use crate::x509::{Certificate, RevocationList, decode_list_file, decode_pem};
 
 /// Everything that was found and whose signatures hold up to a pinned root.
 #[derive(Clone, Debug, Default)]
@@ -209,8 +209,10 @@ impl VerifiedEndorsements {
                 }
                 Err(error) => self.problems.push(unreadable(file, error.0)),
             }
-        } else if RevocationList::decode(bytes).is_ok() {
-            self.unsigned.push((file.to_owned(), bytes.to_vec()));
+        } else if let list = decode_list_file(bytes)
+            && RevocationList::decode(&list).is_ok()
+        {
+            self.unsigned.push((file.to_owned(), list.into_owned()));
         } else {
             match Certificate::decode(bytes) {
                 Ok(_) => certificates.push((file.to_owned(), bytes.to_vec())),

@@ -52,6 +52,11 @@ impl Endorsements {
         }
     }
 
+    /// What is wrong with a file that was supplied, if something is.
+    pub(crate) fn refusal(&self) -> Option<&Check> {
+        self.verified.problems().first()
+    }
+
     /// What is known together with the certificates that came with a report.
     //= EV-PERF-1: verified once, by the hash of the exact bytes
     fn with_table(&self, container: &Container<'_>) -> Arc<VerifiedEndorsements> {

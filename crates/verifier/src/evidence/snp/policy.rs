@@ -24,6 +24,9 @@ use crate::value::Hex;
 pub struct Policy {
     /// Refuse a report for whose root no revocation list was supplied. Default: `true`.
     pub revocation_list_required: bool,
+    /// How old that list may be, in seconds since AMD issued it, whatever validity it states.
+    /// Default: no limit of its own.
+    pub revocation_list_age_s_max: Option<u64>,
     /// The lowest TCB versions. AMD endorses old firmware as it endorses new one and publishes no
     /// status, so what is too old is said here. Every entry that fits the processor counts.
     /// Default: none.
@@ -137,6 +140,7 @@ impl Default for Policy {
     fn default() -> Self {
         Self {
             revocation_list_required: true,
+            revocation_list_age_s_max: None,
             tcb_min: Vec::new(),
             tcb_min_required: true,
             firmware_min: [0; 3],

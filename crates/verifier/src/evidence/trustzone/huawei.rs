@@ -7,7 +7,7 @@
 use crate::anchor::{Anchor, Anchors, Vendor};
 use crate::check::{Check, Checks, Failure, Owner, Reason, Stop};
 use crate::evidence::{Request, check_standing};
-use crate::x509::{Certificate, RevocationList, decode_pem};
+use crate::x509::{Certificate, RevocationList, decode_list_file, decode_pem};
 use crate::{Collateral, Timestamp};
 
 /// Authorities, devices and lists, sorted but trusted by nobody yet.
@@ -32,7 +32,8 @@ impl Authorities {
         let built_in = BUILT_IN.iter().copied();
         let supplied = collateral.files().map(|(_, bytes)| bytes);
         for bytes in built_in.chain(supplied) {
-            let ders = decode_pem(bytes).unwrap_or_else(|_| vec![bytes.to_vec()]);
+            let ders = decode_pem(bytes);
+            let ders = ders.unwrap_or_else(|_| vec![decode_list_file(bytes).into_owned()]);
             ders.into_iter().for_each(|der| sorted.sort(der));
         }
         for index in 0..sorted.authorities.len() {

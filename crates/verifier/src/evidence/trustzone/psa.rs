@@ -12,8 +12,8 @@ use crate::claims::{Claims, Named};
 use crate::evidence::arm::component::{self, Component, check_lengths};
 use crate::evidence::arm::lifecycle::check_lifecycle;
 use crate::evidence::arm::{
-    DeviceKey, Enrolment, Lifecycle, NotAToken, Scheme, Signed, SoftwareComponent, each_claim,
-    missing,
+    DeviceKey, Enrolment, Lifecycle, NotAToken, Scheme, Signed, SoftwareComponent, each_checked,
+    each_claim, missing,
 };
 use crate::evidence::{Kind, Request, check_standing, check_user_data};
 use crate::reference::Row;
@@ -112,14 +112,15 @@ impl PsaClaims {
             }
             Ok(())
         })?;
-        Self::decode_profile(bytes, missing(profile, "the claim profile")?)
+        Self::decode_checked(bytes, missing(profile, "the claim profile")?)
     }
 
-    fn decode_profile(bytes: &[u8], profile: Profile) -> Result<Self, NotAToken> {
+    /// Reads the claims of a profile from a map that was checked.
+    fn decode_checked(bytes: &[u8], profile: Profile) -> Result<Self, NotAToken> {
         let (mut nonce, mut instance_id, mut client_id) = (None, None, None);
         let (mut lifecycle, mut implementation_id, mut boot_seed) = (None, None, None);
         let (mut certification, mut components, mut service) = (None, None, None);
-        each_claim(bytes, |key, claim| {
+        each_checked(bytes, |key, claim| {
             let Some(claimed) = profile.meaning(key) else { return Ok(()) };
             match claimed {
                 10 => nonce = Some(Octets::new(claim.digest("a nonce of 32, 48 or 64 octets")?)),
@@ -270,7 +271,7 @@ impl Format for Token<'_> {
             anchors: request.anchors,
         };
         let accept = [Scheme::Es256, Scheme::Es384, Scheme::Es512];
-        let verify = |key: &DeviceKey| self.signed.verify(&key.spki, &accept);
+        let verify = |key: &DeviceKey| self.signed.verify_device(key, &accept);
         let (found, _) = endorsements.keys.find_signer(&enrolment, checks, verify)?;
         *anchor = Some(found.clone());
         checks.need(check_standing(found, request.policy))?;
