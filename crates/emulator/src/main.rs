@@ -57,6 +57,12 @@ enum Command {
     /// interface), 4 (the socket for the TEEP Broker) and 5 (the settings), and ends when this
     /// command ends. Exits with the program's status.
     Run(RunArguments),
+    /// Show what this machine offers to confidential VMs: QEMU, KVM, hardware.
+    Probe {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Boot the kernel of a VM's image with nothing in it, and print how long that takes to its
     /// first byte: the floor of what `run --vm` can reach.
     BareBoot(BareBootArguments),
@@ -177,6 +183,7 @@ fn main() -> ExitCode {
         Command::Vendor(arguments) => vendor(&arguments),
         Command::Measure(arguments) => measure(&arguments),
         Command::Run(arguments) => run(&arguments),
+        Command::Probe { json } => probe(json),
         Command::BareBoot(arguments) => bare_boot(&arguments),
         Command::Guard { parent, program, arguments } => {
             Err(launch::guard(parent, &program, &arguments).into())
@@ -295,6 +302,15 @@ fn run_machine(
         Ended::Stopped => ExitCode::SUCCESS,
         Ended::Agent(status) => ExitCode::from(status),
     })
+}
+
+fn probe(json: bool) -> anyhow::Result<ExitCode> {
+    let findings = vm::probe::probe(&accelerator::default_cache());
+    if json {
+        return print(&findings);
+    }
+    io::stdout().write_all(vm::probe::text(&findings).as_bytes()).context("printing")?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn bare_boot(arguments: &BareBootArguments) -> anyhow::Result<ExitCode> {

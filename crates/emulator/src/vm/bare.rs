@@ -1,4 +1,5 @@
-//! The floor: how long the same kernel and initial RAM disk take to a first byte, with nobody in it.
+//! The floor: how long the same kernel and initial RAM disk take to a first byte, with nobody in
+//! them.
 
 use std::io::Read as _;
 use std::os::unix::net::UnixStream;

@@ -14,6 +14,7 @@ pub mod bare;
 mod console;
 mod image;
 mod machine;
+pub mod probe;
 pub mod qemu;
 mod status;
 mod storage;
