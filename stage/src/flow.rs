@@ -177,6 +177,11 @@ impl Flow {
         let directory = user.home().join(&name);
         fs::create_dir_all(&directory)?;
         fs::write(directory.join("pd.json"), canary.data())?;
+        let project = directory.join("tamarack.toml");
+        if project.exists() {
+            // The same project again: its UA keeps its address, or it would be another package.
+            return Ok(project);
+        }
         let hardware = self.ran_on()?;
         let guest = hardware.processor().filter(|_| hardware.image(&stage.programs).is_some());
         let ta = stage.programs.place_ta(&directory, guest)?;
@@ -202,7 +207,6 @@ impl Flow {
                 listen = json!(listen)
             );
         }
-        let project = directory.join("tamarack.toml");
         fs::write(&project, text)?;
         Ok(project)
     }

@@ -20,6 +20,8 @@ pub(crate) struct Story {
     pub(crate) load_sequence: Vec<String>,
     /// The TA's answer, as the vehicle opened it.
     pub(crate) result: VehicleAnswer,
+    /// The other packaging cases on the same device, each with the events that its parties told.
+    pub(crate) cases: BTreeMap<u8, Vec<String>>,
     /// How long each phase took.
     pub(crate) phases_ms: BTreeMap<String, u64>,
     /// What was refused, and why.

@@ -51,6 +51,10 @@ pub(crate) fn story(
     let held = held(&stage, &device, &user, &pd)?;
     clock.lap("search for the data");
 
+    scene("The same device runs the other packaging cases of the draft.");
+    let cases = other_cases(&stage, &user, &device)?;
+    clock.lap("four other cases");
+
     let refusals = vec![
         changed_byte(&stage, &user, &device, &pd, scene)?,
         old_tcb(&stage, &user, &pd, scene)?,
@@ -59,6 +63,7 @@ pub(crate) fn story(
     let load_sequence = sequence(&report)?;
     Ok(Story {
         load_sequence,
+        cases,
         result,
         phases_ms: clock.laps.iter().cloned().collect::<BTreeMap<_, _>>(),
         phase_order: clock.laps,
@@ -68,6 +73,21 @@ pub(crate) fn story(
         emulated: report["emulated"].as_bool().context("the report does not say `emulated`")?,
         caveat: CAVEAT,
     })
+}
+
+/// Figures 2, 3, 5 and 6: each has to load in its figure's order, its TA has to answer with the
+/// data, and the operator must hold none of it.
+fn other_cases(stage: &Stage, user: &User, device: &Device) -> Result<BTreeMap<u8, Vec<String>>> {
+    let here = |flow: &stage::Flow| {
+        flow.hardware == "SGX" && flow.instance == stage::Instance::Process && flow.with_ua
+    };
+    let mut cases = BTreeMap::new();
+    for flow in stage::flows().into_iter().filter(here).filter(|flow| flow.case != 3) {
+        let ran = flow.run(stage, user, device)?;
+        ensure!(ran.ok, "case {}: {}", flow.case, ran.why.unwrap_or_default());
+        cases.insert(flow.case, ran.load_sequence);
+    }
+    Ok(cases)
 }
 
 /// The operator changes one byte of the TA in its own store.

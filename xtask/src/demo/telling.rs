@@ -28,6 +28,7 @@ pub(super) fn scene(text: &str) {
 pub(super) fn tell(story: &Story, took: Duration, kept: Option<&Path>) {
     sequence(story);
     answer(story);
+    cases(story);
     held(story);
     for (number, refused) in (1..).zip(&story.refusals) {
         refusal(number, refused);
@@ -66,6 +67,14 @@ fn answer(story: &Story) {
     println!(
         "  {DIM}Only the driver's own data says what `home`, `work` and these habits are.{DIM:#}"
     );
+}
+
+fn cases(story: &Story) {
+    headline("The other packaging cases (draft figures 2, 3, 5 and 6), on the same device");
+    for (case, events) in &story.cases {
+        println!("  {GREEN}✓{GREEN:#} case {case}  {}", events.join(", "));
+    }
+    println!("  {DIM}Every row of the figures, with diagrams: tamarack matrix --html FILE{DIM:#}");
 }
 
 fn held(story: &Story) {
