@@ -1,7 +1,7 @@
 //! Devices that are confidential VMs: QEMU boots the measured guest, the Agent is its first
 //! program.
 
-use std::process::Command;
+use std::{fs, process::Command};
 
 use stage::{Hardware, Instance, Spec, Stage};
 
@@ -84,6 +84,28 @@ fn a_machine_that_is_rebooted_killed_or_stopped_says_so_and_comes_back() {
     device.until_machine(|machine| machine["state"] == "running").unwrap();
     device.tee.signal("TERM").unwrap();
     device.until_machine(|machine| machine["state"] == "stopped").unwrap();
+}
+
+/// The kernel would do what its command line says; so the launch measures it.
+#[test]
+fn a_machine_with_another_command_line_is_quarantined() {
+    let mut stage = open_stage!();
+    if lacks_image(&stage, Hardware::Tdx) {
+        return;
+    }
+    let images = tempfile::tempdir().unwrap();
+    let (from, to) = (Hardware::Tdx.image(&stage.programs).unwrap(), images.path().join("x86_64"));
+    fs::create_dir(&to).unwrap();
+    for part in ["firmware", "kernel", "initrd", "image.json"] {
+        fs::copy(from.join(part), to.join(part)).unwrap();
+    }
+    let text = fs::read_to_string(to.join("image.json")).unwrap();
+    fs::write(to.join("image.json"), text.replace("quiet", "quiet loglevel=0")).unwrap();
+    stage.programs = stage.programs.clone().with_guests(images.path());
+
+    let device = stage.device(&Spec::vm("edge-1", Hardware::Tdx)).unwrap();
+
+    assert_eq!(device.shown(&stage).unwrap()["state"], "quarantined");
 }
 
 fn kill(processes: &[u32]) {
