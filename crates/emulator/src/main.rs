@@ -222,8 +222,6 @@ fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
     arguments.family.can_misbehave(arguments.misbehave.unwrap_or_default())?;
     let misbehaviour = Misbehaviour::recall(&arguments.state, arguments.misbehave)
         .context("finding out how the device misbehaves")?;
-    let measurement = arguments.family.measure(loaded.software(), &loaded.settings);
-    let measurement = measurement.context("measuring the program")?;
     let start = || {
         let machine = arguments.family.start(Start {
             vendor_dir: &arguments.vendor,
@@ -237,7 +235,7 @@ fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
         Device::new(machine, &arguments.state)
     };
     let device = start().context("starting the device")?;
-    info!(%measurement, ?misbehaviour, "the device is ready");
+    info!(?misbehaviour, "the device is ready");
     match &loaded.software {
         LoadedSoftware::Program(program) => {
             run_program(arguments, program, &loaded.settings, device)
