@@ -1,7 +1,7 @@
 //! What this machine offers to confidential VMs.
 //!
-//! It looks, and asks QEMU for its version and its objects; no guest is started. What a trial of KVM
-//! showed earlier is told.
+//! It looks, and asks QEMU for its version and its objects; no guest is started. What a trial
+//! of KVM showed earlier is told.
 
 use std::fmt::Write as _;
 use std::path::Path;
