@@ -5,7 +5,7 @@
 
 use std::{
     fs::{self, File},
-    io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom},
+    io::{BufRead as _, BufReader, ErrorKind, Read as _, Seek as _, SeekFrom},
     path::{Path, PathBuf},
 };
 
@@ -28,7 +28,14 @@ pub fn search(paths: &[PathBuf], canary: &str) -> Result<Vec<Sighting>> {
     let needles = writings(canary);
     let mut sightings = Vec::new();
     for file in paths.iter().flat_map(|path| files(path)) {
-        let bytes = fs::read(&file).with_context(|| format!("reading {}", file.display()))?;
+        let bytes = match fs::read(&file) {
+            Ok(bytes) => bytes,
+            // What is written beside and moved into place goes away between listing and look.
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            Err(error) => {
+                return Err(error).with_context(|| format!("reading {}", file.display()));
+            }
+        };
         look(&bytes, &needles, &file.display().to_string(), &mut sightings);
     }
     Ok(sightings)

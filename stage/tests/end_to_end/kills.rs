@@ -63,7 +63,7 @@ fn each_step_of(stage: &mut Theatre, tool: bool, kill: &mut dyn FnMut(&mut Theat
                 None
             } else {
                 kill(stage, &mut device);
-                deploying.end_within(Duration::from_secs(60)).unwrap().code
+                deploying.end_within(Duration::from_secs(120)).unwrap().code
             };
 
             if code != Some(0) {

@@ -1,6 +1,10 @@
 //! What a device's Broker gets: a wake-up with a ticket, when there is work.
 
+use std::time::Duration;
+
 use api::{DeviceState, Owner, PackageName, PostPlacement, Wake, WakeReason};
+
+use tokio::time::Instant;
 
 use crate::{
     deployment::{Failure, Task, Turn},
@@ -19,7 +23,11 @@ impl Moc {
             if let Some(wake) = self.next_wake(device).await? {
                 return Ok(Some(wake));
             }
-            if !self.woken(&mut waiting, end).await {
+            // Work that a device lost is due again without anything having changed here.
+            let again = Instant::now() + Duration::from_millis(self.limits.wake_again_ms);
+            if !self.woken(&mut waiting, end.min(again)).await
+                && (self.hub.is_closed() || Instant::now() >= end)
+            {
                 return Ok(None);
             }
         }
