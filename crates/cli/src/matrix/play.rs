@@ -68,7 +68,10 @@ fn perform(
     told: &dyn Fn(usize, Row),
 ) {
     let device = match user {
-        Ok(_) => start(stage, at, cast).map_err(|error| format!("{error:#}")),
+        // A machine that this host could not boot says nothing about the flow: one more try.
+        Ok(_) => start(stage, &format!("{at}"), cast)
+            .or_else(|_| start(stage, &format!("{at}-again"), cast))
+            .map_err(|error| format!("{error:#}")),
         Err(error) => Err(error.clone()),
     };
     for (place, flow) in &cast.flows {
@@ -84,7 +87,7 @@ fn perform(
 }
 
 /// A device of a family that encrypts whole machines is a machine; nothing else stands in for it.
-fn start(stage: &Stage, at: usize, cast: &Cast) -> Result<Device> {
+fn start(stage: &Stage, at: &str, cast: &Cast) -> Result<Device> {
     let name = format!("{}-{at}", cast.hardware.family());
     let Some(processor) = cast.hardware.processor() else {
         return stage.device(&Spec::new(&name, cast.hardware).with_instances(&cast.instances));
