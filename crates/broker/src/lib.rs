@@ -15,6 +15,7 @@ pub mod launch;
 pub mod loads;
 pub mod machine;
 pub mod moc;
+pub mod probe;
 pub mod refusal;
 pub mod session;
 pub mod tam;

@@ -2,6 +2,7 @@
 
 use std::{
     ffi::OsString,
+    io::Write as _,
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
@@ -15,6 +16,7 @@ use broker::{
     launch,
     loads::{Loads, Patience},
     moc::MocClient,
+    probe,
     session::Sessions,
     tam::TamClient,
     ua::{Care, Host, Identity},
@@ -50,6 +52,12 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
+    /// Says what this machine offers to separate UAs and to run each instance type
+    Probe {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Becomes a UA's program; the Broker starts UAs this way
     #[command(hide = true)]
     Launch {
@@ -67,6 +75,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Run { config } => Config::read(&config).and_then(run),
         Command::Check { config } => Config::read(&config).and_then(|config| check(&config)),
+        Command::Probe { json } => show(&probe::probe(), json),
         Command::Launch { parent, line } => become_program(parent, &line),
     };
     match done {
@@ -82,6 +91,15 @@ fn main() -> ExitCode {
 fn check(config: &Config) -> Result<()> {
     TamClient::new(config.roots()?.as_deref())?;
     config.token().map(drop)
+}
+
+fn show(findings: &[probe::Finding], json: bool) -> Result<()> {
+    let mut text =
+        if json { serde_json::to_string_pretty(findings)? } else { probe::text(findings) };
+    if json {
+        text.push('\n');
+    }
+    std::io::stdout().lock().write_all(text.as_bytes()).context("writing the findings")
 }
 
 fn become_program(parent: u32, line: &[OsString]) -> Result<()> {

@@ -120,6 +120,29 @@ async fn a_ua_cannot_read_the_devices_token_where_the_kernel_has_landlock() {
         return;
     }
     assert_eq!(place.read("theft"), "nothing\n");
+    assert!(place.directory.path().join("token").exists());
+}
+
+#[tokio::test]
+async fn a_ua_of_a_broker_that_is_root_is_a_user_of_its_own() {
+    let agent = FakeAgent::start(|_| Reply::Nothing);
+    let moc = Server::silent().await;
+    let place = Place::new(&agent, &moc).await;
+    let mut broker = place.start();
+    until("the UA", || place.read("user").ends_with('\n')).await;
+
+    let user: u32 = place.read("user").trim().parse().unwrap();
+    let ua = place.ua();
+    broker.kill().unwrap();
+    broker.wait().unwrap();
+
+    let mine = rustix::process::geteuid().as_raw();
+    if mine == 0 {
+        assert!((0x6100_0000..0x6200_0000).contains(&user), "{user}");
+    } else {
+        assert_eq!(user, mine);
+    }
+    until("the end of the UA", || !lives(&ua)).await;
 }
 
 #[test]
@@ -157,7 +180,7 @@ impl Place {
         let host = host(&state, Care { launcher, ..care() }, loads);
         let owner = owner();
         let script = "#!/bin/sh\necho $$ >> runs\n\
-                      [ -e ../../../token ] || exit 1\n\
+                      id -u > user\n\
                       (cat ../../../token 2>/dev/null || echo nothing) > theft\n\
                       exec sleep 60\n";
         let built = ua(&owner, "relay", 1, script.as_bytes(), &[]);
