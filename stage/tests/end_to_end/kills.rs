@@ -1,5 +1,6 @@
-//! Every party is killed at every step of one flow of each case (the TEE: of cases 1 to 3): the flow
-//! completes, or stands where it stood and completes when it is run again.
+//! Every party is killed at every step of one flow of each case (the TEE: of cases 1 to 3).
+//!
+//! The flow completes, or stands where it stood and completes when it is run again.
 
 use std::{fs, io::Write as _, time::Duration};
 
