@@ -44,7 +44,7 @@ type Suite = (&'static str, fn() -> Result<Vec<Row>>);
 
 const SUITES: [Suite; 5] = [
     ("demo", main_job),
-    ("instances", machines::rows),
+    ("instances", instances),
     ("suit", || measured("suit")),
     ("teep", || measured("teep")),
     ("verifier", || measured("verifier")),
@@ -95,6 +95,21 @@ fn measured(suite: &str) -> Result<Vec<Row>> {
     bench.args(["--bench", "suites", "--", suite]);
     let rows = run::output(&mut bench)?;
     serde_json::from_str(&rows).with_context(|| format!("reading the rows of `{suite}`"))
+}
+
+/// Starts of applications and of machines, the former built with optimisation as the field's programs are.
+fn instances() -> Result<Vec<Row>> {
+    let programs = build::all(build::Show::Failures)?;
+    let native = programs.path(&format!("route-planner-{}", std::env::consts::ARCH));
+    let mut bench = run::cargo();
+    bench.env("TAMARACK_TA", &programs.ta).env("TAMARACK_TA_PROGRAM", native);
+    bench.args(["bench", "--locked", "--quiet", "--package", "tamarack-agent"]);
+    bench.args(["--bench", "instances"]);
+    let rows = run::output(&mut bench)?;
+    let mut rows: Vec<Row> =
+        serde_json::from_str(&rows).context("reading the rows of `instances`")?;
+    rows.extend(machines::rows()?);
+    Ok(rows)
 }
 
 /// The main job: median wall time of the running part over interleaved runs.

@@ -76,7 +76,7 @@ enum Task {
     },
     /// Measures; floors and peers are taken in the same run
     Bench {
-        /// One suite: demo, suit, teep or verifier
+        /// One suite: demo, instances, suit, teep or verifier
         name: Option<String>,
         /// Print JSON
         #[arg(long)]

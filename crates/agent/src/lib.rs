@@ -42,7 +42,7 @@ mod testing;
 use attester::{Attester, Channel};
 use backend::Backend;
 use backend::container::ContainerBackend;
-use backend::process::ProcessBackend;
+use backend::process::{ModuleCache, ProcessBackend};
 use identity::Identity;
 use rats::eat::InstanceType;
 use seal::Sealer;
@@ -78,8 +78,14 @@ pub fn run(storage: Option<&Path>, own_digest: Option<[u8; 32]>) -> anyhow::Resu
         }
     };
 
-    let applications = Arc::new(Applications::new(backends(&settings)));
     let attester: Arc<dyn Attester> = Arc::new(channel);
+    let cache = match storage {
+        Some(storage) => modules(storage, attester.as_ref())?,
+        // Over the channel of a machine's storage, compiling again is cheaper than fetching.
+        None => ModuleCache::default(),
+    };
+    let applications = Applications::new(backends(&settings, &Arc::new(cache)));
+    let applications = Arc::new(applications.with_room(settings.room));
     let agent = match (storage, inherited.storage) {
         (Some(storage), _) => {
             let disk = Folder::open(storage)
@@ -125,14 +131,27 @@ pub fn start(
     TeepAgent::new(settings, identity, store, attester, applications, own_digest)
 }
 
+/// The compiled modules of this device, sealed in a folder of its storage.
+fn modules(storage: &Path, attester: &dyn Attester) -> anyhow::Result<ModuleCache> {
+    let key = attester.sealing_key(MODULES_LABEL).context("getting the key for compiled code")?;
+    let folder = storage.join(MODULES);
+    let disk = Folder::open(&folder)
+        .with_context(|| format!("opening the folder `{}`", folder.display()))?;
+    Ok(ModuleCache::on(Box::new(disk), Sealer::new(&key)))
+}
+
 /// The backends of the instance types that the settings name.
-fn backends(settings: &Settings) -> Backends {
+fn backends(settings: &Settings, cache: &Arc<ModuleCache>) -> Backends {
     let limits = settings.limits;
     let backend = |instance: &InstanceType| -> Arc<dyn Backend> {
+        let cache = Arc::clone(cache);
+        let process = |backend: ProcessBackend, cache| Arc::new(backend.with_cache(cache));
         match instance {
-            InstanceType::Process => Arc::new(ProcessBackend::new(OWN_PROGRAM, limits)),
-            InstanceType::Container => Arc::new(ContainerBackend::new(OWN_PROGRAM, limits)),
-            InstanceType::Vm => Arc::new(ProcessBackend::of_vm(OWN_PROGRAM, limits)),
+            InstanceType::Process => process(ProcessBackend::new(OWN_PROGRAM, limits), cache),
+            InstanceType::Vm => process(ProcessBackend::of_vm(OWN_PROGRAM, limits), cache),
+            InstanceType::Container => {
+                Arc::new(ContainerBackend::new(OWN_PROGRAM, limits).with_cache(cache))
+            }
         }
     };
     settings.instances.iter().map(|instance| (*instance, backend(instance))).collect()
@@ -149,6 +168,12 @@ fn log() {
 
 /// The program that runs, from the bytes that were measured.
 const OWN_PROGRAM: &str = "/proc/self/exe";
+
+/// Where compiled modules are kept, in the storage.
+const MODULES: &str = "modules";
+
+/// What the key for compiled modules is derived for.
+const MODULES_LABEL: &str = "tamarack-agent-modules-v1";
 
 /// What the key for the agent's own state is derived for.
 const SEALING_LABEL: &str = "tamarack-agent-state-v1";

@@ -52,8 +52,8 @@ impl Command {
             }
             ["probe"] => Some(Self::Probe { json: false }),
             ["probe", "--json"] => Some(Self::Probe { json: true }),
-            ["ta-worker", cpu_s, memory_bytes, form] => Some(Self::Worker {
-                limits: Limits::parse(cpu_s, memory_bytes)?,
+            ["ta-worker", cpu_s, memory_bytes, form, code] => Some(Self::Worker {
+                limits: Limits::parse(cpu_s, memory_bytes, code)?,
                 form: Form::from_name(form)?,
             }),
             ["ta-container", arguments @ ..] => Some(Self::Container {

@@ -382,6 +382,7 @@ impl Fault {
             Self::Declined(_) | Self::NoApplication => FailureCode::Absent,
             Self::Component(_) | Self::Malformed(_) => FailureCode::Malformed,
             Self::Application(Failed::Crashed(_)) => FailureCode::Busy,
+            Self::Application(Failed::NoRoom { .. }) => FailureCode::Busy,
             Self::Application(Failed::NoBackend(_) | Failed::Image(_)) => FailureCode::Unsupported,
             Self::Application(Failed::Refused(refusal)) => code(*refusal),
         };

@@ -5,6 +5,7 @@ use serde::Deserialize;
 use suit::Uuid;
 
 use crate::backend::process::Limits;
+use crate::ta::Room;
 
 /// The settings, as TOML.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub struct Settings {
     pub suite: Suite,
     /// What one Trusted Application may use.
     pub limits: Limits,
+    /// What all of them may use together.
+    pub room: Room,
 }
 
 /// A TAM that the agent trusts.
@@ -90,7 +93,8 @@ impl Settings {
             class_id: uuid("class_id", &file.class_id)?,
             instances: instances(&file.instances)?,
             suite: file.suite,
-            limits: file.limits.parse()?,
+            room: file.limits.room()?,
+            limits: file.limits.parse(file.interpreter)?,
         })
     }
 }
@@ -129,6 +133,10 @@ struct File {
     /// `esp256` (the default) or `ed25519`.
     #[serde(default)]
     suite: Suite,
+    /// Whether components are interpreted instead of compiled to machine code, for a TEE where
+    /// no memory may become code; default false.
+    #[serde(default)]
+    interpreter: bool,
     /// Optional `[limits]`.
     #[serde(default)]
     limits: FileLimits,
@@ -157,23 +165,35 @@ struct FileLimits {
     call_ms: u64,
     /// Processor time in the life of a worker; default one day.
     cpu_s: u64,
+    /// Memory of all Trusted Applications together, each counted with its own limit and its
+    /// content; default 2048.
+    total_mib: u64,
 }
 
 impl Default for FileLimits {
     fn default() -> Self {
-        Self { memory_mib: 64, call_ms: 10_000, cpu_s: 24 * 60 * 60 }
+        Self { memory_mib: 64, call_ms: 10_000, cpu_s: 24 * 60 * 60, total_mib: 2048 }
     }
 }
 
+fn within(what: &'static str, value: u64, max: u64) -> Result<u64, Unusable> {
+    if (1..=max).contains(&value) { Ok(value) } else { Err(Unusable::OutOfRange(what)) }
+}
+
 impl FileLimits {
-    fn parse(self) -> Result<Limits, Unusable> {
-        let within = |what, value: u64, max: u64| {
-            if (1..=max).contains(&value) { Ok(value) } else { Err(Unusable::OutOfRange(what)) }
-        };
+    fn room(&self) -> Result<Room, Unusable> {
+        Ok(Room {
+            total_bytes: within("total_mib", self.total_mib, u64::MAX >> 20)? << 20,
+            each_bytes: within("memory_mib", self.memory_mib, 4095)? << 20,
+        })
+    }
+
+    fn parse(self, interpret: bool) -> Result<Limits, Unusable> {
         Ok(Limits {
             memory_bytes_max: within("memory_mib", self.memory_mib, 4095)? << 20,
             call_ms_max: within("call_ms", self.call_ms, 10 * 60 * 1000)?,
             cpu_s_max: within("cpu_s", self.cpu_s, u64::MAX)?,
+            interpret,
         })
     }
 }
@@ -214,19 +234,21 @@ mod tests {
         assert_eq!(settings.vendor_id.bytes()[..4], [0x11; 4]);
         assert_eq!(settings.limits.memory_bytes_max, 64 << 20);
         assert_eq!(settings.limits.call_ms_max, 10_000);
+        assert_eq!(settings.room, Room { total_bytes: 2048 << 20, each_bytes: 64 << 20 });
         assert_eq!(settings.instances, [InstanceType::Process]);
     }
 
     #[test]
     fn every_setting_is_read() {
-        let more = "instances = [\"vm\", \"container\"]\nsuite = \"ed25519\"\n\
+        let more = "instances = [\"vm\", \"container\"]\nsuite = \"ed25519\"\ninterpreter = true\n\
             [limits]\nmemory_mib = 1\ncall_ms = 5\ncpu_s = 7\n";
 
         let settings = Settings::parse(text(more).as_bytes()).unwrap();
 
         assert_eq!(settings.suite, Suite::Ed25519);
         assert_eq!(settings.instances, [InstanceType::Vm, InstanceType::Container]);
-        let limits = Limits { memory_bytes_max: 1 << 20, call_ms_max: 5, cpu_s_max: 7 };
+        let limits =
+            Limits { memory_bytes_max: 1 << 20, call_ms_max: 5, cpu_s_max: 7, interpret: true };
         assert_eq!(settings.limits, limits);
     }
 

@@ -20,20 +20,55 @@ use crate::backend::{Backend, Crash, Failed, Instance, Program};
 /// All Trusted Applications of this device, by manifest component identifier.
 pub struct Applications {
     backends: Backends,
+    room: Room,
     all: Mutex<BTreeMap<ComponentId, Arc<Ta>>>,
 }
 
 /// One backend for each instance type that the device has.
 pub type Backends = BTreeMap<InstanceType, Arc<dyn Backend>>;
 
+/// The memory that a device gives to Trusted Applications.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// Bytes for all of them.
+    pub total_bytes: u64,
+    /// Bytes that each may use beside its own content.
+    pub each_bytes: u64,
+}
+
+impl Room {
+    /// As much as there is: who asks for nothing is refused nothing.
+    pub const ENOUGH: Self = Self { total_bytes: u64::MAX, each_bytes: 0 };
+
+    /// Refuses an application that would not fit beside these.
+    fn admit<'a>(self, beside: impl Iterator<Item = &'a Ta>, content: usize) -> Result<(), Failed> {
+        let needed = |content: usize| self.each_bytes.saturating_add(content as u64);
+        let taken = beside.map(|ta| needed(ta.module.len())).fold(0_u64, u64::saturating_add);
+        let free = self.total_bytes.saturating_sub(taken);
+        let needed = needed(content);
+        if needed > free { Err(Failed::NoRoom { needed, free }) } else { Ok(()) }
+    }
+}
+
 impl Applications {
     /// No applications yet.
     pub fn new(backends: Backends) -> Self {
-        Self { backends, all: Mutex::default() }
+        Self { backends, room: Room::ENOUGH, all: Mutex::default() }
+    }
+
+    /// The same with a limit for all applications together.
+    pub fn with_room(self, room: Room) -> Self {
+        Self { room, ..self }
     }
 
     /// Starts an application that is not known yet to anybody; [`Self::admit`] makes it so.
+    ///
+    /// What would not fit is refused before it starts. A new version takes the place of the old
+    /// one, which runs until then.
     pub fn start(&self, facts: Facts, module: Zeroizing<Vec<u8>>) -> Result<Arc<Ta>, Failed> {
+        let all = self.all();
+        let beside = all.iter().filter(|ta| ta.facts.manifest != facts.manifest);
+        self.room.admit(beside.map(|ta| ta.as_ref()), module.len())?;
         let ta = self.application(facts, module)?;
         ta.with(|_| Ok(()))?;
         Ok(Arc::new(ta))
@@ -325,7 +360,9 @@ impl std::fmt::Debug for Ta {
 fn crash_of(failed: &Failed) -> Crash {
     match failed {
         Failed::Crashed(crash) => *crash,
-        Failed::Refused(_) | Failed::NoBackend(_) | Failed::Image(_) => Crash::Unexpected,
+        Failed::Refused(_) | Failed::NoBackend(_) | Failed::NoRoom { .. } | Failed::Image(_) => {
+            Crash::Unexpected
+        }
     }
 }
 

@@ -79,6 +79,14 @@ pub enum Failed {
     /// The image is refused.
     #[error("the image is refused")]
     Image(#[from] image::Refused),
+    /// It would not fit beside those that run.
+    #[error("the application needs {needed} bytes of memory, and {free} are free")]
+    NoRoom {
+        /// Bytes that it may use, with its content.
+        needed: u64,
+        /// Bytes that nobody has yet.
+        free: u64,
+    },
     /// The device has no such instances.
     #[error("this device has no {0} instances")]
     NoBackend(InstanceType),

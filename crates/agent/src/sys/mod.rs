@@ -12,6 +12,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use device::{AGENT_LISTENER_FD, SETTINGS_FD, STORAGE_FD, TEE_FD};
 use rustix::io::FdFlags;
 use rustix::thread::UnshareFlags;
+use wasmtime::Engine;
+use wasmtime::component::Component;
 
 /// The descriptors that a running agent starts with.
 #[derive(Debug)]
@@ -88,6 +90,16 @@ pub fn unshare(flags: UnshareFlags) -> io::Result<()> {
     // SAFETY: the one unsafe flag, `FILES`, is taken out.
     unsafe { rustix::thread::unshare_unsafe(flags - UnshareFlags::FILES) }?;
     Ok(())
+}
+
+/// Takes compiled code for a component of this engine.
+#[expect(unsafe_code, reason = "compiled code is run as it is")]
+pub fn compiled(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
+    // SAFETY: the engine checks that its own version and settings made the code. That nobody
+    // changed it since is the agent's promise: it gives a worker only what it got from a worker
+    // before the module ran, out of its memory or sealed under a key of this TEE. Were the promise
+    // broken, the code would run in this locked-down process, which was made to run foreign code.
+    unsafe { Component::deserialize(engine, code) }
 }
 
 /// The numbers of all open descriptors, and that of the listing itself, which is closed again.

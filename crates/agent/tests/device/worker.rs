@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
-use agent::backend::process::{Limits, ProcessBackend};
+use agent::backend::process::{Limits, ModuleCache, ProcessBackend};
 use agent::backend::{Backend, Crash, Failed, FaultCode, Program};
-use agent::ta::{Applications, Facts, Standing};
+use agent::seal::Sealer;
+use agent::store::Folder;
+use agent::ta::{Applications, Facts, Room, Standing};
 use cose::Thumbprint;
+use device::tee::SealingKey;
 use rats::eat::InstanceType;
 use suit::ComponentId;
 
@@ -22,6 +25,37 @@ fn a_worker_reports_what_it_really_enforces() {
     for fence in ["no_new_privs", "rlimits", "seccomp"] {
         assert!(claim.isolation.iter().any(|name| name == fence), "{fence}");
     }
+}
+
+#[test]
+fn where_no_memory_may_become_code_a_component_is_interpreted() {
+    let limits = Limits { interpret: true, ..LIMITS };
+
+    let instance = backend(limits).start(program(&component::echo())).unwrap();
+
+    let claim = instance.claim();
+    assert_eq!(claim.submodule.as_deref(), Some("wasmtime-pulley"));
+    assert!(claim.isolation.contains(&"no-code-generation".to_owned()), "{claim:?}");
+}
+
+#[test]
+fn the_second_start_of_a_module_takes_the_code_of_the_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = || {
+        let sealer = Sealer::new(&SealingKey::new([1; 32]));
+        Arc::new(ModuleCache::on(Box::new(Folder::open(folder.path()).unwrap()), sealer))
+    };
+    let start = || backend(LIMITS).with_cache(cache()).start(program(&component::echo()));
+    assert!(start().is_ok());
+    let kept = std::fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap().path();
+    let made = std::fs::metadata(&kept).unwrap().modified().unwrap();
+
+    assert!(start().is_ok());
+
+    assert_eq!(std::fs::metadata(&kept).unwrap().modified().unwrap(), made, "not made again");
+    std::fs::write(&kept, b"code of the REE").unwrap();
+    assert!(start().is_ok());
+    assert_ne!(std::fs::read(&kept).unwrap(), b"code of the REE");
 }
 
 #[test]
@@ -86,6 +120,29 @@ fn a_killed_worker_is_noticed_and_comes_back_without_its_data() {
 }
 
 #[test]
+fn an_application_that_would_not_fit_is_refused_before_it_starts_and_a_newer_one_is_not() {
+    let module = component::echo();
+    let each_bytes = 4 << 20;
+    let room = Room { total_bytes: 2 * (each_bytes + module.len() as u64), each_bytes };
+    let applications = applications(backend(LIMITS)).with_room(room);
+    let start = |name: &str, sequence_number| {
+        let component = ComponentId::in_tee(Thumbprint([1; 32]), name).unwrap();
+        let manifest = component.manifest().unwrap();
+        let facts = Facts { component, manifest, sequence_number, ..facts() };
+        applications.start(facts, module.clone().into())
+    };
+    for name in ["one", "two"] {
+        applications.admit(start(name, 1).unwrap());
+    }
+
+    let needed = each_bytes + module.len() as u64;
+    assert_eq!(start("three", 1).unwrap_err(), Failed::NoRoom { needed, free: 0 });
+    assert!(start("two", 2).is_ok());
+    applications.forget(&applications.all()[0].facts().manifest.clone());
+    assert!(start("three", 1).is_ok());
+}
+
+#[test]
 fn a_program_that_is_no_agent_is_not_taken_for_a_worker() {
     let started = ProcessBackend::new("/bin/true", LIMITS).start(program(&component::echo()));
 
@@ -127,4 +184,5 @@ fn facts() -> Facts {
     }
 }
 
-const LIMITS: Limits = Limits { memory_bytes_max: 4 << 20, call_ms_max: 10_000, cpu_s_max: 60 };
+const LIMITS: Limits =
+    Limits { memory_bytes_max: 4 << 20, call_ms_max: 10_000, cpu_s_max: 60, interpret: false };

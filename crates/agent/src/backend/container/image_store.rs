@@ -23,8 +23,8 @@ pub(super) struct ImageStore {
 pub(super) struct Prepared {
     /// What it is, for evidence.
     pub(super) id: ImageId,
-    /// Whether its program is a component that the custodian runs itself.
-    pub(super) component: bool,
+    /// SHA-256 of its program, where that is a component which the custodian runs itself.
+    pub(super) component: Option<[u8; 32]>,
     /// A sealed file without a name: the plan and the tree.
     pub(super) content: File,
 }
@@ -63,8 +63,12 @@ impl ImageStore {
 impl Prepared {
     fn new(image: Image) -> std::io::Result<Self> {
         let program = image.start.arguments.first().and_then(|path| image.tree.find(path));
-        let component = matches!(program, Some(Node::File { content, .. })
-            if content.starts_with(COMPONENT));
+        let component = match program {
+            Some(Node::File { content, .. }) if content.starts_with(COMPONENT) => {
+                Some(cose::sha256(content))
+            }
+            Some(Node::File { .. } | Node::Folder | Node::Link { .. }) | None => None,
+        };
         let id = ImageId { manifest: image.manifest_digest, config: image.config_digest };
         let plan = Plan {
             arguments: image.start.arguments,

@@ -20,6 +20,9 @@ use crate::backend::process::worker::Prepared;
 
 /// Makes the image on this file the root of the calling process, and starts its program.
 pub(crate) fn prepare(image: OwnedFd, limits: Limits) -> Result<(Prepared, Vec<String>), Fault> {
+    // With the launcher ends the container, and everything in it.
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
+        .map_err(|_| Fault::NotIsolated)?;
     let (plan, tree) = read(&File::from(image)).map_err(|_| Fault::NotIsolated)?;
     let root = enter(&tree).map_err(|_| Fault::NotIsolated)?;
     give_up_rights().map_err(|_| Fault::NotIsolated)?;

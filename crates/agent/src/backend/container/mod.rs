@@ -21,12 +21,13 @@ use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use rats::eat::InstanceType;
 
-use super::process::instance::{Claimed, Worker, load};
-use super::process::{Form, Limits};
+use super::process::instance::{Claimed, Code, Worker, load};
+use super::process::{Form, Limits, ModuleCache};
 use super::{Backend, Crash, Failed, Instance, Program};
 use control_group::ControlGroup;
 use image_store::ImageStore;
@@ -39,6 +40,7 @@ pub struct ContainerBackend {
     program: PathBuf,
     limits: Limits,
     images: ImageStore,
+    cache: Arc<ModuleCache>,
     next: AtomicU32,
 }
 
@@ -46,7 +48,13 @@ impl ContainerBackend {
     /// Containers whose first process is this program; a running agent names `/proc/self/exe`.
     pub fn new(program: impl Into<PathBuf>, limits: Limits) -> Self {
         let program = program.into();
-        Self { program, limits, images: ImageStore::default(), next: AtomicU32::new(0) }
+        let (images, cache) = (ImageStore::default(), Arc::default());
+        Self { program, limits, images, cache, next: AtomicU32::new(0) }
+    }
+
+    /// The same with another place for compiled modules than its own memory.
+    pub fn with_cache(self, cache: Arc<ModuleCache>) -> Self {
+        Self { cache, ..self }
     }
 
     fn spawn(&self, content: &File) -> Result<(Worker, Vec<String>), Crash> {
@@ -75,13 +83,14 @@ impl Backend for ContainerBackend {
     fn start(&self, program: Program<'_>) -> Result<Box<dyn Instance>, Failed> {
         let image = self.images.open(program.module)?;
         let (worker, enforced) = self.spawn(&image.content)?;
+        let code = image.component.map(|digest| Code { cache: &self.cache, digest, module: &[] });
         let claimed = Claimed {
             kind: InstanceType::Container,
             isolation: enforced,
-            submodule: if image.component { "wasmtime" } else { "native" },
+            submodule: if code.is_some() { self.limits.submodule() } else { "native" },
             image: Some(image.id),
         };
-        load(worker, program, &[], claimed)
+        load(worker, program, code, claimed)
     }
 }
 

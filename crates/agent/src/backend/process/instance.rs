@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use channel::receipt::Receipt;
@@ -14,6 +15,7 @@ use device::frame::{self, Broken};
 use rats::eat::{ImageId, Instance as InstanceClaim, InstanceType};
 use rustix::fs::{MemfdFlags, SealFlags};
 
+use super::module_cache::ModuleCache;
 use super::wire::{Load, Reply, Request};
 use super::{Form, Limits};
 use crate::backend::{Backend, Crash, Failed, Instance, Program};
@@ -24,19 +26,25 @@ pub struct ProcessBackend {
     program: PathBuf,
     limits: Limits,
     kind: InstanceType,
+    cache: Arc<ModuleCache>,
 }
 
 impl ProcessBackend {
     /// Workers from this program; a running agent names `/proc/self/exe`, so that the worker is
     /// the same measured bytes.
     pub fn new(program: impl Into<PathBuf>, limits: Limits) -> Self {
-        Self { program: program.into(), limits, kind: InstanceType::Process }
+        Self { program: program.into(), limits, kind: InstanceType::Process, cache: Arc::default() }
     }
 
     /// Workers of a virtual machine that is itself the instance: the agent inside it is the
     /// machine's first process, and what is enforced inside stands in the claim beside it.
     pub fn of_vm(program: impl Into<PathBuf>, limits: Limits) -> Self {
-        Self { program: program.into(), limits, kind: InstanceType::Vm }
+        Self { program: program.into(), limits, kind: InstanceType::Vm, cache: Arc::default() }
+    }
+
+    /// The same with another place for compiled modules than its own memory.
+    pub fn with_cache(self, cache: Arc<ModuleCache>) -> Self {
+        Self { cache, ..self }
     }
 
     fn spawn(&self, form: Form, content: &[u8]) -> Result<Worker, Crash> {
@@ -54,12 +62,15 @@ impl Backend for ProcessBackend {
     fn start(&self, program: Program<'_>) -> Result<Box<dyn Instance>, Failed> {
         let form = Form::of(program.module);
         let worker = self.spawn(form, program.module)?;
-        let (module, submodule) = match form {
-            Form::Program => (&[][..], "native"),
-            Form::Component | Form::Container => (program.module, "wasmtime"),
+        let (code, submodule) = match form {
+            Form::Program => (None, "native"),
+            Form::Component | Form::Container => {
+                let (digest, module) = (cose::sha256(program.module), program.module);
+                (Some(Code { cache: &self.cache, digest, module }), self.limits.submodule())
+            }
         };
         let (kind, isolation) = (self.kind, Vec::new());
-        load(worker, program, module, Claimed { kind, isolation, submodule, image: None })
+        load(worker, program, code, Claimed { kind, isolation, submodule, image: None })
     }
 }
 
@@ -82,23 +93,51 @@ pub(in crate::backend) struct Claimed {
     pub(in crate::backend) image: Option<ImageId>,
 }
 
+/// A component that a custodian runs itself.
+#[derive(Debug)]
+pub(in crate::backend) struct Code<'a> {
+    /// Where its machine code may be.
+    pub(in crate::backend) cache: &'a ModuleCache,
+    /// SHA-256 of the component.
+    pub(in crate::backend) digest: [u8; 32],
+    /// The component; empty where the custodian has it already.
+    pub(in crate::backend) module: &'a [u8],
+}
+
 /// Gives a custodian its application.
 pub(in crate::backend) fn load(
     mut worker: Worker,
     program: Program<'_>,
-    module: &[u8],
+    code: Option<Code<'_>>,
     claimed: Claimed,
 ) -> Result<Box<dyn Instance>, Failed> {
     let Reply::Ready { enforced } = worker.reply(START_WAIT)? else {
         return Err(Crash::Unexpected.into());
     };
+    let cached = code.as_ref().and_then(|code| code.cache.get(code.digest));
+    let module = match (&cached, &code) {
+        (Some(compiled), _) => compiled.to_vec(),
+        (None, Some(code)) => code.module.to_vec(),
+        (None, None) => Vec::new(),
+    };
     let load = Request::Load(Load {
         manifest_digest: program.manifest_digest,
         memory_bytes_max: worker.limits.memory_bytes_max,
         call_ms_max: worker.limits.call_ms_max,
-        module: module.to_vec(),
+        compiled: cached.is_some(),
+        module,
     });
-    let Reply::Loaded { service_key } = worker.ask(&load, COMPILE_WAIT)? else {
+    let mut reply = worker.ask(&load, COMPILE_WAIT);
+    if let (Ok(Reply::Compiled { code: compiled }), Some(code), None) = (&mut reply, &code, &cached)
+    {
+        code.cache.put(code.digest, std::mem::take(compiled));
+        reply = worker.reply(START_WAIT);
+    }
+    if let (Err(_), Some(code), Some(_)) = (&reply, &code, &cached) {
+        // The next start compiles again: the engine may not be the one that made it.
+        code.cache.forget(code.digest);
+    }
+    let Reply::Loaded { service_key } = reply? else {
         return Err(Crash::Unexpected.into());
     };
     let Claimed { kind, mut isolation, submodule, image } = claimed;
@@ -273,6 +312,8 @@ impl Worker {
 
 impl Drop for Worker {
     fn drop(&mut self) {
+        // The end of its socket ends a custodian that is not the child itself.
+        let _ = self.agent.shutdown(std::net::Shutdown::Both);
         let _ = self.child.kill();
         let _ = self.child.wait();
         drop(self.kept.take());

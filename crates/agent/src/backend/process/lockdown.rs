@@ -32,6 +32,8 @@ pub struct Limits {
 pub enum Profile {
     /// A custodian: our own program, with a component in it or an application beside it.
     Custodian,
+    /// A custodian that interprets its component: no memory becomes code any more.
+    Interpreter,
     /// An application that is one static program, alone in its process.
     Program,
     /// An application in a container, which has the container's files and may start processes.
@@ -114,6 +116,9 @@ pub fn enter(limits: Limits, profile: Profile) -> Result<Enforced, Unprotected> 
         seccompiler::apply_filter(&program).map_err(Unprotected::Filter)?;
     }
     enforced.0.push("seccomp");
+    if profile == Profile::Interpreter {
+        enforced.0.push("no-code-generation");
+    }
     Ok(enforced)
 }
 
@@ -128,9 +133,14 @@ pub fn landlock_status() -> RulesetStatus {
 
 /// A ruleset that handles every right. It grants none, but in a container what is in its root.
 fn restrict_access(profile: Profile) -> Result<RulesetStatus, landlock::RulesetError> {
-    let mut ruleset = Ruleset::default()
-        .handle_access(AccessFs::from_all(LANDLOCK))?
-        .scope(Scope::from_all(LANDLOCK))?;
+    let scope = match profile {
+        // The filter keeps it from signalling anybody. A scope would hold back the one signal
+        // that is wanted: the kernel's, which ends an application with its custodian.
+        Profile::Custodian | Profile::Interpreter => Scope::AbstractUnixSocket.into(),
+        Profile::Program | Profile::Contained { .. } => Scope::from_all(LANDLOCK),
+    };
+    let mut ruleset =
+        Ruleset::default().handle_access(AccessFs::from_all(LANDLOCK))?.scope(scope)?;
     if !matches!(profile, Profile::Contained { network: true }) {
         ruleset = ruleset.handle_access(AccessNet::from_all(LANDLOCK))?;
     }
@@ -149,7 +159,7 @@ fn restrict_access(profile: Profile) -> Result<RulesetStatus, landlock::RulesetE
 
 fn restrict_resources(limits: Limits, profile: Profile) -> Result<(), Unprotected> {
     let (files, descriptors) = match profile {
-        Profile::Custodian | Profile::Program => (0, DESCRIPTORS_MAX),
+        Profile::Custodian | Profile::Interpreter | Profile::Program => (0, DESCRIPTORS_MAX),
         Profile::Contained { .. } => (limits.address_space_bytes_max, CONTAINED_DESCRIPTORS_MAX),
     };
     let mut hard = vec![
@@ -183,7 +193,7 @@ fn filters(profile: Profile) -> Result<Vec<BpfProgram>, seccompiler::BackendErro
         calls.iter().map(|call| (*call, Vec::new())).collect()
     };
     let mut deadly = named(DEADLY);
-    if profile == Profile::Custodian {
+    if matches!(profile, Profile::Custodian | Profile::Interpreter) {
         deadly.extend(named(&[libc::SYS_execve, libc::SYS_execveat]));
     }
     let deadly = SeccompFilter::new(
@@ -216,6 +226,15 @@ fn filters(profile: Profile) -> Result<Vec<BpfProgram>, seccompiler::BackendErro
     }
     let mut allowed: BTreeMap<i64, Vec<SeccompRule>> = named(ALLOWED);
     allowed.extend(conditional()?);
+    if profile == Profile::Interpreter {
+        let exec = u64::from(libc::PROT_EXEC.unsigned_abs());
+        let plain = || {
+            let mask = SeccompCmpOp::MaskedEq(exec);
+            SeccompRule::new(vec![SeccompCondition::new(2, SeccompCmpArgLen::Dword, mask, 0)?])
+        };
+        allowed.insert(libc::SYS_mmap, vec![plain()?]);
+        allowed.insert(libc::SYS_mprotect, vec![plain()?]);
+    }
     if profile == Profile::Program {
         allowed.extend(named(PROGRAM));
         allowed.insert(libc::SYS_fcntl, descriptor_controls()?);

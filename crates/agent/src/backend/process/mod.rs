@@ -3,6 +3,7 @@
 mod custody;
 pub(super) mod instance;
 pub mod lockdown;
+mod module_cache;
 pub(super) mod native;
 pub mod sandbox;
 pub(super) mod wire;
@@ -11,6 +12,7 @@ pub mod worker;
 use std::process::Command;
 
 pub use instance::ProcessBackend;
+pub use module_cache::ModuleCache;
 
 /// What one Trusted Application may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +23,8 @@ pub struct Limits {
     pub call_ms_max: u64,
     /// Seconds of processor time in the life of its worker.
     pub cpu_s_max: u64,
+    /// Whether components are interpreted, where no memory may become code.
+    pub interpret: bool,
 }
 
 impl Limits {
@@ -47,14 +51,21 @@ impl Limits {
         command
             .arg(self.cpu_s_max.to_string())
             .arg(self.memory_bytes_max.to_string())
-            .arg(form.name());
+            .arg(form.name())
+            .arg(if self.interpret { INTERPRETED } else { COMPILED });
+    }
+
+    /// What runs a component.
+    pub(super) const fn submodule(self) -> &'static str {
+        if self.interpret { "wasmtime-pulley" } else { "wasmtime" }
     }
 
     /// Reads the arguments of a custodian.
-    pub fn parse(cpu_s_max: &str, memory_bytes_max: &str) -> Option<Self> {
+    pub fn parse(cpu_s_max: &str, memory_bytes_max: &str, code: &str) -> Option<Self> {
+        let interpret = [COMPILED, INTERPRETED].iter().position(|known| *known == code)? == 1;
         let (cpu_s_max, memory_bytes_max) =
             (cpu_s_max.parse().ok()?, memory_bytes_max.parse().ok()?);
-        Some(Self { memory_bytes_max, call_ms_max: 0, cpu_s_max })
+        Some(Self { memory_bytes_max, call_ms_max: 0, cpu_s_max, interpret })
     }
 }
 
@@ -91,6 +102,9 @@ impl Form {
         Self::ALL.into_iter().find(|form| form.name() == name)
     }
 }
+
+const COMPILED: &str = "compiled";
+const INTERPRETED: &str = "interpreted";
 
 /// The address space of a program for itself: code, stacks, what it maps and does not use.
 const PROGRAM_BYTES: u64 = 64 << 20;

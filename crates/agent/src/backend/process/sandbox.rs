@@ -22,6 +22,8 @@ pub struct Budget {
     pub memory_bytes_max: usize,
     /// Milliseconds for one call.
     pub call_ms_max: u64,
+    /// Whether the component is interpreted.
+    pub interpret: bool,
 }
 
 /// Why a Trusted Application cannot go on.
@@ -57,6 +59,44 @@ pub enum Fault {
     NotIsolated,
 }
 
+/// A component as machine code, or as code of the interpreter.
+pub struct Code {
+    engine: Engine,
+    component: Component,
+}
+
+impl Code {
+    /// Compiles a component.
+    pub fn compile(module: &[u8], interpret: bool) -> Result<Self, Fault> {
+        let engine = engine(interpret)?;
+        // What is code of this engine already is no component.
+        if !module.starts_with(MODULE) {
+            return Err(Fault::NotAComponent);
+        }
+        let component =
+            Component::from_binary(&engine, module).map_err(|_| Fault::NotAComponent)?;
+        Ok(Self { engine, component })
+    }
+
+    /// Takes code that this device made with [`Self::bytes`].
+    pub(crate) fn load(code: &[u8], interpret: bool) -> Result<Self, Fault> {
+        let engine = engine(interpret)?;
+        let component = crate::sys::compiled(&engine, code).map_err(|_| Fault::NotAComponent)?;
+        Ok(Self { engine, component })
+    }
+
+    /// The code, for the next start on this device.
+    pub fn bytes(&self) -> Result<Vec<u8>, Fault> {
+        self.component.serialize().map_err(|_| Fault::NotAComponent)
+    }
+}
+
+impl std::fmt::Debug for Code {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Code(…)")
+    }
+}
+
 /// A running Trusted Application.
 pub struct Application {
     store: Store<StoreLimits>,
@@ -69,11 +109,14 @@ pub struct Application {
 impl Application {
     /// Compiles and starts a component.
     pub fn start(module: &[u8], budget: Budget) -> Result<Self, Fault> {
-        let engine = engine()?;
-        let ticker = Ticker::start(&engine);
-        let component =
-            Component::from_binary(&engine, module).map_err(|_| Fault::NotAComponent)?;
-        if let Some((name, _)) = component.component_type().imports(&engine).next() {
+        Self::of(&Code::compile(module, budget.interpret)?, budget)
+    }
+
+    /// Starts a component that is compiled.
+    pub fn of(code: &Code, budget: Budget) -> Result<Self, Fault> {
+        let Code { engine, component } = code;
+        let ticker = Ticker::start(engine);
+        if let Some((name, _)) = component.component_type().imports(engine).next() {
             return Err(Fault::Imports(name.to_owned()));
         }
 
@@ -84,12 +127,12 @@ impl Application {
             .table_elements(TABLE_ELEMENTS_MAX)
             .instances(INSTANCES_MAX)
             .build();
-        let mut store = Store::new(&engine, limits);
+        let mut store = Store::new(engine, limits);
         store.limiter(|limits| limits);
         store.epoch_deadline_trap();
         store.set_epoch_deadline(ticks(budget.call_ms_max));
-        let instance = Linker::new(&engine)
-            .instantiate(&mut store, &component)
+        let instance = Linker::new(engine)
+            .instantiate(&mut store, component)
             .map_err(|error| fault(&error, Fault::NotStarted))?;
 
         let application =
@@ -158,8 +201,11 @@ impl Drop for Ticker {
 }
 
 /// An engine that needs no file and little address space.
-fn engine() -> Result<Engine, Fault> {
+fn engine(interpret: bool) -> Result<Engine, Fault> {
     let mut config = Config::new();
+    if interpret {
+        config.target(INTERPRETER).map_err(|_| Fault::NotStarted)?;
+    }
     config
         .epoch_interruption(true)
         .max_wasm_stack(STACK_BYTES_MAX)
@@ -186,6 +232,10 @@ fn fault(error: &wasmtime::Error, otherwise: Fault) -> Fault {
 /// The interface that a Trusted Application exports.
 pub const APPLICATION: &str = "tamarack:ta/application";
 
+/// Wasmtime's interpreter on machines of 64 bits, little-endian, as all of ours are.
+const INTERPRETER: &str = "pulley64";
+/// How WebAssembly in its binary form begins.
+const MODULE: &[u8] = b"\0asm";
 const GUARD_BYTES: u64 = 64 * 1024;
 const INSTANCES_MAX: usize = 64;
 const MEMORIES_MAX: usize = 8;
@@ -207,6 +257,31 @@ mod tests {
         assert_eq!(application.personalize(b"data"), Ok(Ok(())));
         assert_eq!(application.serve(b"?").unwrap().unwrap().as_slice(), b"data?");
         assert_eq!(application.serve(b"!").unwrap().unwrap().as_slice(), b"data!");
+    }
+
+    #[test]
+    fn code_that_was_made_before_and_code_that_is_interpreted_do_the_same() {
+        for interpret in [false, true] {
+            let budget = Budget { interpret, ..BUDGET };
+            let code = Code::compile(&component::echo(), interpret).unwrap().bytes().unwrap();
+
+            let code = Code::load(&code, interpret).unwrap();
+            let mut application = Application::of(&code, budget).unwrap();
+
+            assert_eq!(application.personalize(b"data"), Ok(Ok(())));
+            assert_eq!(application.serve(b"?").unwrap().unwrap().as_slice(), b"data?");
+        }
+        let compiled = Code::compile(&component::echo(), false).unwrap().bytes().unwrap();
+        assert_eq!(Code::compile(&compiled, false).unwrap_err(), Fault::NotAComponent);
+        assert_eq!(Code::load(&compiled, true).unwrap_err(), Fault::NotAComponent);
+    }
+
+    #[test]
+    fn an_interpreted_component_that_never_ends_is_stopped() {
+        let budget = Budget { call_ms_max: 50, interpret: true, ..BUDGET };
+        let mut application = Application::start(&component::looping(), budget).unwrap();
+
+        assert_eq!(application.serve(b""), Err(Fault::Deadline));
     }
 
     #[test]
@@ -280,5 +355,6 @@ mod tests {
         }
     }
 
-    const BUDGET: Budget = Budget { memory_bytes_max: 4 * 1024 * 1024, call_ms_max: 10_000 };
+    const BUDGET: Budget =
+        Budget { memory_bytes_max: 4 * 1024 * 1024, call_ms_max: 10_000, interpret: false };
 }

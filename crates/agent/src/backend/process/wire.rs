@@ -16,7 +16,7 @@ use minicbor::encode::Encoder;
 /// What the agent asks of a worker.
 ///
 /// ```cddl
-/// request = [0, manifest: bstr .size 32, memory: uint, ms: uint, module: bstr]    ; load
+/// request = [0, manifest: bstr .size 32, memory: uint, ms: uint, compiled: bool, module: bstr]
 ///         / [1]                                          ; new receiver
 ///         / [2, receiver: bstr .size 32, eat: bstr .size 32]
 ///         / [3, owner: bstr .size 32, release: bstr]
@@ -51,7 +51,9 @@ pub(super) struct Load {
     pub(super) memory_bytes_max: u64,
     /// Milliseconds for one call.
     pub(super) call_ms_max: u64,
-    /// The component.
+    /// Whether the next is machine code that this device made of the component.
+    pub(super) compiled: bool,
+    /// The component; nothing where the custodian has it already.
     pub(super) module: Vec<u8>,
 }
 
@@ -68,6 +70,7 @@ pub(super) struct Load {
 ///       / [7, fault: uint]                           ; the last reply of a worker
 ///       / [8, deployment: tstr, eat, enc, ciphertext, ua: bstr]   ; opened, with a UA
 ///       / [9]                                        ; personalized
+///       / [10, code: bstr]                           ; compiled; `loaded` follows
 /// eat = enc = ciphertext = bstr .size 32
 /// ```
 #[derive(Debug, PartialEq, Eq)]
@@ -92,6 +95,10 @@ pub(super) enum Reply {
         ua: Vec<u8>,
     },
     Personalized,
+    /// The machine code of the component, before it runs for the first time.
+    Compiled {
+        code: Vec<u8>,
+    },
 }
 
 /// Why a worker did not do what was asked; it goes on.
@@ -197,11 +204,12 @@ impl Message for Request {
         encode(|e| {
             match self {
                 Self::Load(load) => e
-                    .array(5)?
+                    .array(6)?
                     .u8(0)?
                     .bytes(&load.manifest_digest)?
                     .u64(load.memory_bytes_max)?
                     .u64(load.call_ms_max)?
+                    .bool(load.compiled)?
                     .bytes(&load.module)?,
                 Self::NewReceiver => e.array(1)?.u8(1)?,
                 Self::Bind { receiver, eat_digest } => {
@@ -227,10 +235,11 @@ impl Message for Request {
 
     fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
         decode(bytes, |d, kind, arity| match (kind, arity) {
-            (0, 5) => Ok(Self::Load(Load {
+            (0, 6) => Ok(Self::Load(Load {
                 manifest_digest: exact(d, "digest")?,
                 memory_bytes_max: d.u64().map_err(|_| Malformed::Cbor("number"))?,
                 call_ms_max: d.u64().map_err(|_| Malformed::Cbor("number"))?,
+                compiled: d.bool().map_err(|_| Malformed::Cbor("bool"))?,
                 module: byte_string(d)?,
             })),
             (1, 1) => Ok(Self::NewReceiver),
@@ -276,6 +285,7 @@ impl Message for Reply {
                     put_receipt(e, receipt)?.bytes(ua)?
                 }
                 Self::Personalized => e.array(1)?.u8(9)?,
+                Self::Compiled { code } => e.array(2)?.u8(10)?.bytes(code)?,
             };
             Ok(())
         })
@@ -293,6 +303,7 @@ impl Message for Reply {
             (7, 2) => code(d, &FaultCode::ALL).map(Self::Faulted),
             (8, 6) => Ok(Self::OpenedBundle { receipt: receipt(d)?, ua: byte_string(d)? }),
             (9, 1) => Ok(Self::Personalized),
+            (10, 2) => Ok(Self::Compiled { code: byte_string(d)? }),
             _ => Err(Malformed::Unknown { what: "reply of a worker", value: kind }),
         })
     }
@@ -382,8 +393,13 @@ mod tests {
 
     #[test]
     fn every_message_is_read_as_it_was_written() {
-        let load =
-            Load { manifest_digest: [2; 32], memory_bytes_max: 3, call_ms_max: 4, module: vec![5] };
+        let load = Load {
+            manifest_digest: [2; 32],
+            memory_bytes_max: 3,
+            call_ms_max: 4,
+            compiled: true,
+            module: vec![5],
+        };
         for request in [
             Request::Load(load),
             Request::NewReceiver,
@@ -410,6 +426,7 @@ mod tests {
             Reply::Personalized,
             Reply::Ready { enforced: vec!["seccomp".to_owned()] },
             Reply::Bound,
+            Reply::Compiled { code: vec![1] },
             Reply::Opened(receipt),
             Reply::Answer(vec![1]),
         ];

@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 use super::custody::{self, Custody};
 use super::lockdown::{self, Profile};
 use super::native::Native;
-use super::sandbox::{Application, Budget, Fault};
+use super::sandbox::{Application, Budget, Code, Fault};
 use super::wire::{FaultCode, Load, Refusal, Reply, Request};
 use super::{Form, Limits};
 use crate::backend::container;
@@ -35,7 +35,8 @@ pub fn run(limits: Limits, form: Form) -> Result<(), Ended> {
         Ok(prepared) => prepared,
         Err(fault) => return Ok(frame::send(&mut agent, &Reply::Faulted(code(fault)))?),
     };
-    let own = lockdown::enter(limits.of_custodian(), Profile::Custodian)?;
+    let profile = if limits.interpret { Profile::Interpreter } else { Profile::Custodian };
+    let own = lockdown::enter(limits.of_custodian(), profile)?;
     enforced.extend(own.0.iter().map(|name| (*name).to_owned()));
     frame::send(&mut agent, &Reply::Ready { enforced })?;
 
@@ -45,7 +46,8 @@ pub fn run(limits: Limits, form: Form) -> Result<(), Ended> {
     let Request::Load(load) = first else {
         return Ok(frame::send(&mut agent, &Reply::Refused(Refusal::Misuse))?);
     };
-    let mut worker = match Worker::load(load, prepared) {
+    let mut keep = |code| frame::send(&mut agent, &Reply::Compiled { code });
+    let mut worker = match Worker::load(load, prepared, limits.interpret, &mut keep)? {
         Ok(worker) => worker,
         Err(fault) => return Ok(frame::send(&mut agent, &Reply::Faulted(fault))?),
     };
@@ -130,16 +132,42 @@ struct Worker {
 }
 
 impl Worker {
-    fn load(load: Load, prepared: Prepared) -> Result<Self, FaultCode> {
+    /// The outer error is that of the connection, over which new machine code goes to the agent
+    /// before it runs for the first time.
+    fn load(
+        load: Load,
+        prepared: Prepared,
+        interpret: bool,
+        keep: &mut dyn FnMut(Vec<u8>) -> Result<(), frame::Broken>,
+    ) -> Result<Result<Self, FaultCode>, frame::Broken> {
+        let mut kept = Ok(());
+        let loaded = Self::try_load(load, prepared, interpret, &mut |made| kept = keep(made));
+        kept.map(|()| loaded.map_err(code))
+    }
+
+    fn try_load(
+        load: Load,
+        prepared: Prepared,
+        interpret: bool,
+        keep: &mut dyn FnMut(Vec<u8>),
+    ) -> Result<Self, Fault> {
         let budget = Budget {
             memory_bytes_max: usize::try_from(load.memory_bytes_max)
-                .map_err(|_| FaultCode::NotStarted)?,
+                .map_err(|_| Fault::NotStarted)?,
             call_ms_max: load.call_ms_max,
+            interpret,
         };
-        let component = |module: &[u8]| Application::start(module, budget).map_err(code);
         let application = match prepared {
-            Prepared::Component(Some(module)) => Running::Component(component(&module)?),
-            Prepared::Component(None) => Running::Component(component(&load.module)?),
+            Prepared::Component(own) => {
+                let code = if load.compiled {
+                    Code::load(&load.module, interpret)?
+                } else {
+                    let code = Code::compile(&own.unwrap_or(load.module), interpret)?;
+                    keep(code.bytes()?);
+                    code
+                };
+                Running::Component(Application::of(&code, budget)?)
+            }
             Prepared::Native(mut native) => {
                 native.limit(Duration::from_millis(load.call_ms_max));
                 Running::Native(native)
