@@ -2,7 +2,8 @@
 //!
 //! [`SigningKey`] and [`AgreementKey`] live in memory and, as PKCS#8 PEM, in [files](mod@file).
 //! With the feature `pkcs11`, keys that stay in an HSM implement the same traits. This crate does
-//! not know what a key is used for. A private key leaves it only by `to_pkcs8`, `to_scalar` and [`mod@file`].
+//! not know what a key is used for. A private key leaves it only by `to_pkcs8`, `to_scalar` and
+//! [`mod@file`].
 
 mod agreement;
 mod entropy;

@@ -171,6 +171,23 @@ impl<'b> Certificate<'b> {
         self.not_before <= now && now <= self.not_after
     }
 
+    /// How many authorities may stand below this one, where it says so. What cannot be read allows
+    /// none.
+    #[must_use]
+    pub fn path_length(&self) -> Option<u64> {
+        let extension = self.extension(BASIC_CONSTRAINTS)?;
+        let mut outer = Reader::new(extension.value);
+        let Ok(content) = outer.read(der::SEQUENCE, "basic constraints") else { return Some(0) };
+        let mut fields = Reader::new(content);
+        if fields.peek() == Some(der::BOOLEAN) && fields.boolean("cA").is_err() {
+            return Some(0);
+        }
+        if fields.is_empty() {
+            return None;
+        }
+        Some(fields.unsigned("pathLenConstraint").unwrap_or(0))
+    }
+
     fn basic_constraints_authority(&self) -> bool {
         let Some(extension) = self.extension(BASIC_CONSTRAINTS) else { return false };
         let mut outer = Reader::new(extension.value);

@@ -7,10 +7,12 @@
 mod certificate;
 mod crl;
 pub(crate) mod der;
+mod path;
 mod pem;
 
 pub use certificate::{Certificate, Extension};
 pub use crl::RevocationList;
+pub use path::{NotAPath, Path};
 pub use pem::{MAX_CHAIN, decode_list_file, decode_pem, decode_public_key_pem};
 
 /// Bytes are not what their format says; names what was expected.
