@@ -4,6 +4,8 @@
 #[path = "intel/vendor/der.rs"]
 mod der;
 
+use std::slice::from_ref;
+
 use verifier::Timestamp;
 use verifier::time::parse_rfc3339;
 use verifier::x509::{NotAPath, Path};
@@ -25,7 +27,7 @@ fn a_chain_leads_to_its_anchor_with_or_without_it() {
         // The signer's certificate ends first.
         assert_eq!(Some(path.valid_until), parse_rfc3339("2026-06-01T00:00:00Z"));
     }
-    let direct = Path::verify(&[pki.signer.clone()], &[pki.middle.clone()], now());
+    let direct = Path::verify(from_ref(&pki.signer), from_ref(&pki.middle), now());
     assert!(direct.is_ok(), "{direct:?}");
 }
 
@@ -36,11 +38,11 @@ fn a_chain_that_nobody_anchors_is_refused() {
     let verify = |chain: &[Vec<u8>], anchors: &[Vec<u8>]| Path::verify(chain, anchors, now());
 
     assert_eq!(verify(&chain, &[]), Err(NotAPath::NoAnchor));
-    assert_eq!(verify(&chain, &[other.root.clone()]), Err(NotAPath::NoAnchor));
+    assert_eq!(verify(&chain, from_ref(&other.root)), Err(NotAPath::NoAnchor));
     // Of the same name and another key.
-    assert_eq!(verify(&chain[..1], &[other.middle.clone()]), Err(NotAPath::NoAnchor));
+    assert_eq!(verify(&chain[..1], from_ref(&other.middle)), Err(NotAPath::NoAnchor));
     let mixed = [pki.signer.clone(), other.middle.clone()];
-    assert_eq!(verify(&mixed, &[other.root.clone()]), Err(NotAPath::Issuer(1)));
+    assert_eq!(verify(&mixed, from_ref(&other.root)), Err(NotAPath::Issuer(1)));
     let itself = [pki.signer.clone()];
     assert_eq!(verify(&itself, &itself), Err(NotAPath::NoAnchor));
 }
@@ -51,7 +53,7 @@ fn the_first_certificate_is_a_signers_and_the_others_are_authorities() {
     let root = [pki.root.clone()];
     let below = pki.signer_key.issue(&tbs("signer", "below", &pki.signer_key, None, UNTIL));
 
-    let authority = Path::verify(&[pki.middle.clone()], &root, now());
+    let authority = Path::verify(from_ref(&pki.middle), &root, now());
     let issuer = Path::verify(&[below, pki.signer.clone(), pki.middle.clone()], &root, now());
 
     assert_eq!(authority, Err(NotAPath::NotASigner));
@@ -70,7 +72,7 @@ fn no_more_authorities_follow_than_the_path_length_allows() {
     let direct = middle.issue(&tbs("middle", "signer", &signer, None, UNTIL));
     let verify = |chain: &[&Vec<u8>]| {
         let chain: Vec<Vec<u8>> = chain.iter().map(|der| (*der).clone()).collect();
-        Path::verify(&chain, std::slice::from_ref(&anchor), now()).map(|_| ())
+        Path::verify(&chain, from_ref(&anchor), now()).map(|_| ())
     };
 
     assert_eq!(verify(&[&direct, &narrow]), Ok(()));
@@ -82,7 +84,7 @@ fn no_more_authorities_follow_than_the_path_length_allows() {
 fn every_certificate_has_its_time() {
     let pki = Pki::new();
     let chain = [pki.signer.clone(), pki.middle.clone()];
-    let at = |text| Path::verify(&chain, &[pki.root.clone()], parse_rfc3339(text).expect("a time"));
+    let at = |text| Path::verify(&chain, from_ref(&pki.root), parse_rfc3339(text).expect("a time"));
 
     assert!(at("2026-05-31T23:59:59Z").is_ok());
     assert_eq!(at("2026-06-01T00:00:01Z"), Err(NotAPath::OutOfDate));
