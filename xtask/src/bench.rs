@@ -97,7 +97,8 @@ fn measured(suite: &str) -> Result<Vec<Row>> {
     serde_json::from_str(&rows).with_context(|| format!("reading the rows of `{suite}`"))
 }
 
-/// Starts of applications and of machines, the former built with optimisation as the field's programs are.
+/// Starts of applications and of machines, the former built with optimisation as the field's
+/// programs are.
 fn instances() -> Result<Vec<Row>> {
     let programs = build::all(build::Show::Failures)?;
     let native = programs.path(&format!("route-planner-{}", std::env::consts::ARCH));

@@ -63,7 +63,8 @@ pub struct Trust {
     /// The Verifier whose results are compared: a COSE_Key in hexadecimal
     #[arg(long, value_name = "HEX")]
     verifier: Option<String>,
-    /// The root of an emulator of SGX and TDX that is accepted: SHA-256 of its SubjectPublicKeyInfo, in hexadecimal
+    /// The root of an emulator of SGX and TDX that is accepted: SHA-256 of its
+    /// SubjectPublicKeyInfo, in hexadecimal
     #[arg(long, value_name = "HEX")]
     emulator: Vec<String>,
     /// A list of anchors (TOML) that are accepted: emulators of any family, and single devices

@@ -112,7 +112,8 @@ impl TeepEvidence {
         self.kind
     }
 
-    /// The hardware's own evidence and what endorses it there, for example to find the platform's collateral.
+    /// The hardware's own evidence and what endorses it there, for example to find the
+    /// platform's collateral.
     #[must_use]
     pub fn quote(&self) -> &[u8] {
         &self.bound.quote

@@ -6,90 +6,92 @@ use super::*;
 
 /// One reference value of every kind and form, with every field that it can have.
 fn every_kind() -> ReferenceValues {
-    let text = r#"
-        [[sgx]]
-        name = "enclave"
-        mrenclave = "M32"
-        config_id = "M32Z32"
-        [[sgx]]
-        name = "signed enclave"
-        mrsigner = "M32"
-        isvprodid = 7
-        isvsvn_min = 3
-        config_id = "M64"
-        config_svn_min = 2
-        [[tdx]]
-        name = "domain"
-        mrtd = "M48"
-        rtmr0 = "M48"
-        rtmr1 = "M48"
-        rtmr2 = "M48"
-        rtmr3 = "M48"
-        mrconfigid = "M48"
-        mrowner = "M48"
-        mrownerconfig = "M48"
-        [[snp]]
-        name = "guest"
-        measurement = "M48"
-        host_data = "M32"
-        [[snp]]
-        name = "signed guest"
-        id_key_digest = "M48"
-        author_key_digest = "M48"
-        family_id = "M16"
-        image_id = "M16"
-        guest_svn_min = 5
-        pcrs = [{ index = 0, sha256 = "M32" }, { index = 23, sha256 = "M32" }]
-        [[sev]]
-        name = "old guest"
-        launch_digest = "M32"
-        [[cca]]
-        name = "realm"
-        [cca.platform]
-        implementation_id = "M32"
-        configuration = "M16"
-        components = [
-          { type = "RMM", measurement = "M48", signer_id = "M32", version = "1.2" },
-          { measurement = "M32" },
-        ]
-        [cca.realm]
-        rim = "M48"
-        rpv = "M64"
-        rem0 = "M48"
-        rem3 = "M48"
-        [[trustzone]]
-        name = "meter"
-        [trustzone.psa]
-        implementation_id = "M32"
-        components = [{ type = "ARoT", measurement = "M32", signer_id = "M32" }]
-        certification_reference = "0604565272829-10010"
-        [[trustzone]]
-        name = "quoting application"
-        [trustzone.itrustee]
-        qta_img = "M32"
-        qta_mem = "M32"
-        ima_log = "M32"
-        ta = { uuid = "435dcafa-0029-4d53-97e8-a7a13a80c82e", img = "M32", mem = "M32" }
-        [[trustzone]]
-        name = "memory"
-        [trustzone.optee]
-        ta = "435dcafa-0029-4d53-97e8-a7a13a80c82e"
-        command = "ta-memory"
-        digest = "M32"
-        [[trustzone]]
-        name = "machine"
-        [trustzone.virtcca.platform]
-        implementation_id = "M32"
-        components = []
-        [trustzone.virtcca.cvm]
-        rim = "M32"
-    "#;
-    let text = text.replace("M32Z32", &format!("{}{}", "5a".repeat(32), "00".repeat(32)));
+    let text = EVERY_KIND.replace("M32Z32", &format!("{}{}", "5a".repeat(32), "00".repeat(32)));
     let lengths = [("M16", 16), ("M32", 32), ("M48", 48), ("M64", 64)];
     let text =
         lengths.iter().fold(text, |text, (mark, length)| text.replace(mark, &"a7".repeat(*length)));
     ReferenceValues::from_toml(&text).expect("valid reference values")
 }
+
+/// `M32` stands for 32 bytes of measurement, in hexadecimal.
+const EVERY_KIND: &str = r#"
+[[sgx]]
+name = "enclave"
+mrenclave = "M32"
+config_id = "M32Z32"
+[[sgx]]
+name = "signed enclave"
+mrsigner = "M32"
+isvprodid = 7
+isvsvn_min = 3
+config_id = "M64"
+config_svn_min = 2
+[[tdx]]
+name = "domain"
+mrtd = "M48"
+rtmr0 = "M48"
+rtmr1 = "M48"
+rtmr2 = "M48"
+rtmr3 = "M48"
+mrconfigid = "M48"
+mrowner = "M48"
+mrownerconfig = "M48"
+[[snp]]
+name = "guest"
+measurement = "M48"
+host_data = "M32"
+[[snp]]
+name = "signed guest"
+id_key_digest = "M48"
+author_key_digest = "M48"
+family_id = "M16"
+image_id = "M16"
+guest_svn_min = 5
+pcrs = [{ index = 0, sha256 = "M32" }, { index = 23, sha256 = "M32" }]
+[[sev]]
+name = "old guest"
+launch_digest = "M32"
+[[cca]]
+name = "realm"
+[cca.platform]
+implementation_id = "M32"
+configuration = "M16"
+components = [
+  { type = "RMM", measurement = "M48", signer_id = "M32", version = "1.2" },
+  { measurement = "M32" },
+]
+[cca.realm]
+rim = "M48"
+rpv = "M64"
+rem0 = "M48"
+rem3 = "M48"
+[[trustzone]]
+name = "meter"
+[trustzone.psa]
+implementation_id = "M32"
+components = [{ type = "ARoT", measurement = "M32", signer_id = "M32" }]
+certification_reference = "0604565272829-10010"
+[[trustzone]]
+name = "quoting application"
+[trustzone.itrustee]
+qta_img = "M32"
+qta_mem = "M32"
+ima_log = "M32"
+ta = { uuid = "435dcafa-0029-4d53-97e8-a7a13a80c82e", img = "M32", mem = "M32" }
+[[trustzone]]
+name = "memory"
+[trustzone.optee]
+ta = "435dcafa-0029-4d53-97e8-a7a13a80c82e"
+command = "ta-memory"
+digest = "M32"
+[[trustzone]]
+name = "machine"
+[trustzone.virtcca.platform]
+implementation_id = "M32"
+components = []
+[trustzone.virtcca.cvm]
+rim = "M32"
+"#;
 
 fn read_again(corim: &Corim) -> ReferenceValues {
     let received = Corim::decode(&corim.encode()).expect("what was just encoded");
@@ -169,7 +171,10 @@ fn a_statement_about_another_class_is_passed_over() {
 
 proptest! {
     #[test]
-    fn a_changed_statement_states_what_was_changed_or_nothing(at in 0_usize..10_000, bit in 0_u8..8) {
+    fn a_changed_statement_states_what_was_changed_or_nothing(
+        at in 0_usize..10_000,
+        bit in 0_u8..8,
+    ) {
         let values = every_kind();
         let mut encoded = values.to_corim("everything", None).encode();
         let at = at % encoded.len();
