@@ -175,7 +175,7 @@ fn the_public_keys_of_the_pem_files_are_those_of_the_cose_keys() {
 fn key_on(curve: Curve) -> Key {
     use cose::{Agreement as _, Algorithm, Signer as _};
     match curve {
-        Curve::MlDsa65 => Key::from_akp(&[7; 1952]).unwrap(),
+        Curve::MlDsa65 => Key::from_akp(&[7; 1952]).expect("as long as a key is"),
         Curve::Ed25519 => TestSigner::new(Algorithm::Ed25519, 7).key().clone(),
         Curve::P256 | Curve::P384 | Curve::X25519 => TestAgreement::new(curve, 7).key().clone(),
     }
