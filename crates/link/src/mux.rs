@@ -237,8 +237,7 @@ impl Link {
 
     /// What is to be written to the port; whoever writes takes it off the front.
     ///
-    /// While it holds [`OUTGOING_BYTES_MAX`] or more, neither the port nor connections should be
-    /// read.
+    /// While it holds [`OUTGOING_BYTES_MAX`] or more, connections should not be read.
     pub fn outgoing(&mut self) -> &mut VecDeque<u8> {
         &mut self.outgoing
     }
@@ -361,5 +360,5 @@ pub const CHANNELS_MAX: usize = 96;
 /// How much of a channel may be under way in one direction.
 pub const WINDOW_BYTES: u32 = 256 * 1024;
 
-/// What waits to be written before reading stops.
+/// What waits to be written before connections are not read any more.
 pub const OUTGOING_BYTES_MAX: usize = 512 * 1024;

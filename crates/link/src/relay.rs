@@ -11,7 +11,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::frame::{Goodbye, Service};
-use crate::mux::{Event, Full, Link, OUTGOING_BYTES_MAX, Side, Violation};
+use crate::mux::{CHANNELS_MAX, Event, Full, Link, OUTGOING_BYTES_MAX, Side, Violation};
 
 /// Joins the channels of one port with sockets of this machine.
 pub struct Relay {
@@ -24,7 +24,8 @@ pub struct Relay {
     /// Sockets that wait for the other side's greeting.
     early: Vec<(Service, UnixStream)>,
     told: Receiver<Told>,
-    wake: UnixStream,
+    /// Absent once no handle is left to wake this relay.
+    wake: Option<UnixStream>,
     notify: Box<Notify>,
     parting: bool,
     ending: Option<Ending>,
@@ -112,7 +113,7 @@ impl Relay {
             sockets: BTreeMap::new(),
             early: Vec::new(),
             told,
-            wake: ours,
+            wake: Some(ours),
             notify: Box::new(notify),
             parting: false,
             ending: None,
@@ -151,14 +152,16 @@ impl Relay {
     }
 
     fn wait(&mut self) -> io::Result<Ready> {
-        let full = self.link.outgoing().len() >= OUTGOING_BYTES_MAX;
+        let waiting = self.link.outgoing().len();
+        let full = waiting >= OUTGOING_BYTES_MAX;
         let mut port = PollFlags::empty();
-        port.set(PollFlags::POLLIN, !full);
-        port.set(PollFlags::POLLOUT, !self.link.outgoing().is_empty());
-        let mut polled: Vec<(Polled, BorrowedFd<'_>, PollFlags)> = vec![
-            (Polled::Port, self.port.as_fd(), port),
-            (Polled::Wake, self.wake.as_fd(), PollFlags::POLLIN),
-        ];
+        port.set(PollFlags::POLLIN, waiting < WAITING_BYTES_MAX);
+        port.set(PollFlags::POLLOUT, waiting > 0);
+        let mut polled: Vec<(Polled, BorrowedFd<'_>, PollFlags)> =
+            vec![(Polled::Port, self.port.as_fd(), port)];
+        if let Some(wake) = &self.wake {
+            polled.push((Polled::Wake, wake.as_fd(), PollFlags::POLLIN));
+        }
         if let Some(listener) = self.listener.as_ref().filter(|_| self.link.has_place() && !full) {
             polled.push((Polled::Listener, listener.as_fd(), PollFlags::POLLIN));
         }
@@ -200,7 +203,14 @@ impl Relay {
 
     fn listen_to_handles(&mut self) {
         let mut woken = [0; 64];
-        while matches!(self.wake.read(&mut woken), Ok(1..)) {}
+        while let Some(wake) = &mut self.wake {
+            match wake.read(&mut woken) {
+                Ok(1..) => {}
+                // The last handle is gone; its end of the socket would wake us for ever.
+                Ok(0) => self.wake = None,
+                Err(_) => break,
+            }
+        }
         while let Ok(told) = self.told.try_recv() {
             match told {
                 Told::Attach(service, stream) => self.attach(service, stream),
@@ -410,3 +420,35 @@ fn passes(error: &io::Error) -> bool {
 
 /// What is read from or written to the port at once.
 const PORT_BYTES: usize = 32 * 1024;
+
+/// What waits to be written before the port is not read any more.
+///
+/// Were it as little as [`OUTGOING_BYTES_MAX`], two sides that are both full would wait for each
+/// other for ever. One that keeps the rules never comes here: sockets are not read beyond that
+/// limit, and what is read from the port adds grants alone, a few for each channel.
+const WAITING_BYTES_MAX: usize = OUTGOING_BYTES_MAX + (CHANNELS_MAX + 2) * PORT_BYTES;
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::OwnedFd;
+
+    use super::*;
+
+    #[test]
+    fn a_relay_without_handles_sleeps_until_its_port_has_something() {
+        let (port, mut other) = UnixStream::pair().unwrap();
+        port.set_nonblocking(true).unwrap();
+        let never = |_| Err(ErrorKind::NotConnected.into());
+        let port = File::from(OwnedFd::from(port));
+        let (mut relay, handle) = Relay::new(Side::Host, port, None, never, |_| {}).unwrap();
+        drop(handle);
+
+        assert!(relay.wait().unwrap().wake);
+        relay.listen_to_handles();
+        relay.link.outgoing().clear();
+        other.write_all(b"x").unwrap();
+
+        let ready = relay.wait().unwrap();
+        assert!(!ready.wake && ready.port_reads);
+    }
+}
