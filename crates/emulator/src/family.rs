@@ -4,7 +4,10 @@ pub mod arm;
 pub mod cca;
 mod evidence;
 pub mod intel;
+pub mod itrustee;
+pub mod optee;
 mod registers;
+pub mod sev;
 pub mod sgx;
 pub mod snp;
 pub mod tdx;
@@ -68,6 +71,12 @@ pub enum FamilyName {
     /// Arm TrustZone, PSA token of RFC 9783.
     #[value(name = "trustzone")]
     TrustZone,
+    /// Arm TrustZone, report of Kunpeng iTrustee.
+    #[value(name = "trustzone-itrustee")]
+    TrustZoneItrustee,
+    /// Arm TrustZone, digest of OP-TEE's attestation PTA.
+    #[value(name = "trustzone-optee")]
+    TrustZoneOptee,
 }
 
 /// What a device starts with.
@@ -108,6 +117,14 @@ impl FamilyName {
             Self::Sgx => serde_json::to_value(measure_sgx(software, settings)?),
             Self::Tdx | Self::Tdx15 => serde_json::to_value(measure_tdx(software, settings)?),
             Self::TrustZone => serde_json::to_value(measure_trustzone(software, settings)?),
+            Self::TrustZoneItrustee => {
+                let measured = itrustee::Measurement::of(program_of(software)?, settings)?;
+                Ok(reference("itrustee", serde_json::to_value(measured)))
+            }
+            Self::TrustZoneOptee => {
+                let measured = optee::Measurement::of(program_of(software)?, settings)?;
+                Ok(reference("optee", serde_json::to_value(measured)))
+            }
         };
         Ok(measured.expect("measurements have text keys only"))
     }
@@ -116,7 +133,7 @@ impl FamilyName {
     fn fits(self, software: Software<'_>) -> Result<(), Error> {
         let (family, expected) = match self {
             Self::Sgx => ("SGX", None),
-            Self::TrustZone => ("TrustZone", None),
+            Self::TrustZone | Self::TrustZoneItrustee | Self::TrustZoneOptee => ("TrustZone", None),
             Self::Cca | Self::CcaLegacy => ("CCA", Some(Architecture::Aarch64)),
             Self::SevSnp | Self::SevSnpTurin => ("SEV-SNP", Some(Architecture::X8664)),
             Self::Tdx | Self::Tdx15 => ("TDX", Some(Architecture::X8664)),
@@ -133,15 +150,25 @@ impl FamilyName {
 
     /// Says why a misbehaviour makes no sense for the family, if it does not.
     pub fn can_misbehave(self, misbehaviour: Misbehaviour) -> Result<(), Error> {
-        match (self, misbehaviour) {
-            (Self::Cca | Self::CcaLegacy | Self::TrustZone, Misbehaviour::Revoked) => {
-                Err(Error::Senseless {
-                    misbehaviour: "revoked",
-                    why: "these devices have no revocation list; a Verifier ends its trust in one \
-                          by removing its key from the anchors",
-                })
+        let why = match (self, misbehaviour) {
+            (
+                Self::Cca | Self::CcaLegacy | Self::TrustZone | Self::TrustZoneOptee,
+                Misbehaviour::Revoked,
+            ) => Some(
+                "these devices have no revocation list; a Verifier ends its trust in one by \
+                 removing its key from the anchors",
+            ),
+            (Self::TrustZoneItrustee | Self::TrustZoneOptee, Misbehaviour::Debug) => {
+                Some("this format tells neither debugging nor a life cycle")
             }
-            _ => Ok(()),
+            (Self::TrustZoneOptee, Misbehaviour::TcbOutOfDate) => {
+                Some("the attestation PTA signs no version of anything")
+            }
+            _ => None,
+        };
+        match why {
+            Some(why) => Err(Error::Senseless { misbehaviour: misbehaviour.name(), why }),
+            None => Ok(()),
         }
     }
 
@@ -181,6 +208,18 @@ impl FamilyName {
                     trustzone::Machine::start(vendor_dir, state_dir, measurement, misbehaviour);
                 Box::new(machine?)
             }
+            Self::TrustZoneItrustee => {
+                let measurement = itrustee::Measurement::of(program_of(software)?, settings)?;
+                let machine =
+                    itrustee::Machine::start(vendor_dir, state_dir, measurement, misbehaviour, now);
+                Box::new(machine?)
+            }
+            Self::TrustZoneOptee => {
+                let measurement = optee::Measurement::of(program_of(software)?, settings)?;
+                let machine =
+                    optee::Machine::start(vendor_dir, state_dir, &measurement, misbehaviour);
+                Box::new(machine?)
+            }
         })
     }
 }
@@ -217,10 +256,21 @@ fn measure_trustzone(
     software: Software<'_>,
     settings: &[u8],
 ) -> Result<trustzone::Measurement, Error> {
+    trustzone::Measurement::of(program_of(software)?, settings)
+}
+
+/// The software of a TrustZone device, which is no virtual machine.
+fn program_of(software: Software<'_>) -> Result<&[u8], Error> {
     match software {
         Software::Machine(_) => Err(Error::NoVm { family: "TrustZone" }),
-        Software::Program(program) => trustzone::Measurement::of(program, settings),
+        Software::Program(program) => Ok(program),
     }
+}
+
+/// A measurement as the reference value of one format of TrustZone.
+fn reference(format: &str, measured: serde_json::Result<Value>) -> Value {
+    let measured = measured.expect("measurements have text keys only");
+    serde_json::json!({ "trustzone": [{ "name": "tamarack-agent", (format): measured }] })
 }
 
 /// EAT claim 258 of every emulated device: 16 bytes, type RAND.

@@ -59,6 +59,17 @@ impl Fuses {
         self.key(label, context, P384Key::from_scalar)
     }
 
+    /// A key on P-384 that agrees on secrets: the private scalar and the point.
+    pub(crate) fn p384_agreement(
+        &self,
+        label: &str,
+    ) -> Result<(Zeroizing<[u8; 48]>, Vec<u8>), Error> {
+        self.key(label, &[], |scalar| {
+            let point = P384Key::from_scalar(scalar)?.point().to_vec();
+            Some((Zeroizing::new(*scalar), point))
+        })
+    }
+
     /// Bytes that the hardware shows to everybody.
     pub(crate) fn show<const N: usize>(&self, label: &str) -> [u8; N] {
         let mut shown = [0; N];

@@ -34,6 +34,21 @@ pub enum Misbehaviour {
 }
 
 impl Misbehaviour {
+    /// The name, as it is asked for.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Debug => "debug",
+            Self::ForeignRoot => "foreign-root",
+            Self::OtherKey => "other-key",
+            Self::Replay => "replay",
+            Self::Revoked => "revoked",
+            Self::TcbOutOfDate => "tcb-out-of-date",
+            Self::WrongReportData => "wrong-report-data",
+            Self::WrongMeasurement => "wrong-measurement",
+        }
+    }
+
     /// Returns how the device in this directory misbehaves: as told, else as it was told last.
     pub fn recall(dir: &Path, told: Option<Self>) -> Result<Self, Error> {
         disk::create_dir(dir, Access::Private)?;

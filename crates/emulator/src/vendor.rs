@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::Error;
 use crate::disk::{self, Access};
 use crate::family::arm::enrolment;
-use crate::family::{FamilyName, intel, snp};
+use crate::family::{FamilyName, intel, itrustee, snp};
 use crate::x509::Freshness;
 
 /// What a Verifier must know to judge evidence of one family.
@@ -35,7 +35,7 @@ pub struct Endorser {
 }
 
 /// Opens the vendor of Intel's families, and of those others that are there or are wanted, and
-/// lists the devices that Arm's makers have made; sets the freshness of all lists when told.
+/// lists the devices without a common root; sets the freshness of all lists when told.
 pub fn endorsers(
     dir: &Path,
     wanted: &[FamilyName],
@@ -77,10 +77,25 @@ pub fn endorsers(
             instance: None,
         });
     }
+    if wanted.contains(&FamilyName::TrustZoneItrustee) || itrustee::Vendor::exists(dir) {
+        let mut huawei = itrustee::Vendor::open(dir, now)?;
+        if let Some(freshness) = freshness {
+            huawei.set_freshness(freshness, now)?;
+        }
+        endorsers.push(Endorser {
+            family: "trustzone-itrustee".to_owned(),
+            vendor: "huawei",
+            anchor: huawei.anchor(),
+            collateral: disk::absolute(&huawei.collateral_dir())?,
+            tcb_min: None,
+            instance: None,
+        });
+    }
     for device in enrolment::enrolled(dir)? {
+        let vendor = if device.family == "trustzone-optee" { "op-tee" } else { "arm" };
         endorsers.push(Endorser {
             family: device.family,
-            vendor: "arm",
+            vendor,
             anchor: device.spki_sha256,
             collateral: disk::absolute(&intel.collateral_dir())?,
             tcb_min: None,

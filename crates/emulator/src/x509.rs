@@ -52,6 +52,11 @@ impl Issued {
         Self { serial, der, from: life.from.as_second(), to: life.to.as_second() }
     }
 
+    /// The second in which it begins to be valid.
+    pub(crate) fn begins(&self) -> i64 {
+        self.from
+    }
+
     /// Whether it is to be made anew.
     pub(crate) fn is_due(&self, now: Timestamp) -> bool {
         let now = now.as_second();

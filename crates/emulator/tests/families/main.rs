@@ -4,5 +4,7 @@
 
 mod arm;
 mod bench;
+mod sev;
 mod snp;
 mod tdx;
+mod trustzone;

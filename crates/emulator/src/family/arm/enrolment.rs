@@ -17,7 +17,7 @@ use crate::{Error, pem};
 /// A device whose key a Verifier can enrol.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Enrolled {
-    /// `cca` or `trustzone`.
+    /// `cca`, `trustzone` or `trustzone-optee`.
     pub family: String,
     /// What its evidence names it by: 1, then 32 bytes.
     #[serde(with = "hex")]
