@@ -41,7 +41,7 @@ fn an_honest_application_is_accepted_and_named_an_emulator() {
 fn every_misbehaviour_of_itrustee_is_refused_by_the_check_meant_for_it() {
     let bench = Bench::new(FamilyName::TrustZoneItrustee);
     for (misbehaviour, reason, check) in [
-        (Misbehaviour::ForeignRoot, Reason::UntrustedRoot, "huawei.chain.root"),
+        (Misbehaviour::ForeignRoot, Reason::BadSignature, "huawei.device.certificate"),
         (Misbehaviour::OtherKey, Reason::BadSignature, "itrustee.report.signature"),
         (Misbehaviour::Replay, Reason::BindingMismatch, "binding.user-data"),
         (Misbehaviour::Revoked, Reason::Revoked, "huawei.device.revocation"),
@@ -61,7 +61,7 @@ fn every_misbehaviour_of_itrustee_is_refused_by_the_check_meant_for_it() {
 fn every_misbehaviour_of_op_tee_is_refused_by_the_check_meant_for_it() {
     let bench = Bench::new(FamilyName::TrustZoneOptee);
     for (misbehaviour, reason, check) in [
-        (Misbehaviour::ForeignRoot, Reason::UntrustedRoot, "optee.signature"),
+        (Misbehaviour::ForeignRoot, Reason::BadSignature, "optee.signature"),
         (Misbehaviour::OtherKey, Reason::BadSignature, "optee.signature"),
         (Misbehaviour::Replay, Reason::BindingMismatch, "binding.user-data"),
         (Misbehaviour::WrongReportData, Reason::BindingMismatch, "binding.user-data"),
