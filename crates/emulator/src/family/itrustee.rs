@@ -1,7 +1,7 @@
 //! Kunpeng iTrustee: a trusted application about which an emulated quoting TA (QTA) reports.
 //!
-//! The device root key (DRK) is certified by the vendor; it certifies the key of the QTA (AK), which
-//! signs reports. Both signatures are over JSON as cJSON prints it.
+//! The device root key (DRK) is certified by the vendor; it certifies the key of the QTA (AK),
+//! which signs reports. Both signatures are over JSON as cJSON prints it.
 
 mod json;
 mod vendor;

@@ -42,10 +42,11 @@ fn every_misbehaviour_of_itrustee_is_refused_by_the_check_meant_for_it() {
     let bench = Bench::new(FamilyName::TrustZoneItrustee);
     for (misbehaviour, reason, check) in [
         (Misbehaviour::ForeignRoot, Reason::BadSignature, "huawei.device.certificate"),
-        (Misbehaviour::OtherKey, Reason::BadSignature, "itrustee.report.signature"),
-        (Misbehaviour::Replay, Reason::BindingMismatch, "binding.user-data"),
-        (Misbehaviour::Revoked, Reason::Revoked, "huawei.device.revocation"),
+        // What is replayed is the report before.
         (Misbehaviour::WrongReportData, Reason::BindingMismatch, "binding.user-data"),
+        (Misbehaviour::Replay, Reason::BindingMismatch, "binding.user-data"),
+        (Misbehaviour::OtherKey, Reason::BadSignature, "itrustee.report.signature"),
+        (Misbehaviour::Revoked, Reason::Revoked, "huawei.device.revocation"),
         (Misbehaviour::WrongMeasurement, Reason::MeasurementMismatch, "ta.mem"),
     ] {
         refused_by(&bench.appraise(misbehaviour), reason, check);
@@ -61,10 +62,10 @@ fn every_misbehaviour_of_itrustee_is_refused_by_the_check_meant_for_it() {
 fn every_misbehaviour_of_op_tee_is_refused_by_the_check_meant_for_it() {
     let bench = Bench::new(FamilyName::TrustZoneOptee);
     for (misbehaviour, reason, check) in [
-        (Misbehaviour::ForeignRoot, Reason::BadSignature, "optee.signature"),
-        (Misbehaviour::OtherKey, Reason::BadSignature, "optee.signature"),
-        (Misbehaviour::Replay, Reason::BindingMismatch, "binding.user-data"),
+        (Misbehaviour::ForeignRoot, Reason::UntrustedRoot, "optee.signature"),
         (Misbehaviour::WrongReportData, Reason::BindingMismatch, "binding.user-data"),
+        (Misbehaviour::Replay, Reason::BindingMismatch, "binding.user-data"),
+        (Misbehaviour::OtherKey, Reason::BadSignature, "optee.signature"),
         (Misbehaviour::WrongMeasurement, Reason::MeasurementMismatch, "digest"),
     ] {
         refused_by(&bench.appraise(misbehaviour), reason, check);
