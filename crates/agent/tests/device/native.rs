@@ -291,6 +291,9 @@ impl Left {
 /// How many processes a process group has.
 fn processes_of(group: u32) -> usize {
     let all = std::fs::read_dir("/proc").unwrap().flatten();
+    // `self` and `thread-self` are this process once more.
+    let numbered = |name: &std::ffi::OsStr| name.to_string_lossy().parse::<u32>().is_ok();
+    let all = all.filter(|entry| numbered(&entry.file_name()));
     let stats = all.filter_map(|entry| std::fs::read_to_string(entry.path().join("stat")).ok());
     // The name stands in brackets and may hold anything. What has ended and waits for the
     // machine's first process to notice is gone for us.

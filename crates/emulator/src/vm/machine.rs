@@ -8,7 +8,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use command_fds::{CommandFdExt as _, FdMapping};
@@ -140,6 +140,8 @@ struct Machine {
     child: Child,
     relay: Handle,
     words: LastWords,
+    /// Those who hear what QEMU and the guest say.
+    heard: Vec<JoinHandle<()>>,
     started: Instant,
     /// What became of a signal that came while the guest booted.
     signal: Option<Signal>,
@@ -173,10 +175,11 @@ impl Machine {
         // The command holds the guest's end of the port, which must close when QEMU ends.
         drop(command);
         let (console, errors) = (child.stdout.take(), child.stderr.take());
-        console.map(|console| words.clone().of("console", console));
-        errors.map(|errors| words.clone().of("qemu", errors));
+        let console = console.map(|console| words.clone().of("console", console));
+        let errors = errors.map(|errors| words.clone().of("qemu", errors));
+        let heard = console.into_iter().chain(errors).collect();
         thread::spawn(move || tell.send(Event::LinkEnded(relay.run())));
-        Ok(Self { child, relay: handle, words, started, signal: None })
+        Ok(Self { child, relay: handle, words, heard, started, signal: None })
     }
 
     /// Waits for the guest's greeting; ends the machine when there is none in time.
@@ -254,6 +257,10 @@ impl Machine {
         let deadline = Instant::now() + wait;
         while Instant::now() < deadline {
             if let Ok(Some(status)) = self.child.try_wait() {
+                // Its outputs are closed with it: what it said last is soon read.
+                for heard in self.heard.drain(..) {
+                    let _ = heard.join();
+                }
                 return Some(status);
             }
             thread::sleep(Duration::from_millis(5));
