@@ -5,5 +5,6 @@ mod hostile;
 mod known;
 mod made;
 mod recorded;
+mod renewed;
 mod teep;
 mod vendor;
