@@ -6,6 +6,7 @@
 mod amd;
 mod arm;
 mod intel;
+mod single;
 
 use std::path::Path;
 
@@ -21,6 +22,7 @@ pub(crate) fn measure(vectors: &Path) -> Result<Vec<Row>> {
     let mut rows = intel::measure(&evidence)?;
     rows.extend(amd::measure(&evidence)?);
     rows.extend(arm::measure(&evidence)?);
+    rows.extend(single::measure(&evidence)?);
     Ok(rows)
 }
 
