@@ -1,12 +1,15 @@
 //! The one file that configures the M/OC; `deploy/moc.toml` is its commented sample.
 
 use std::{
+    collections::BTreeMap,
     net::SocketAddr,
     path::{Path, PathBuf},
 };
 
 use serde::Deserialize;
 use verifier::anchor::{Listed, Vendor};
+
+use crate::collateral::Endpoints;
 
 /// Everything that can be configured.
 #[derive(Clone, Debug, Deserialize)]
@@ -56,8 +59,55 @@ pub struct Appraisal {
     pub anchors: Option<PathBuf>,
     /// Folder with endorsements. Default: none, so evidence that needs any is refused.
     pub collateral: Option<PathBuf>,
+    /// The vendors' services from which that folder is kept fresh. Default: none is asked.
+    pub collateral_service: Option<CollateralService>,
+    /// Policies of single tenants, by identifier, for the results that they ask for; each a path,
+    /// or its fields as a table. Default: none, so that the operator's applies to all.
+    pub tenant_policies: BTreeMap<String, PolicySource>,
+    /// Which form of EAR results have, for readers that know only the older one. Default: `ietf`.
+    pub ear_profile: EarProfile,
     /// Signed reference values. Default: none.
     pub reference_values: Vec<ReferenceFile>,
+}
+
+/// Where collateral is fetched. It is fetched ahead and in the background, never for a request.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CollateralService {
+    /// Intel's provisioning certification service, or a cache with the same paths, such as
+    /// `https://api.trustedservices.intel.com`. Default: none.
+    pub intel: Option<String>,
+    /// AMD's key distribution service, such as `https://kdsintf.amd.com`. Default: none.
+    pub amd: Option<String>,
+    /// How often TCB info, identities and certificates are renewed, seconds. Default: a day.
+    pub endorsements_s: u64,
+    /// How often revocation lists are renewed, seconds. Default: 6 hours.
+    pub revocation_s: u64,
+    /// How long a service may take for a whole answer, milliseconds. Default: 10 000.
+    pub timeout_ms: u64,
+}
+
+impl Default for CollateralService {
+    fn default() -> Self {
+        Self {
+            intel: None,
+            amd: None,
+            endorsements_s: 86_400,
+            revocation_s: 21_600,
+            timeout_ms: 10_000,
+        }
+    }
+}
+
+/// Which form of EAR results have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EarProfile {
+    /// draft-ietf-rats-ear.
+    #[default]
+    Ietf,
+    /// draft-fv-rats-ear, which Veraison made common.
+    Veraison,
 }
 
 /// Where the appraisal policy stands.
@@ -180,6 +230,12 @@ pub enum Unusable {
     /// The URL leads around TLS.
     #[error("public_url = \"{0}\" has to begin with https://, because `[tls]` is set")]
     PlainUrl(String),
+    /// A vendor's service that cannot be used.
+    #[error(
+        "appraisal.collateral_service needs appraisal.collateral as its folder, and addresses \
+         with https, or http on this machine"
+    )]
+    CollateralService,
     /// A bound that makes no sense.
     #[error("limits.{name} = {value} is out of range {min} to {max}")]
     Limit {
@@ -230,8 +286,11 @@ impl Config {
             tls.certificate = base.join(&tls.certificate);
             tls.key = base.join(&tls.key);
         }
-        if let Some(PolicySource::File(path)) = &mut self.appraisal.policy {
-            *path = base.join(&*path);
+        let tenants = self.appraisal.tenant_policies.values_mut();
+        for policy in self.appraisal.policy.iter_mut().chain(tenants) {
+            if let PolicySource::File(path) = policy {
+                *path = base.join(&*path);
+            }
         }
         if let Some(path) = &mut self.appraisal.anchors {
             *path = base.join(&*path);
@@ -257,7 +316,36 @@ impl Config {
         if self.tls.is_some() && !url.starts_with("https://") {
             return Err(Unusable::PlainUrl(url.clone()));
         }
+        if let Some(service) = &self.appraisal.collateral_service {
+            service.check(self.appraisal.collateral.is_some())?;
+        }
         self.limits.check()
+    }
+}
+
+impl CollateralService {
+    /// The addresses.
+    #[must_use]
+    pub fn endpoints(&self) -> Endpoints {
+        let trimmed = |url: &String| url.trim_end_matches('/').to_owned();
+        Endpoints { intel: self.intel.as_ref().map(trimmed), amd: self.amd.as_ref().map(trimmed) }
+    }
+
+    fn check(&self, has_store: bool) -> Result<(), Unusable> {
+        if !has_store || !self.endpoints().are_usable() {
+            return Err(Unusable::CollateralService);
+        }
+        let bounds = [
+            ("endorsements_s", self.endorsements_s, 60, 2_592_000),
+            ("revocation_s", self.revocation_s, 60, 2_592_000),
+            ("timeout_ms", self.timeout_ms, 100, 120_000),
+        ];
+        for (name, value, min, max) in bounds {
+            if value < min || value > max {
+                return Err(Unusable::Limit { name, value, min, max });
+            }
+        }
+        Ok(())
     }
 }
 

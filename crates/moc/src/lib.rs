@@ -7,6 +7,7 @@
 
 pub mod app;
 pub mod clock;
+pub mod collateral;
 pub mod config;
 pub mod deployment;
 pub mod http;

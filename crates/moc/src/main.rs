@@ -13,6 +13,7 @@ use clap::{Parser, Subcommand};
 use moc::{
     app::Moc,
     clock::Clock,
+    collateral::{self, Keeper, Periods, Wanted},
     config::{Config, Level, Log},
     http::{self, Identity},
     verification::Sources,
@@ -20,6 +21,7 @@ use moc::{
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
+    task::JoinHandle,
 };
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::{
@@ -125,12 +127,37 @@ async fn run(config: Config) -> anyhow::Result<()> {
 
     let sweeper = tokio::spawn(sweep(moc.clone(), config.clone()));
     let reloader = tokio::spawn(reload(moc.clone(), config.clone(), identity.clone()));
+    let keeper = keep(&moc, &config)?;
     let end = end(moc.clone())?;
     let served = http::serve(listener, identity, http::router(moc), &config.limits, end).await;
     sweeper.abort();
     reloader.abort();
+    if let Some(keeper) = keeper {
+        keeper.abort();
+    }
     tracing::info!("ended");
     Ok(served?)
+}
+
+/// Keeps collateral fresh where a vendor's service is configured.
+fn keep(moc: &Arc<Moc>, config: &Config) -> anyhow::Result<Option<JoinHandle<()>>> {
+    let appraisal = &config.appraisal;
+    let (Some(service), Some(directory)) = (&appraisal.collateral_service, &appraisal.collateral)
+    else {
+        return Ok(None);
+    };
+    let periods =
+        Periods { endorsements_s: service.endorsements_s, revocation_s: service.revocation_s };
+    let timeout = Duration::from_millis(service.timeout_ms);
+    let store = collateral::Store::at(directory.clone());
+    let keeper = Keeper::new(store, service.endpoints(), periods, timeout)
+        .context("preparing to fetch collateral")?;
+    let (wanted, queue) = Wanted::queue();
+    moc.verification().ask(wanted);
+    let (anchors, clock) = (moc.clone(), moc.clone());
+    let anchors = move || anchors.verification().anchors();
+    let now_ms = move || clock.clock().now_ms();
+    Ok(Some(tokio::spawn(collateral::keep(Arc::new(keeper), queue, anchors, now_ms))))
 }
 
 /// SIGTERM or SIGINT.

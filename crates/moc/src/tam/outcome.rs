@@ -29,7 +29,8 @@ impl Run<'_> {
         payload: &Appraise<'_>,
         challenge: &Challenge,
     ) -> Result<Appraised, TamFailed> {
-        let user_nonce = self.pending().await?.map(|result| result.user_nonce);
+        let (user_nonce, tenant) =
+            self.pending().await?.map(|result| (result.user_nonce, result.tenant)).unzip();
         let tam_nonce = payload.tam_nonce.as_ref().unwrap_or(challenge);
         let question = Question {
             format: payload.payload.format.as_deref(),
@@ -38,6 +39,7 @@ impl Run<'_> {
             tam_nonce: tam_nonce.as_bytes(),
             user_nonce: user_nonce.as_deref(),
             signer: payload.signer.thumbprint,
+            tenant: tenant.as_deref(),
             hardware: self.device.as_ref().map(|device| device.hardware),
             application: self.application().await?,
             now_ms: self.now_ms,

@@ -9,14 +9,21 @@ use keys::SigningKey;
 use rats::eat::TaEntry;
 use teep::appraisal::{Appraisal, NotAttested, Verdict};
 use verifier::{
-    AgentAppraisal, TeepEvidence,
+    AgentAppraisal, Platform, TeepEvidence,
     teep::{Agent, Terms},
 };
+
+use crate::collateral::Wanted;
 
 use super::{Appraised, Facts, Question, Sources, explain::Checks, family, result};
 
 /// Appraises Evidence and signs what was found.
-pub(super) fn appraise(question: &Question<'_>, sources: &Sources, key: &SigningKey) -> Appraised {
+pub(super) fn appraise(
+    question: &Question<'_>,
+    sources: &Sources,
+    key: &SigningKey,
+    wanted: Option<&Wanted>,
+) -> Appraised {
     let mut checks = Checks::default();
     let Some(evidence) = open(question, &mut checks) else {
         return refuse(question, checks, NotAttested::Unsupported);
@@ -26,12 +33,12 @@ pub(super) fn appraise(question: &Question<'_>, sources: &Sources, key: &Signing
         event_log: None,
         anchors: &sources.anchors,
         reference: &sources.reference,
-        policy: &sources.policy,
+        policy: sources.policy(question.tenant),
         now: super::sources::seconds(question.now_ms),
     };
-    let prepared = sources.endorsements(evidence.kind());
-    let prepared = prepared.expect("endorsements are prepared for every kind");
-    let appraisal = evidence.appraise(prepared, &terms);
+    let platform = platform(question, &evidence, sources, wanted);
+    let prepared = sources.endorsements(evidence.kind(), platform.as_ref());
+    let appraisal = evidence.appraise(&prepared, &terms);
     checks.take(appraisal.appraisal().checks());
     let Some(agent) = appraisal.agent() else {
         return unauthentic(question, checks, &appraisal);
@@ -39,7 +46,15 @@ pub(super) fn appraise(question: &Question<'_>, sources: &Sources, key: &Signing
     let facts = facts(question, &evidence, agent, &mut checks);
     let facts = facts.filter(|_| checks.hold() && appraisal.accepted());
     let cmw = facts.as_ref().and_then(|facts| {
-        let made = result::sign(question, sources, appraisal.appraisal(), facts, key);
+        let collateral = sources.collateral(evidence.kind(), platform.as_ref());
+        let made = result::sign(
+            question,
+            &collateral,
+            sources.ear_profile,
+            appraisal.appraisal(),
+            facts,
+            key,
+        );
         made.inspect_err(|error| tracing::error!(%error, "the Verifier's key cannot sign")).ok()
     });
 
@@ -56,6 +71,25 @@ pub(super) fn appraise(question: &Question<'_>, sources: &Sources, key: &Signing
         emulated: hardware.emulated(),
         tcb_status: hardware.tcb().map(|tcb| tcb.status.to_owned()),
     }
+}
+
+/// The platform, when collateral is by platform here; one that is missing is asked for, and comes
+/// later. Strangers cannot have a vendor asked.
+fn platform(
+    question: &Question<'_>,
+    evidence: &TeepEvidence,
+    sources: &Sources,
+    wanted: Option<&Wanted>,
+) -> Option<Platform> {
+    let wanted = wanted.filter(|_| question.hardware.is_some());
+    if wanted.is_none() && !sources.has_platforms() {
+        return None;
+    }
+    let platform = Platform::of(evidence.kind(), evidence.quote())?;
+    if let (Some(wanted), false) = (wanted, sources.knows(&platform)) {
+        wanted.want(platform.clone());
+    }
+    Some(platform)
 }
 
 fn open(question: &Question<'_>, checks: &mut Checks) -> Option<TeepEvidence> {

@@ -10,7 +10,7 @@ mod sources;
 
 use std::{
     path::Path,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, OnceLock, PoisonError, RwLock},
 };
 
 use api::{Hardware, Verdict};
@@ -18,9 +18,9 @@ use cose::{Algorithm, Key, Signer as _, Thumbprint};
 use keys::SigningKey;
 use rats::eat::TaEntry;
 use teep::appraisal::{Appraisal, NotAttested};
-use verifier::Kind;
+use verifier::{Anchors, Kind};
 
-use crate::{config, deployment::Failure};
+use crate::{collateral::Wanted, config, deployment::Failure};
 
 pub use self::sources::{Sources, Unusable};
 
@@ -29,6 +29,8 @@ pub use self::sources::{Sources, Unusable};
 pub struct Verification {
     key: SigningKey,
     sources: RwLock<Arc<Sources>>,
+    /// Who fetches collateral that is missing, once that runs.
+    wanted: OnceLock<Wanted>,
 }
 
 /// What is to be appraised, and against what.
@@ -46,6 +48,8 @@ pub struct Question<'a> {
     pub user_nonce: Option<&'a [u8]>,
     /// Who signed the TEEP message.
     pub signer: Thumbprint,
+    /// The tenant who asks, when one does.
+    pub tenant: Option<&'a str>,
     /// The device's hardware by the operator's word; unknown for a stranger.
     pub hardware: Option<Hardware>,
     /// The Trusted Application that has to be there.
@@ -102,7 +106,18 @@ impl Verification {
     pub fn open(keys: &Path, config: &config::Appraisal, now_ms: u64) -> Result<Self, Unusable> {
         let key = keys::file::load_or_create(keys.join("verifier.pem"), Algorithm::Esp256)?;
         let sources = Sources::read(config, now_ms)?;
-        Ok(Self { key, sources: RwLock::new(Arc::new(sources)) })
+        Ok(Self { key, sources: RwLock::new(Arc::new(sources)), wanted: OnceLock::new() })
+    }
+
+    /// Asks for collateral that is missing there, from now on.
+    pub fn ask(&self, wanted: Wanted) {
+        // Whoever came first is asked.
+        let _second = self.wanted.set(wanted);
+    }
+
+    /// Where trust begins.
+    pub fn anchors(&self) -> Anchors {
+        self.sources().anchors.clone()
     }
 
     /// Reads policy, anchors, endorsements and reference values again; on error the old stay.
@@ -132,7 +147,7 @@ impl Verification {
 
     /// Appraises Evidence.
     pub fn appraise(&self, question: &Question<'_>) -> Appraised {
-        agent::appraise(question, &self.sources(), &self.key)
+        agent::appraise(question, &self.sources(), &self.key, self.wanted.get())
     }
 }
 

@@ -11,25 +11,30 @@ use rats::{
     nonce::Nonce,
 };
 
-use super::{Facts, Question, Sources, sources::seconds};
+use verifier::Collateral;
+
+use super::{Facts, Question, sources::seconds};
 
 /// Makes the EAR and the signed CMW around it.
 pub(super) fn sign(
     question: &Question<'_>,
-    sources: &Sources,
+    collateral: &Collateral,
+    profile: Profile,
     hardware: &verifier::Appraisal,
     facts: &Facts,
     key: &SigningKey,
 ) -> Result<Vec<u8>, KeyUnusable> {
-    let ear = ear(question, hardware, facts).sign(key)?;
-    let ear_type = format!("application/eat+cwt; eat_profile=\"{}\"", Profile::Current.uri());
+    let mut ear = ear(question, hardware, facts);
+    ear.profile = profile;
+    let ear = ear.sign(key)?;
+    let ear_type = format!("application/eat+cwt; eat_profile=\"{}\"", profile.uri());
     let record =
         |name: &str, value: &[u8], indicator| Cmw::Record(Record::new(name, value, indicator));
     let mut collection =
         Collection::new("ear", record(&ear_type, &ear, Indicator::ATTESTATION_RESULTS));
     let others = [
         ("evidence", record(api::media::CMW, question.evidence, Indicator::EVIDENCE)),
-        ("endorsements", record(COLLATERAL, &sources.collateral.encode(), Indicator::ENDORSEMENTS)),
+        ("endorsements", record(COLLATERAL, &collateral.encode(), Indicator::ENDORSEMENTS)),
         ("tam-nonce", record(api::media::OCTETS, question.tam_nonce, Indicator::EVIDENCE)),
     ];
     for (label, message) in others {

@@ -1,16 +1,26 @@
 //! What the Verifier appraises by, read from the files that the configuration names.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     fs, io,
     path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::SystemTime,
 };
 
 use cose::Accept;
-use rats::corim::{Corim, Expect};
-use verifier::{Anchors, Collateral, Endorsements, Kind, Policy, ReferenceValues, anchor};
+use rats::{
+    corim::{Corim, Expect},
+    ear::Profile,
+};
+use verifier::{
+    Anchors, Collateral, Endorsements, Kind, Platform, Policy, ReferenceValues, anchor,
+};
 
-use crate::config::{Appraisal, PolicySource};
+use crate::{
+    collateral::Store,
+    config::{Appraisal, EarProfile, PolicySource},
+};
 
 /// Policy, anchors, reference values and endorsements.
 #[derive(Debug)]
@@ -21,9 +31,15 @@ pub struct Sources {
     pub anchors: Anchors,
     /// Which measured software is meant.
     pub reference: ReferenceValues,
-    /// The endorsements as they are handed on.
-    pub collateral: Collateral,
+    collateral: Collateral,
+    /// Which form of EAR results have.
+    pub ear_profile: Profile,
+    tenant_policies: BTreeMap<String, Policy>,
     endorsements: Vec<(Kind, Endorsements)>,
+    /// Endorsements of the platforms that have a folder of their own, once they were asked for.
+    platforms: Mutex<BTreeMap<String, Endorsements>>,
+    /// The folders of platforms.
+    folders: BTreeSet<String>,
     stamps: Vec<Stamp>,
 }
 
@@ -84,14 +100,33 @@ impl Sources {
             reference = reference.with_corim(&corim);
         }
         let collateral = match &config.collateral {
-            Some(dir) => collateral(dir)?,
+            Some(dir) => Store::at(dir.clone()).read().map_err(unreadable(dir))?,
             None => Collateral::default(),
         };
+        let folder = |(name, _): (&str, _)| Some(name.rsplit_once('/')?.0.to_owned());
+        let folders = collateral.files().filter_map(folder).collect();
+        let tenants = config.tenant_policies.iter();
+        let tenants =
+            tenants.map(|(tenant, source)| Ok((tenant.clone(), self::policy(Some(source))?)));
         let endorsements = Kind::ALL
             .into_iter()
             .map(|kind| (kind, Endorsements::prepare(kind, &collateral, &anchors)))
             .collect();
-        Ok(Self { policy, anchors, reference, collateral, endorsements, stamps })
+        Ok(Self {
+            policy,
+            anchors,
+            reference,
+            collateral,
+            ear_profile: match config.ear_profile {
+                EarProfile::Ietf => Profile::Current,
+                EarProfile::Veraison => Profile::Legacy,
+            },
+            tenant_policies: tenants.collect::<Result<_, Unusable>>()?,
+            endorsements,
+            platforms: Mutex::default(),
+            folders,
+            stamps,
+        })
     }
 
     /// Whether a file has changed since everything was read.
@@ -99,22 +134,66 @@ impl Sources {
         stamps(config) != self.stamps
     }
 
-    /// The endorsements for one kind of evidence.
-    pub fn endorsements(&self, kind: Kind) -> Option<&Endorsements> {
-        self.endorsements.iter().find(|(each, _)| *each == kind).map(|(_, prepared)| prepared)
+    /// The policy for a tenant's results; without a tenant, or a policy of its own, the
+    /// operator's.
+    pub fn policy(&self, tenant: Option<&str>) -> &Policy {
+        let own = tenant.and_then(|tenant| self.tenant_policies.get(tenant));
+        own.unwrap_or(&self.policy)
     }
+
+    /// Whether there is collateral for that platform alone.
+    pub fn knows(&self, platform: &Platform) -> bool {
+        self.folders.contains(&folder(platform))
+    }
+
+    /// Whether there is collateral for any platform alone.
+    pub fn has_platforms(&self) -> bool {
+        self.folders.iter().any(|folder| folder.contains('/'))
+    }
+
+    /// The endorsements for evidence of that kind, and of that platform if it has its own.
+    pub fn endorsements(&self, kind: Kind, platform: Option<&Platform>) -> Endorsements {
+        let Some(platform) = platform.filter(|platform| self.knows(platform)) else {
+            let found = self.endorsements.iter().find(|(each, _)| *each == kind);
+            return found.expect("endorsements are prepared for every kind").1.clone();
+        };
+        let folder = folder(platform);
+        if let Some(prepared) = self.platforms().get(&folder) {
+            return prepared.clone();
+        }
+        let collateral = self.collateral.for_platform(kind, Some(platform));
+        let prepared = Endorsements::prepare(kind, &collateral, &self.anchors);
+        self.platforms().insert(folder, prepared.clone());
+        prepared
+    }
+
+    /// What is handed on with a result: the files that counted for it.
+    pub fn collateral(&self, kind: Kind, platform: Option<&Platform>) -> Collateral {
+        self.collateral.for_platform(kind, platform)
+    }
+
+    /// A panic elsewhere leaves whole entries behind.
+    fn platforms(&self) -> MutexGuard<'_, BTreeMap<String, Endorsements>> {
+        self.platforms.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn folder(platform: &Platform) -> String {
+    format!("{}/{platform}", platform.kind())
 }
 
 /// The files that the configuration names, as they are at the moment.
 fn stamps(config: &Appraisal) -> Vec<Stamp> {
     let mut paths: Vec<PathBuf> = Vec::new();
-    if let Some(PolicySource::File(path)) = &config.policy {
-        paths.push(path.clone());
+    for policy in config.policy.iter().chain(config.tenant_policies.values()) {
+        if let PolicySource::File(path) = policy {
+            paths.push(path.clone());
+        }
     }
     paths.extend(config.anchors.clone());
     paths.extend(config.reference_values.iter().flat_map(|f| [f.corim.clone(), f.signer.clone()]));
-    if let Some(entries) = config.collateral.as_ref().and_then(|dir| fs::read_dir(dir).ok()) {
-        paths.extend(entries.flatten().map(|entry| entry.path()));
+    if let Some(files) = config.collateral.clone().and_then(|dir| Store::at(dir).files().ok()) {
+        paths.extend(files.into_iter().map(|(_, path)| path));
     }
     paths.sort();
     let stamp = |path: PathBuf| {
@@ -150,19 +229,6 @@ fn corim(path: &Path, signer: &Path, now_ms: u64) -> Result<Corim, Unusable> {
     Corim::verify(&bytes, &expect)
         .map(cose::Verified::into_inner)
         .map_err(|source| Unusable::Reference { path: path.to_owned(), source })
-}
-
-fn collateral(dir: &Path) -> Result<Collateral, Unusable> {
-    let mut collateral = Collateral::default();
-    for entry in fs::read_dir(dir).map_err(unreadable(dir))? {
-        let entry = entry.map_err(unreadable(dir))?;
-        let path = entry.path();
-        if path.is_file() {
-            let bytes = fs::read(&path).map_err(unreadable(&path))?;
-            collateral.insert(entry.file_name().to_string_lossy(), bytes);
-        }
-    }
-    Ok(collateral)
 }
 
 fn unreadable(path: &Path) -> impl FnOnce(io::Error) -> Unusable {

@@ -15,8 +15,7 @@ fn without_a_policy_the_strict_one_applies() {
     let sources = Sources::read(&appraisal(dir.path()), 0).unwrap();
 
     assert_eq!(sources.policy, verifier::Policy::default());
-    assert!(sources.collateral.is_empty());
-    assert!(Kind::ALL.into_iter().all(|kind| sources.endorsements(kind).is_some()));
+    assert!(Kind::ALL.into_iter().all(|kind| sources.collateral(kind, None).is_empty()));
 }
 
 #[test]
@@ -64,6 +63,21 @@ fn a_file_that_is_not_there_is_named() {
 }
 
 #[test]
+fn a_tenant_s_policy_stands_in_for_the_operator_s_for_its_results_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let own = verifier::Policy::from_toml("id = 'careful'\n[dcap]\nage_s_max = 60").unwrap();
+    let source = PolicySource::Inline(Box::new(own.clone()));
+    let tenant_policies = [("tenant-1".to_owned(), source)].into();
+    let config = config::Appraisal { tenant_policies, ..appraisal(dir.path()) };
+
+    let sources = Sources::read(&config, 0).unwrap();
+
+    assert_eq!(sources.policy(Some("tenant-1")), &own);
+    assert_eq!(sources.policy(Some("tenant-2")), &verifier::Policy::default());
+    assert_eq!(sources.policy(None), &verifier::Policy::default());
+}
+
+#[test]
 fn what_is_no_evidence_is_refused_and_explained() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::create_dir(dir.path().join("keys")).unwrap();
@@ -76,6 +90,7 @@ fn what_is_no_evidence_is_refused_and_explained() {
         tam_nonce: &[1; 64],
         user_nonce: None,
         signer: Thumbprint([0; 32]),
+        tenant: None,
         hardware: None,
         application: None,
         now_ms: 5,
