@@ -102,8 +102,8 @@ fn digest() -> Result<(Recorded, Signed)> {
     let message = [optee::nonce(&challenge, ta, command), digest].concat();
     let (signed, signature, spki) = rsa(KeySize::Rsa3072, &message)?;
     let device = b"unit 17".to_vec();
-    let output = [&digest[..], &signature].concat();
-    let evidence = optee::Evidence { device: device.clone(), ta, command, challenge, output };
+    let evidence =
+        optee::Evidence { device: device.clone(), ta, command, challenge, digest, signature };
     let pem = format!(
         "-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n",
         STANDARD.encode(&spki)

@@ -37,7 +37,7 @@ async fn a_platform_is_fetched_verified_and_put_in_place() {
     let prepared = Endorsements::prepare(Kind::Tdx, &stored, &Anchors::vendors());
     assert!(prepared.refusal().is_none() && stored.file("tcb_info.json").is_some());
     assert_eq!(bench.renew(Part::Endorsements).await, Ok(false));
-    assert_eq!(bench.keeper.store().platforms(), [bench.platform.clone()]);
+    assert_eq!(bench.keeper.store().platforms(), std::slice::from_ref(&bench.platform));
 }
 
 #[tokio::test]
@@ -214,11 +214,14 @@ struct Bench {
 #[derive(Clone, Default)]
 struct Service(Arc<Mutex<Behaviour>>);
 
+/// A body, and a header with it.
+type Answer = (Vec<u8>, Option<(&'static str, String)>);
+
 #[derive(Default)]
 struct Behaviour {
     lie: Lie,
     asked: Vec<String>,
-    answers: BTreeMap<&'static str, (Vec<u8>, Option<(&'static str, String)>)>,
+    answers: BTreeMap<&'static str, Answer>,
 }
 
 impl Bench {

@@ -144,7 +144,8 @@ proptest! {
             let now = bench.now.after(late * 86_400);
             let request = Request { evidence: &evidence, now, ..bench.request(&policy) };
 
-            let (with, without) = (appraise(&request, &shared), appraise(&request, &prepare(&files)));
+            let with = appraise(&request, &shared);
+            let without = appraise(&request, &prepare(&files));
 
             prop_assert_eq!(json(&with), json(&without));
         }
