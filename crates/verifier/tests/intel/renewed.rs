@@ -86,7 +86,7 @@ fn revocation_lists_count_as_der_pem_and_hexadecimal() {
     assert!(accepted(&files) && accepted(&respelt));
 
     let rest = files.files().filter(|(name, _)| *name != "pck_crl.der");
-    let mut renamed = Collateral::from_files(rest.map(|(name, bytes)| (name, bytes)));
+    let mut renamed = Collateral::from_files(rest);
     assert!(!accepted(&renamed));
     renamed.insert("pck_crl.crl", list("pck_crl.der"));
     assert!(accepted(&renamed));
