@@ -49,7 +49,7 @@ pub struct Loads {
     agent: Agent,
     patience: Patience,
     sessions: Arc<OnceLock<Arc<Sessions>>>,
-    tickets: Arc<Mutex<BTreeMap<ComponentId, String>>>,
+    tickets: Arc<Mutex<BTreeMap<ComponentId, Ticket>>>,
     /// TAs that were there when a UA asked for them last.
     present: Arc<Mutex<BTreeSet<ComponentId>>>,
     arrived: Arc<Notify>,
@@ -57,6 +57,13 @@ pub struct Loads {
     asked: Arc<Mutex<BTreeSet<ComponentId>>>,
     /// A session is over: what was missing may be there now.
     ended: Arc<Notify>,
+}
+
+/// The newest ticket of a TA that is to be loaded.
+struct Ticket {
+    text: String,
+    /// When the first one came that nobody has used: a newer one does not start the wait anew.
+    since: Instant,
 }
 
 impl Loads {
@@ -86,10 +93,24 @@ impl Loads {
     /// # Errors
     /// See [`SessionFailed`].
     pub async fn request_ta(&self, component: &ComponentId) -> Result<(), SessionFailed> {
-        let sessions = self.sessions.get().ok_or(SessionFailed::Starting)?;
         self.asked.lock().await.insert(component.clone());
         self.arrived.notify_waiters();
         let until = Instant::now() + self.patience.ticket_within;
+        loop {
+            match self.load(component, until).await {
+                // The TEE may be starting again; the UA asks only once.
+                Err(SessionFailed::Agent(gone)) if gone.is_gone() && Instant::now() < until => {
+                    info!(error = causes(&gone), "a UA's TA waits for the Agent");
+                    sleep(AGENT_PAUSE).await;
+                }
+                loaded => return loaded,
+            }
+        }
+    }
+
+    /// Loads a TA with its ticket, or without one when none comes in time.
+    async fn load(&self, component: &ComponentId, until: Instant) -> Result<(), SessionFailed> {
+        let sessions = self.sessions.get().ok_or(SessionFailed::Starting)?;
         loop {
             // Made before the Agent is asked, so that no end between both is missed.
             let ended = self.ended.notified();
@@ -98,7 +119,7 @@ impl Loads {
                 self.present.lock().await.insert(component.clone());
                 let ticket = self.tickets.lock().await.remove(component);
                 return match ticket {
-                    Some(ticket) => self.policy_check(&mut agent, &ticket).await,
+                    Some(ticket) => self.policy_check(&mut agent, &ticket.text).await,
                     None => Ok(()),
                 };
             };
@@ -166,26 +187,35 @@ impl Loads {
     }
 
     /// Keeps the ticket of a TA for the UA that asks, and asks itself when none does.
+    ///
+    /// A M/OC that wakes again before the wait is over gives a newer ticket to the same wait.
     //= teep 14.100 (S): a policy-check trigger exists: TA invocation
     pub(crate) async fn offer(&self, component: ComponentId, ticket: String) {
-        self.tickets.lock().await.insert(component.clone(), ticket.clone());
-        self.arrived.notify_waiters();
-        if !self.present.lock().await.contains(&component) {
-            sleep(self.patience.ua_within).await;
+        let present = self.present.lock().await.contains(&component);
+        let since = {
+            let mut tickets = self.tickets.lock().await;
+            let now = Instant::now();
+            let since = tickets.get(&component).map_or(now, |earlier| earlier.since);
+            tickets.insert(component.clone(), Ticket { text: ticket, since });
+            self.arrived.notify_waiters();
+            if since != now && !present {
+                return;
+            }
+            since
+        };
+        if !present {
+            sleep_until(since + self.patience.ua_within).await;
         }
         let unused = {
             let mut tickets = self.tickets.lock().await;
-            let unused = tickets.get(&component) == Some(&ticket);
-            if unused {
-                tickets.remove(&component);
+            match tickets.get(&component) {
+                Some(waiting) if waiting.since == since => tickets.remove(&component),
+                Some(_) | None => None,
             }
-            unused
         };
-        if !unused {
-            return;
-        }
+        let Some(Ticket { text, .. }) = unused else { return };
         info!("no UA asks for this TA; the Broker does");
-        if let Err(error) = self.ask_in_place(&component, &ticket).await {
+        if let Err(error) = self.ask_in_place(&component, &text).await {
             warn!(error = causes(&error), "a TA was not loaded");
         }
     }
@@ -226,7 +256,7 @@ impl Loads {
             // Made before the look, so that no arrival between look and wait is missed.
             let arrived = self.arrived.notified();
             if let Some(ticket) = self.tickets.lock().await.remove(component) {
-                return ticket;
+                return ticket.text;
             }
             arrived.await;
         }
@@ -246,3 +276,6 @@ async fn run_through(
         tokio::spawn(async move { sessions.run(&mut agent, first, ticket.as_deref()).await });
     running.await.map_err(|_| SessionFailed::Stopping)?
 }
+
+/// Between two looks for an Agent that is gone.
+const AGENT_PAUSE: Duration = Duration::from_millis(200);

@@ -107,6 +107,20 @@ pub enum AgentFailed {
     WrongReply(&'static str),
 }
 
+impl AgentFailed {
+    /// Whether the Agent was not there, and may be there again soon.
+    #[must_use]
+    pub const fn is_gone(&self) -> bool {
+        match self {
+            Self::Unreachable(_) | Self::Machine(_) => true,
+            Self::Connection(broken) => {
+                matches!(broken, frame::Broken::Ended | frame::Broken::Io(_))
+            }
+            Self::Silent(_) | Self::Refused(_) | Self::WrongReply(_) => false,
+        }
+    }
+}
+
 /// Why an Untrusted Application was not placed, removed or found.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

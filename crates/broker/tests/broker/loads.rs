@@ -13,12 +13,12 @@ use device::{
 use tokio::{
     sync::{Notify, mpsc},
     task::JoinHandle,
-    time::sleep,
+    time::{Instant, sleep},
 };
 
 use crate::support::{
     Bench,
-    agent::{FakeAgent, begin},
+    agent::{Answer, FakeAgent, begin},
     care, patience, rhythm,
     server::{Server, status, teep, typed},
     until,
@@ -60,6 +60,48 @@ async fn the_broker_asks_in_place_of_a_ua_that_does_not() {
 
     assert_eq!(load.bench.moc.paths(), ["/tam/t-3"]);
     assert_eq!(load.requests(), 1);
+}
+
+#[tokio::test]
+async fn a_newer_ticket_does_not_begin_the_wait_for_a_ua_anew() {
+    let wait = Duration::from_millis(300);
+    let load = Load::new(Patience { ua_within: wait, ..patience() }).await;
+    let begun = Instant::now();
+
+    // Wakes again and again, as a M/OC does that is less patient than this Broker.
+    let mut number = 0;
+    while load.bench.moc.posts().is_empty() {
+        assert!(begun.elapsed() < 20 * wait, "the Broker never asks");
+        number += 1;
+        load.wake(&format!("t-{number}")).await;
+        sleep(wait / 10).await;
+    }
+
+    assert!(number > 1, "there was no newer ticket");
+    let [path] = &load.bench.moc.paths()[..] else { panic!("one session is enough") };
+    assert!(path.starts_with("/tam/t-") && path != "/tam/t-1", "{path}: the newest counts");
+}
+
+#[tokio::test]
+async fn a_ua_s_request_outlives_a_restart_of_the_agent() {
+    let (server, waker) = moc().await;
+    let uri = format!("{}/tam", server.base);
+    let mut calls = 0;
+    let agent = FakeAgent::start(move |request| match request {
+        Request::RequestTa { .. } => {
+            calls += 1;
+            if calls < 3 { Answer::HangUp } else { begin(9, &uri).into() }
+        }
+        _ => Reply::Nothing.into(),
+    });
+    let load = Load::with(agent, (server, waker), patience());
+
+    let asking = load.ask();
+    until("the third RequestTA", || load.requests() == 3).await;
+    load.wake("t-7").await;
+    asking.await.unwrap().unwrap();
+
+    assert_eq!(load.bench.moc.paths(), ["/tam/t-7"]);
 }
 
 #[tokio::test]
