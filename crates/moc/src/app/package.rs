@@ -1,12 +1,17 @@
 //! Packages: what is checked before one is stored.
 
+use std::collections::BTreeSet;
+
 use api::{Owner, PackageName, PackageStored};
 use cose::Key;
 use suit::ComponentId;
 
 use crate::{
     deployment::{Failure, need},
-    store::{BlobDigest, Change, DeploymentRow, NewDecision, PackageRow, StoreFailed},
+    store::{
+        BlobDigest, BlobRow, Change, DeploymentRow, NamedBlobs, NewDecision, PackageRow,
+        StoreFailed,
+    },
 };
 
 use super::{
@@ -51,8 +56,21 @@ impl Moc {
         self.check_data(&row, package, &read).await?;
         self.check_sequence(&row, &read).await?;
 
+        let digests = named(envelope, digest)?;
         self.store.blobs().put(envelope).await?;
         let stored = read.into_row(&row, package, digest, self.clock.now_ms());
+        let blob = BlobRow {
+            tenant: tenant.to_owned(),
+            digest,
+            bytes: envelope.len() as u64,
+            created_ms: stored.created_ms,
+        };
+        let named = NamedBlobs {
+            deployment: row.deployment.clone(),
+            tenant: tenant.to_owned(),
+            device: row.device.clone(),
+            digests,
+        };
         let shown = stored_package(&stored);
         let decision = NewDecision {
             tenant: tenant.to_owned(),
@@ -64,6 +82,8 @@ impl Moc {
         self.store
             .commit(vec![
                 Change::AddPackage(stored),
+                Change::AddBlob(blob),
+                Change::NameBlobs(named),
                 self.save(&row),
                 Change::AddDecision(decision),
             ])
@@ -208,6 +228,28 @@ fn read(envelope: &[u8], package: PackageName) -> Result<Read, Refusal> {
     })
 }
 
+/// The blobs that a package makes its device fetch: itself, and what its URIs name.
+///
+/// The path of a blob counts wherever it stands, also in a part that is a payload of another. More
+/// than the Agent asks for does no harm: a tenant opens nothing but what it has itself.
+fn named(envelope: &[u8], own: BlobDigest) -> Result<Vec<BlobDigest>, Refusal> {
+    let prefix = api::path::blob("");
+    let mut digests: BTreeSet<BlobDigest> = [own].into();
+    for place in envelope.windows(prefix.len() + DIGEST_DIGITS) {
+        let Some(text) = place.strip_prefix(prefix.as_bytes()) else { continue };
+        digests.extend(str::from_utf8(text).ok().and_then(|text| text.parse::<BlobDigest>().ok()));
+    }
+    match digests.len() <= BLOBS_MAX {
+        true => Ok(digests.into_iter().collect()),
+        false => Err(Refusal::Unsupported(by_user(
+            "package.blobs",
+            &format!("at most {BLOBS_MAX} blobs"),
+            digests.len().to_string(),
+            "put more into one payload, or into the envelope",
+        ))),
+    }
+}
+
 /// A package holds what its case says: nothing else, and nothing less.
 fn check_parts(
     found: &[Part],
@@ -279,6 +321,11 @@ fn refused(error: suit::Error) -> Refusal {
         }
     }
 }
+
+/// A digest in a path: SHA-256 in hexadecimal digits.
+const DIGEST_DIGITS: usize = 64;
+/// More than any package of the draft has, and few enough to be rows.
+const BLOBS_MAX: usize = 256;
 
 fn stored_package(row: &PackageRow) -> PackageStored {
     PackageStored {

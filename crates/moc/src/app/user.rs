@@ -15,8 +15,8 @@ use crate::{
     hub::Topic,
     placement::{self, Chosen, Place},
     store::{
-        Change, DeploymentRow, DeviceRow, NewDecision, RequestRow, ResultRow, ResultState,
-        StoreFailed,
+        BlobDigest, BlobRow, Change, DeploymentRow, DeviceRow, NewDecision, RequestRow, ResultRow,
+        ResultState, StoreFailed,
     },
 };
 
@@ -110,6 +110,22 @@ impl Moc {
         };
         let devices = self.store.devices().await?;
         Ok(devices.into_iter().map(|row| as_place(&row, open(&row.device))).collect())
+    }
+
+    /// Remembers that a tenant has sent all of a blob; `false` when it had before.
+    pub async fn keep_blob(
+        &self,
+        tenant: &str,
+        digest: BlobDigest,
+        bytes: u64,
+    ) -> Result<bool, Refusal> {
+        if self.store.blob_of(tenant, digest).await?.is_some() {
+            return Ok(false);
+        }
+        let created_ms = self.clock.now_ms();
+        let blob = BlobRow { tenant: tenant.to_owned(), digest, bytes, created_ms };
+        self.store.commit(vec![Change::AddBlob(blob)]).await?;
+        Ok(true)
     }
 
     /// A deployment; with `wait`, after something has changed behind that sequence number.

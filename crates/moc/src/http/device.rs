@@ -61,12 +61,15 @@ async fn wake(
 }
 
 async fn blob(
-    _device: Device,
+    device: Device,
     State(moc): State<Arc<Moc>>,
     Path(name): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Refused> {
     let digest: BlobDigest = name.parse().map_err(|_| Refusal::NotFound("blob"))?;
+    if !moc.store().may_fetch(device.id(), digest).await? {
+        return Err(Refusal::NotFound("blob").into());
+    }
     let found = moc.store().blobs().reader(digest).await?;
     let (file, bytes) = found.ok_or(Refusal::NotFound("blob"))?;
     let range = headers.get(header::RANGE).and_then(|value| value.to_str().ok());

@@ -35,6 +35,10 @@ impl Tenant {
 }
 
 impl Device {
+    pub(super) fn id(&self) -> &str {
+        &self.0
+    }
+
     /// The device's name, when it is the one that the path names.
     pub(super) fn named(&self, path: &str) -> Result<&str, Refusal> {
         match self.0 == path {

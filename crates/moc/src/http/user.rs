@@ -46,12 +46,12 @@ async fn place(
 }
 
 async fn put_blob(
-    _tenant: Tenant,
+    tenant: Tenant,
     State(moc): State<Arc<Moc>>,
     Path(name): Path<String>,
     body: Body,
 ) -> Result<(StatusCode, Answer<BlobStored>), Refused> {
-    let (new, stored) = receive_blob(&moc, &name, body).await?;
+    let (new, stored) = receive_blob(&moc, tenant.id(), &name, body).await?;
     let status = if new { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Answer(stored)))
 }
@@ -124,40 +124,38 @@ fn wait(query: Option<&str>) -> Result<Option<u64>, Refusal> {
 }
 
 /// Takes a blob in as it comes; nothing of it is held in memory.
-async fn receive_blob(moc: &Moc, name: &str, body: Body) -> Result<(bool, BlobStored), Refusal> {
+///
+/// All of it is read and checked, also when the M/OC has the same bytes from somebody else: only
+/// who sends a blob has it, and nobody learns what others have.
+async fn receive_blob(
+    moc: &Moc,
+    tenant: &str,
+    name: &str,
+    body: Body,
+) -> Result<(bool, BlobStored), Refused> {
     let digest: BlobDigest = name
         .parse()
         .map_err(|_| Refusal::malformed("digest", "64 lower-case hexadecimal digits", name))?;
-    let blobs = moc.store().blobs();
     let limits = moc.limits();
     let wait = Duration::from_millis(limits.body_ms_max);
     let mut parts = Parted(body);
-    if let Some(bytes) = blobs.len(digest).await? {
-        // Read to its end all the same: a client that is still sending would see its connection
-        // break, and lose the next request on it.
-        let mut left = limits.blob_bytes_max;
-        while let Some(part) =
-            tokio::time::timeout(wait, parts.next()).await.map_err(|_| Refusal::TooSlow)??
-        {
-            let refusal = Refusal::TooLarge { max: limits.blob_bytes_max };
-            left = left.checked_sub(part.len() as u64).ok_or(refusal)?;
-        }
-        return Ok((false, BlobStored { sha256: digest.to_string(), bytes }));
-    }
-    let mut upload = blobs.upload(digest).await?;
+    let mut upload = moc.store().blobs().upload(digest).await?;
     while let Some(part) =
         tokio::time::timeout(wait, parts.next()).await.map_err(|_| Refusal::TooSlow)??
     {
         if upload.bytes() + part.len() as u64 > limits.blob_bytes_max {
-            return Err(Refusal::TooLarge { max: limits.blob_bytes_max });
+            return Err(Refusal::TooLarge { max: limits.blob_bytes_max }.into());
         }
         upload.write(&part).await?;
     }
     match upload.finish().await {
-        Ok(bytes) => Ok((true, BlobStored { sha256: digest.to_string(), bytes })),
-        Err(UploadRefused::Failed(failed)) => Err(Refusal::Failed(failed)),
+        Ok(bytes) => {
+            let new = moc.keep_blob(tenant, digest, bytes).await?;
+            Ok((new, BlobStored { sha256: digest.to_string(), bytes }))
+        }
+        Err(UploadRefused::Failed(failed)) => Err(failed.into()),
         Err(UploadRefused::Digest { seen }) => {
-            Err(Refusal::malformed("digest", &digest.to_string(), seen.to_string()))
+            Err(Refusal::malformed("digest", &digest.to_string(), seen.to_string()).into())
         }
     }
 }

@@ -4,9 +4,9 @@ use api::Problem;
 use sqlx::AnyConnection;
 
 use super::{
-    DeploymentRow, DeviceRow, EventRow, ExchangeRow, NewDecision, NotCommitted, PackageRow,
-    ReceiptRow, RequestRow, ResultRow, TicketRow, TokenRow, decisions, deployments, devices,
-    exchanges, results, tenants,
+    BlobRow, DeploymentRow, DeviceRow, EventRow, ExchangeRow, NamedBlobs, NewDecision,
+    NotCommitted, PackageRow, ReceiptRow, RequestRow, ResultRow, TicketRow, TokenRow, decisions,
+    deployments, devices, exchanges, possession, results, tenants,
 };
 
 /// One change. A version that no longer matches, or a name that is taken, refuses the whole list.
@@ -35,6 +35,10 @@ pub enum Change {
     SaveDeployment(DeploymentRow),
     /// A package of a deployment.
     AddPackage(PackageRow),
+    /// A tenant has sent a blob; again changes nothing.
+    AddBlob(BlobRow),
+    /// A package makes its device fetch blobs.
+    NameBlobs(NamedBlobs),
     /// A new ticket.
     AddTicket(TicketRow),
     /// A ticket was shown; the second time refuses the whole list.
@@ -91,6 +95,8 @@ impl Change {
             Self::AddDeployment(deployment) => deployments::add(on, deployment).await,
             Self::SaveDeployment(deployment) => deployments::save(on, deployment).await,
             Self::AddPackage(package) => deployments::add_package(on, package).await,
+            Self::AddBlob(blob) => possession::add(on, blob).await,
+            Self::NameBlobs(named) => possession::name(on, named).await,
             Self::AddTicket(ticket) => exchanges::add_ticket(on, ticket).await,
             Self::ShowTicket { ticket } => exchanges::show_ticket(on, ticket).await,
             Self::AddExchange(exchange) => exchanges::add(on, exchange).await,

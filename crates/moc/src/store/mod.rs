@@ -15,6 +15,7 @@ mod decisions;
 mod deployments;
 mod devices;
 mod exchanges;
+mod possession;
 mod results;
 mod schema;
 mod tenants;
@@ -41,6 +42,7 @@ pub use self::{
     deployments::{DeploymentRow, EventRow, PackageRow, ReceiptRow, RequestRow},
     devices::DeviceRow,
     exchanges::{Errand, ExchangeRow, Purpose, TicketRow},
+    possession::{BlobRow, NamedBlobs},
     results::{ResultRow, ResultState},
     tenants::{Role, TokenRow},
 };

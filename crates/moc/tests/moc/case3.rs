@@ -11,7 +11,7 @@ use rats::{cmw::Cmw, ear, nonce};
 use serde_json::json;
 use suit::{
     Uuid,
-    build::{Built, Compatibility, Name, Payload, Pd, Ta, Ua},
+    build::{Built, Compatibility, Name, Payload, Pd, Ta, Ua, Uri},
 };
 
 use crate::{audience::Caller, bench::Bench, sim::Sim};
@@ -323,6 +323,20 @@ impl Owner {
 
     pub(crate) fn ta(&self, sequence: u64) -> Vec<u8> {
         self.built_ta(sequence).envelope
+    }
+
+    /// A Trusted Application whose module is a blob of the M/OC.
+    pub(crate) fn ta_at(&self, base: &str, module: &[u8]) -> Vec<u8> {
+        let digest: String = cose::sha256(module).iter().map(|b| format!("{b:02x}")).collect();
+        let uri = Uri::new(&format!("{base}{}", api::path::blob(&digest))).unwrap();
+        let built = Ta::new(name("ta"), 1, compatibility(), Payload::at(uri, module));
+        built.sign(&self.key).unwrap().envelope
+    }
+
+    /// A Trusted Application whose module travels with it.
+    pub(crate) fn ta_of(&self, module: &[u8]) -> Vec<u8> {
+        let built = Ta::new(name("ta"), 1, compatibility(), Payload::integrated(module));
+        built.sign(&self.key).unwrap().envelope
     }
 
     fn built_ta(&self, sequence: u64) -> Built {

@@ -163,10 +163,12 @@ async fn a_case_that_is_not_served_is_unsupported_and_a_place_that_does_not_exis
 async fn a_blob_is_taken_by_its_digest_and_given_in_parts() {
     let bench = Bench::start_with("blob_bytes_max = 100000\n").await;
     let user = bench.tenant("acme").await;
-    let device = Sim::new(&bench, &bench.device("edge").await);
+    let device = enrolled(&bench, "edge").await;
     let content: Vec<u8> = (0..100_000_u32).map(|number| number as u8).collect();
     let name = hexadecimal(&cose::sha256(&content));
     let path = api::path::blob(&name);
+    let id = placed(&user, false).await.deployment;
+    user.upload(&id, PackageName::Ta, Owner::new().ta_at(&bench.url, &content)).await;
 
     device.broker.get(&path).await.refused(404, "not-found");
     let other = api::path::blob(&"0".repeat(64));
@@ -190,6 +192,81 @@ async fn a_blob_is_taken_by_its_digest_and_given_in_parts() {
     let outside = range("bytes=100000-").await;
     assert_eq!(outside.header("content-range"), "bytes */100000");
     outside.refused(416, "range");
+}
+
+#[tokio::test]
+async fn what_another_tenant_brought_is_nobody_elses_without_its_bytes() {
+    let bench = Bench::start().await;
+    let user = bench.tenant("acme").await;
+    let rival = bench.tenant("rival").await;
+    let content = b"what acme computes with".to_vec();
+    let path = api::path::blob(&hexadecimal(&cose::sha256(&content)));
+    let unknown = api::path::blob(&hexadecimal(&cose::sha256(b"what nobody has")));
+    let _stored: BlobStored =
+        user.put(&path, api::media::OCTETS, content.clone()).await.expect(201);
+
+    let guess = b"a guess".to_vec();
+    for caller in [&rival, &user] {
+        let known = caller.put(&path, api::media::OCTETS, guess.clone()).await;
+        let known = known.refused(400, "malformed");
+        let fresh = caller.put(&unknown, api::media::OCTETS, guess.clone()).await;
+        let fresh = fresh.refused(400, "malformed");
+        let same = api::Problem { expected: known.expected.clone(), ..fresh };
+        assert_eq!(known, same);
+    }
+    let _first: BlobStored =
+        rival.put(&path, api::media::OCTETS, content.clone()).await.expect(201);
+    let _again: BlobStored = rival.put(&path, api::media::OCTETS, content).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_device_gets_what_a_deployment_for_it_names_and_nothing_else() {
+    let bench = Bench::start().await;
+    let user = bench.tenant("acme").await;
+    let rival = bench.tenant("rival").await;
+    let device = enrolled(&bench, "edge").await;
+    let id = placed(&user, false).await.deployment;
+    let stranger = bench.device("other").await;
+    let stranger = Sim::new(&bench, &stranger);
+    let [named, unnamed, foreign] = ["named", "unnamed", "foreign"].map(|text| text.as_bytes());
+    let blob = |content: &[u8]| api::path::blob(&hexadecimal(&cose::sha256(content)));
+    for (caller, content) in [(&user, named), (&user, unnamed), (&rival, foreign)] {
+        let stored = caller.put(&blob(content), api::media::OCTETS, content.to_vec()).await;
+        let _stored: BlobStored = stored.expect(201);
+    }
+    let envelope = Owner::new().ta_at(&bench.url, named);
+
+    device.broker.get(&blob(named)).await.refused(404, "not-found");
+    user.upload(&id, PackageName::Ta, envelope.clone()).await;
+
+    assert_eq!(device.broker.get(&blob(named)).await.body, named);
+    assert_eq!(device.broker.get(&blob(&envelope)).await.body, envelope);
+    device.broker.get(&blob(unnamed)).await.refused(404, "not-found");
+    stranger.broker.get(&blob(named)).await.refused(404, "not-found");
+    stranger.broker.get(&blob(&envelope)).await.refused(404, "not-found");
+
+    let second = placed(&user, false).await.deployment;
+    user.upload(&second, PackageName::Ta, Owner::new().ta_at(&bench.url, foreign)).await;
+    device.broker.get(&blob(foreign)).await.refused(404, "not-found");
+}
+
+#[tokio::test]
+async fn a_package_that_names_too_many_blobs_is_refused() {
+    let bench = Bench::start().await;
+    let user = bench.tenant("acme").await;
+    let _device = enrolled(&bench, "edge").await;
+    let id = placed(&user, false).await.deployment;
+    let paths: String = (0..257)
+        .map(|number: u32| api::path::blob(&hexadecimal(&cose::sha256(&number.to_be_bytes()))))
+        .collect();
+
+    let path = api::path::package(&id, PackageName::Ta);
+    let envelope = Owner::new().ta_of(paths.as_bytes());
+    let refused = user.put(&path, api::media::SUIT_ENVELOPE, envelope).await;
+
+    let problem = refused.refused(422, "unsupported");
+    assert_eq!(problem.check.as_deref(), Some("package.blobs"));
+    assert_eq!(view(&user, &id).await.needs, [api::Need::Ta]);
 }
 
 #[tokio::test]
