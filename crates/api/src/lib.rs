@@ -9,6 +9,7 @@
 //! than an older client knows.
 
 mod attestation;
+mod audit;
 mod deployment;
 mod device;
 mod event;
@@ -19,6 +20,7 @@ mod request;
 mod tenant;
 
 pub use attestation::{AttestationAccepted, AttestationPending, PostAttestation};
+pub use audit::{ExportedLog, LogConsistency, LogPage, LogProof, SignedCheckpoint};
 pub use deployment::{Deployment, Need, PackageName, PackageStored, Receipts, State};
 pub use device::{
     Check, DeviceAdded, DeviceState, DeviceView, EnrolmentOpened, Outcome, PostDevice,

@@ -35,6 +35,16 @@ pub const ATTESTATIONS: &str = "/v1/deployments/{deployment}/attestations";
 pub const ATTESTATION: &str = "/v1/deployments/{deployment}/attestations/{attestation}";
 /// Receipts of a deployment.
 pub const RECEIPTS: &str = "/v1/deployments/{deployment}/receipts";
+/// Proofs that what happened in a deployment is in the log of decisions.
+pub const PROOFS: &str = "/v1/deployments/{deployment}/proofs";
+/// The newest signed checkpoint of the log of decisions.
+pub const CHECKPOINT: &str = "/v1/audit/checkpoint";
+/// Entries of the log of decisions.
+pub const ENTRIES: &str = "/v1/audit/entries";
+/// One entry of the log of decisions, with its proof.
+pub const ENTRY: &str = "/v1/audit/entries/{position}";
+/// That the log of decisions continues an older one.
+pub const CONSISTENCY: &str = "/v1/audit/consistency";
 
 use crate::PackageName;
 
@@ -96,6 +106,26 @@ pub fn attestation(deployment: &str, attestation: &str) -> String {
 /// [`RECEIPTS`] filled in.
 pub fn receipts(deployment: &str) -> String {
     format!("/v1/deployments/{deployment}/receipts")
+}
+
+/// [`PROOFS`] filled in.
+pub fn proofs(deployment: &str) -> String {
+    format!("/v1/deployments/{deployment}/proofs")
+}
+
+/// A page of [`ENTRIES`].
+pub fn entries(from: u64) -> String {
+    format!("/v1/audit/entries?from={from}")
+}
+
+/// [`ENTRY`] filled in.
+pub fn entry(position: u64) -> String {
+    format!("/v1/audit/entries/{position}")
+}
+
+/// [`CONSISTENCY`] with a log of `older` entries.
+pub fn consistency(older: u64) -> String {
+    format!("/v1/audit/consistency?from={older}")
 }
 
 #[cfg(test)]

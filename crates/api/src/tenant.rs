@@ -11,6 +11,8 @@ pub struct Initialised {
     pub tam_keys: Vec<String>,
     /// The Verifier's public key, hex of COSE_Key.
     pub verifier_key: String,
+    /// The public key that signs the log of decisions, hex of COSE_Key.
+    pub audit_key: String,
     /// The TAM URI for an Agent's settings; a ticket is appended as one more path segment.
     pub tam_uri: String,
 }

@@ -3,6 +3,7 @@
 //! It is thin over `sdk`: what decides about trust is there or in `verifier`. Exit codes: 0 done,
 //! 2 unusable input, 3 refused with the reason, 4 somebody does not answer.
 
+pub mod audit;
 pub mod collateral;
 mod connect;
 pub mod deploy;
@@ -71,6 +72,9 @@ enum Command {
     Suit(suit::Suit),
     /// Runs the rows of the draft's figures 2 to 6 on this machine
     Matrix(matrix::Matrix),
+    /// Reads and checks a Network M/OC's log of decisions
+    #[command(subcommand)]
+    Audit(audit::Audit),
     /// Operates a Network M/OC
     Operator(operator::Operator),
 }
@@ -101,6 +105,7 @@ fn execute(arguments: Arguments) -> Result<ExitCode, Failed> {
         Command::Inspect(inspect) => inspect.run()?,
         Command::Suit(suit) => suit.run(&home)?,
         Command::Matrix(matrix) => return matrix.run(),
+        Command::Audit(audit) => wait(audit.run(&home))?,
         Command::Operator(operator) => wait(operator.run())?,
     }
     Ok(ExitCode::SUCCESS)

@@ -230,6 +230,33 @@ impl MocClient {
         decoded.collect::<Result<_, _>>().map_err(off_contract)
     }
 
+    /// What happened in a deployment, with the proofs that it is in the log of decisions.
+    ///
+    /// # Errors
+    /// See [`CallFailed`].
+    pub async fn proofs(&self, deployment: &str) -> Result<Vec<api::LogProof>, CallFailed> {
+        self.get("reading proofs", &path::proofs(deployment)).await
+    }
+
+    /// The whole log of decisions with a checkpoint over it (operator).
+    ///
+    /// # Errors
+    /// See [`CallFailed`].
+    pub async fn log(&self) -> Result<api::ExportedLog, CallFailed> {
+        let what = "reading the log of decisions";
+        let signed: api::SignedCheckpoint = self.get(what, path::CHECKPOINT).await?;
+        let mut entries = Vec::new();
+        while (entries.len() as u64) < signed.size {
+            let page: api::LogPage = self.get(what, &path::entries(entries.len() as u64)).await?;
+            if page.entries.is_empty() {
+                return Err(CallFailed::OffContract { what, status: 200 });
+            }
+            entries.extend(page.entries);
+        }
+        entries.truncate(usize::try_from(signed.size).unwrap_or(usize::MAX));
+        Ok(api::ExportedLog { checkpoint: signed.checkpoint, entries })
+    }
+
     async fn get<T: DeserializeOwned>(
         &self,
         what: &'static str,

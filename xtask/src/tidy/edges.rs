@@ -6,14 +6,15 @@ use serde_json::Value;
 const EDGES: &[(&str, &[&str])] = &[
     ("agent", &["channel", "cose", "device", "image", "keys", "link", "rats", "suit", "teep"]),
     ("api", &[]),
+    ("audit", &["cose"]),
     ("bench", &[]),
     ("broker", &["api", "cose", "device", "suit"]),
     ("channel", &["cose"]),
     (
         "cli",
         &[
-            "api", "channel", "cose", "image", "keys", "rats", "sdk", "stage", "suit", "teep",
-            "verifier",
+            "api", "audit", "channel", "cose", "image", "keys", "rats", "sdk", "stage", "suit",
+            "teep", "verifier",
         ],
     ),
     ("cose", &[]),
@@ -23,7 +24,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("image", &["cose"]),
     ("keys", &["cose"]),
     ("link", &[]),
-    ("moc", &["api", "cose", "keys", "rats", "suit", "teep", "verifier"]),
+    ("moc", &["api", "audit", "cose", "keys", "rats", "suit", "teep", "verifier"]),
     ("rats", &["cose"]),
     ("sdk", &["api", "channel", "cose", "image", "keys", "rats", "suit", "verifier"]),
     ("stage", &[]),

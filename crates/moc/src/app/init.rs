@@ -48,6 +48,7 @@ impl Moc {
             bootstrap_token,
             tam_keys: self.tam.keys().public().into_iter().map(hexadecimal).collect(),
             verifier_key: hexadecimal(self.verification.key()),
+            audit_key: hexadecimal(self.audit.key()),
             tam_uri: config.tam_uri(),
         })
     }

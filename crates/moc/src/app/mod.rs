@@ -3,6 +3,7 @@
 //! Handlers call these methods and nothing else. Every method reads a snapshot, decides in pure
 //! code, and commits one list of changes; when somebody else was faster it starts again.
 
+mod audit;
 mod device;
 mod init;
 mod operator;
@@ -19,6 +20,7 @@ use cose::Entropy as _;
 use keys::SystemEntropy;
 
 pub use self::{
+    audit::Auditor,
     init::NotInitialised,
     refusal::{Refusal, by_user},
     user::Shown,
@@ -46,6 +48,7 @@ pub struct Moc {
     limits: Limits,
     tam: TamShell,
     verification: Verification,
+    audit: Auditor,
 }
 
 /// The M/OC cannot start.
@@ -61,6 +64,9 @@ pub enum NotOpened {
     /// The Verifier's policy, anchors, endorsements or reference values.
     #[error("the Verifier cannot be set up")]
     Verification(#[from] Unusable),
+    /// The audit key.
+    #[error("the audit key cannot be used")]
+    Audit(#[from] keys::Error),
 }
 
 impl Moc {
@@ -71,8 +77,9 @@ impl Moc {
         let tam = TamShell::open(&keys, &config.limits)?;
         let now_ms = clock.now_ms();
         let verification = Verification::open(&keys, &config.appraisal, now_ms)?;
+        let audit = Auditor::open(&keys, config.tam_uri())?;
         let hub = Hub::default();
-        Ok(Self { store, clock, hub, limits: config.limits, tam, verification })
+        Ok(Self { store, clock, hub, limits: config.limits, tam, verification, audit })
     }
 
     /// The store.

@@ -4,7 +4,7 @@ use std::{future::poll_fn, pin::Pin, sync::Arc, time::Duration};
 
 use axum::{
     body::{Body, Bytes, HttpBody as _},
-    extract::{FromRequest, FromRequestParts, Request},
+    extract::{self, FromRequest, FromRequestParts, Request},
     http::{HeaderMap, header, request::Parts},
 };
 use serde::de::DeserializeOwned;
@@ -85,6 +85,21 @@ async fn bearer(parts: &Parts, moc: &Moc, needed: Role) -> Result<TokenRow, Refu
         return Err(Refusal::Forbidden { needed, seen: row.role });
     }
     Ok(row)
+}
+
+/// The query's members, each at most once, and no others.
+#[derive(Debug)]
+pub(super) struct Query<T>(pub(super) T);
+
+impl<T: DeserializeOwned> FromRequestParts<Arc<Moc>> for Query<T> {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, moc: &Arc<Moc>) -> Result<Self, Refused> {
+        let query = extract::Query::from_request_parts(parts, moc).await.map_err(|error| {
+            Refusal::malformed("query", "the documented members", error.body_text())
+        })?;
+        Ok(Self(query.0))
+    }
 }
 
 /// A JSON body of at most 64 KiB.

@@ -1,5 +1,6 @@
 //! HTTP: one module for each audience, and nothing but extract, call, map.
 
+mod audit;
 mod device;
 mod extract;
 mod operator;
@@ -35,6 +36,7 @@ pub fn router(moc: Arc<Moc>) -> Router {
     Router::new()
         .merge(operator::routes())
         .merge(user::routes())
+        .merge(audit::routes())
         .merge(device::routes())
         .merge(teep::routes(RateLimit::new(moc.limits())))
         .route(api::path::HEALTHZ, get(StatusCode::NO_CONTENT))

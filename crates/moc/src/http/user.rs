@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use api::{
-    AttestationAccepted, AttestationPending, BlobStored, Deployment, PackageStored,
+    AttestationAccepted, AttestationPending, BlobStored, Deployment, LogProof, PackageStored,
     PostAttestation, PostRequest, Receipts, RequestPlaced,
 };
 use axum::{
@@ -34,6 +34,7 @@ pub(super) fn routes() -> Router<Arc<Moc>> {
         .route(api::path::ATTESTATIONS, post(attest))
         .route(api::path::ATTESTATION, get(attestation))
         .route(api::path::RECEIPTS, get(receipts))
+        .route(api::path::PROOFS, get(proofs))
 }
 
 async fn place(
@@ -114,6 +115,14 @@ async fn receipts(
     Path(deployment): Path<String>,
 ) -> Result<Answer<Receipts>, Refused> {
     Ok(Answer(moc.receipts(tenant.id(), &deployment).await?))
+}
+
+async fn proofs(
+    tenant: Tenant,
+    State(moc): State<Arc<Moc>>,
+    Path(deployment): Path<String>,
+) -> Result<Answer<Vec<LogProof>>, Refused> {
+    Ok(Answer(moc.proofs(tenant.id(), &deployment).await?))
 }
 
 /// Nothing, or `wait=` and a number.

@@ -5,8 +5,8 @@ use sqlx::AnyConnection;
 
 use super::{
     BlobRow, DeploymentRow, DeviceRow, EventRow, ExchangeRow, NamedBlobs, NewDecision,
-    NotCommitted, PackageRow, ReceiptRow, RequestRow, ResultRow, TicketRow, TokenRow, decisions,
-    deployments, devices, exchanges, possession, results, tenants,
+    NotCommitted, PackageRow, ReceiptRow, RequestRow, ResultRow, TicketRow, TokenRow, deployments,
+    devices, exchanges, log, possession, results, tenants,
 };
 
 /// One change. A version that no longer matches, or a name that is taken, refuses the whole list.
@@ -110,7 +110,7 @@ impl Change {
             Self::DecideResult(result) => results::decide(on, result).await,
             Self::AddEvent(event) => deployments::add_event(on, event).await,
             Self::AddReceipt(receipt) => deployments::add_receipt(on, receipt).await,
-            Self::AddDecision(decision) => decisions::add(on, decision).await,
+            Self::AddDecision(decision) => log::add(on, decision, None).await,
         }
     }
 }

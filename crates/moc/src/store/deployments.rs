@@ -6,9 +6,9 @@ use sqlx::{AnyConnection, any::AnyRow};
 use crate::deployment::Machine;
 
 use super::{
-    NotCommitted, Store, StoreFailed, bytes,
+    NewDecision, NotCommitted, Store, StoreFailed, bytes,
     change::{inserted, updated},
-    int, json, maybe_text, maybe_uint, text, to_json, uint,
+    int, json, log, maybe_text, maybe_uint, text, to_json, uint,
 };
 
 /// A request that found a place.
@@ -350,9 +350,17 @@ pub(super) async fn add_event(on: &mut AnyConnection, row: &EventRow) -> Result<
     .bind(&event.digest)
     .bind(event.cause.clone())
     .bind(row.statement.clone())
-    .execute(on)
+    .execute(&mut *on)
     .await;
-    inserted(outcome, "event")
+    inserted(outcome, "event")?;
+    let step = NewDecision {
+        tenant: row.tenant.clone(),
+        at_ms: event.at_ms,
+        subject: format!("deployment/{}", row.deployment),
+        decision: event.event.to_string(),
+        reason: format!("stated by {}", to_json(&event.actor, "events.actor")?.trim_matches('"')),
+    };
+    log::add(on, &step, Some(cose::sha256(&row.statement))).await
 }
 
 pub(super) async fn add_receipt(

@@ -11,10 +11,10 @@
 
 mod blobs;
 mod change;
-mod decisions;
 mod deployments;
 mod devices;
 mod exchanges;
+mod log;
 mod possession;
 mod results;
 mod schema;
@@ -38,10 +38,10 @@ use tokio::sync::mpsc;
 pub use self::{
     blobs::{BlobDigest, BlobUpload, Blobs, NotADigest, UploadRefused},
     change::Change,
-    decisions::{ChainBroken, Decision, NewDecision},
     deployments::{DeploymentRow, EventRow, PackageRow, ReceiptRow, RequestRow},
     devices::DeviceRow,
     exchanges::{Errand, ExchangeRow, Purpose, TicketRow},
+    log::{Leaf, NewDecision},
     possession::{BlobRow, NamedBlobs},
     results::{ResultRow, ResultState},
     tenants::{Role, TokenRow},

@@ -2,10 +2,18 @@
 
 use sqlx::{AnyConnection, AssertSqlSafe, Connection as _, Executor as _, Row as _};
 
-use super::StoreFailed;
+use super::{StoreFailed, log};
 
 /// Brings the schema to the newest version.
 pub(super) async fn migrate(connection: &mut AnyConnection) -> Result<(), StoreFailed> {
+    migrate_to(connection, newest()).await
+}
+
+/// Brings the schema to a version, as the program did when that was its newest.
+pub(super) async fn migrate_to(
+    connection: &mut AnyConnection,
+    newest: i64,
+) -> Result<(), StoreFailed> {
     connection
         .execute(
             "CREATE TABLE IF NOT EXISTS schema_versions \
@@ -21,12 +29,13 @@ pub(super) async fn migrate(connection: &mut AnyConnection) -> Result<(), StoreF
         let (_, sql) = MIGRATIONS
             .iter()
             .find(|(known, _)| *known == version)
-            .ok_or(StoreFailed::Newer { found: version, known: newest() })?;
+            .ok_or(StoreFailed::Newer { found: version, known: newest })?;
         if digest(sql) != ran {
             return Err(StoreFailed::Edited(version));
         }
     }
-    for (version, sql) in &MIGRATIONS[rows.len()..] {
+    let missing = &MIGRATIONS[rows.len()..];
+    for (version, sql) in missing.iter().filter(|(version, _)| *version <= newest) {
         run(connection, *version, sql).await?;
     }
     Ok(())
@@ -45,6 +54,9 @@ async fn run(
     for statement in types.split(";\n").filter(|statement| !statement.trim().is_empty()) {
         transaction.execute(AssertSqlSafe(statement.to_owned())).await?;
     }
+    if version == LOG {
+        log::import(&mut transaction).await?;
+    }
     sqlx::query("INSERT INTO schema_versions (version, sha256) VALUES ($1, $2)")
         .bind(version)
         .bind(digest(sql))
@@ -62,7 +74,11 @@ fn newest() -> i64 {
     MIGRATIONS.last().map_or(0, |(version, _)| *version)
 }
 
-const MIGRATIONS: [(i64, &str); 2] = [
+const MIGRATIONS: [(i64, &str); 3] = [
     (1, include_str!("migrations/0001_first.sql")),
     (2, include_str!("migrations/0002_possession.sql")),
+    (LOG, include_str!("migrations/0003_log.sql")),
 ];
+
+/// The version that brings the Merkle tree.
+const LOG: i64 = 3;

@@ -5,6 +5,8 @@ use api::{
     Problem, Verdict,
 };
 
+use audit::tree::{self, Range};
+
 use super::*;
 use crate::deployment::{Machine, Plan};
 
@@ -269,27 +271,77 @@ async fn a_result_is_decided_once() {
 }
 
 #[tokio::test]
-async fn decisions_are_chained_and_a_change_in_the_middle_shows() {
+async fn decisions_are_a_merkle_tree_whose_stored_nodes_make_its_proofs() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path()).await;
-    for number in 0..3_u64 {
-        let decision = NewDecision {
-            tenant: "t".into(),
-            at_ms: number,
-            subject: "device/edge".into(),
-            decision: "attested".into(),
-            reason: number.to_string(),
-        };
-        store.commit(vec![Change::AddDecision(decision)]).await.unwrap();
+    for number in 0..13_u64 {
+        store.commit(vec![Change::AddDecision(decision(number))]).await.unwrap();
     }
 
-    let mut decisions = store.decisions().await.unwrap();
+    let leaves = store.decisions().await.unwrap();
+    let size = store.log_size().await.unwrap();
+    let root = store.log_hashes(&[Range::tree(size)]).await.unwrap()[0];
 
-    assert_eq!(Decision::check_chain(&decisions), Ok(()));
-    decisions[1].decision.reason = "another".into();
-    assert_eq!(Decision::check_chain(&decisions), Err(ChainBroken { seq: 2 }));
-    decisions.remove(1);
-    assert_eq!(Decision::check_chain(&decisions), Err(ChainBroken { seq: 2 }));
+    assert_eq!(size, 13);
+    assert_eq!(store.log(11, 1).await.unwrap(), leaves[11..12]);
+    for (position, leaf) in (0..).zip(&leaves) {
+        assert_eq!((leaf.entry.position, leaf.entry.at_ms), (position, position));
+        let path = tree::inclusion(position, size).unwrap();
+        let path = store.log_hashes(&path).await.unwrap();
+        assert_eq!(tree::included(position, size, tree::leaf(&leaf.bytes), &path), Some(root));
+    }
+}
+
+#[tokio::test]
+async fn a_refused_list_of_changes_leaves_nothing_in_the_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    store.commit(vec![tenant("a"), Change::AddDecision(decision(0))]).await.unwrap();
+
+    let refused = store.commit(vec![Change::AddDecision(decision(1)), tenant("a")]).await;
+
+    assert!(refused.is_err());
+    assert_eq!(store.log_size().await.unwrap(), 1);
+    store.commit(vec![Change::AddDecision(decision(1))]).await.unwrap();
+    assert_eq!(store.log(1, 9).await.unwrap()[0].entry.position, 1);
+}
+
+#[tokio::test]
+async fn a_step_is_in_the_log_with_the_digest_of_its_statement() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+
+    store.commit(vec![Change::AddEvent(event())]).await.unwrap();
+
+    let found = store.log_about("t", "deployment/d").await.unwrap();
+    assert_eq!(found[0].entry.decision, "UA->REE");
+    assert_eq!(found[0].entry.statement, Some(cose::sha256(&event().statement)));
+    assert_eq!(store.log_about("other", "deployment/d").await.unwrap(), []);
+}
+
+/// A store of the first schema, with decisions in it, is what `0001_first.sql` alone makes.
+#[tokio::test]
+async fn decisions_of_the_first_schema_move_into_the_log() {
+    let dir = tempfile::tempdir().unwrap();
+    sqlx::any::install_default_drivers();
+    let mut writer = connect_writer(&sqlite_url(&dir.path().join("moc.db"))).await.unwrap();
+    schema::migrate_to(&mut writer, 1).await.unwrap();
+    for number in 1..4 {
+        let text = format!(
+            "INSERT INTO decisions VALUES ({number}, 't', {number}, 'device/edge', 'attested', \
+             'why', 'p', 'd{number}')"
+        );
+        writer.execute(sqlx::AssertSqlSafe(text)).await.unwrap();
+    }
+    writer.close().await.unwrap();
+
+    let store = open(dir.path()).await;
+
+    let times: Vec<u64> =
+        store.decisions().await.unwrap().iter().map(|leaf| leaf.entry.at_ms).collect();
+    assert_eq!(times, [1, 2, 3]);
+    store.commit(vec![Change::AddDecision(decision(4))]).await.unwrap();
+    assert_eq!(store.log_size().await.unwrap(), 4);
 }
 
 #[tokio::test]
@@ -343,7 +395,7 @@ async fn a_store_of_a_newer_program_is_left_alone() {
 
     let refused = Store::open(dir.path()).await;
 
-    assert!(matches!(refused, Err(StoreFailed::Newer { found: 99, known: 2 })));
+    assert!(matches!(refused, Err(StoreFailed::Newer { found: 99, known: 3 })));
 }
 
 const FULL: i64 = 2;
@@ -380,6 +432,16 @@ fn device(name: &str) -> DeviceRow {
         verdict: None,
         epoch: 0,
         created_ms: 3,
+    }
+}
+
+fn decision(at_ms: u64) -> NewDecision {
+    NewDecision {
+        tenant: "t".into(),
+        at_ms,
+        subject: "device/edge".into(),
+        decision: "attested".into(),
+        reason: "why".into(),
     }
 }
 

@@ -119,8 +119,8 @@ async fn a_restart_in_the_middle_of_a_deployment_loses_nothing() {
     user.upload(&id, PackageName::Pd, owner.pd(1)).await;
     device.work().await;
     assert_eq!(view(&user, &id).await.state, State::Running);
-    let decisions = bench.moc.store().decisions().await.unwrap();
-    assert_eq!(moc::store::Decision::check_chain(&decisions), Ok(()));
+    let leaves = bench.moc.store().decisions().await.unwrap();
+    assert!((0..).zip(&leaves).all(|(position, leaf)| leaf.entry.position == position));
 }
 
 #[tokio::test]

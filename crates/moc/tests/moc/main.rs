@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "lets a test fail")]
 
 mod audience;
+mod audit;
 mod bench;
 mod case3;
 mod certificate;
