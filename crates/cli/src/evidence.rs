@@ -10,7 +10,7 @@ use std::{
     process::ExitCode,
 };
 
-use anstream::println;
+use anstream::{eprintln, println};
 use anyhow::{Context as _, Result, ensure};
 use clap::{Args, Subcommand};
 use cose::Secret;
@@ -75,7 +75,8 @@ pub struct Appraise {
 }
 
 impl Evidence {
-    /// Runs the command: exit code 0 when affirming, 3 when refused.
+    /// Runs the command: exit code 0 when affirming, 3 when refused, 2 when endorsements are
+    /// missing without which there is no verdict.
     ///
     /// # Errors
     /// [`Failed::Unusable`] when an input cannot be used.
@@ -92,8 +93,14 @@ impl Appraise {
         let evidence = fs::read(&self.evidence)
             .with_context(|| format!("reading the evidence {}", self.evidence.display()))?;
         let appraisal = self.appraise(&evidence)?;
+        let report = report(&appraisal, &evidence);
+        if appraisal.undecided() && report["debug"] != true {
+            // No verdict, hence no object: neither acceptance nor what the evidence did wrong.
+            eprintln!("no verdict: endorsements are missing\n{appraisal}");
+            return Ok(ExitCode::from(2));
+        }
         if self.json {
-            println!("{:#}", report(&appraisal, &evidence));
+            println!("{report:#}");
         } else {
             println!("{appraisal}");
         }

@@ -107,6 +107,17 @@ impl Appraisal {
         self.bound
     }
 
+    /// Whether the evidence could not be judged for want of endorsements: nothing that was found
+    /// contradicts it, but what it takes to believe it was not supplied. It is refused all the same.
+    #[must_use]
+    pub fn undecided(&self) -> bool {
+        let reasons = || self.checks.failures().into_iter().map(|(_, failure)| failure.reason);
+        let missing = |reason| reason == Reason::MissingEndorsement;
+        !self.authentic
+            && reasons().any(missing)
+            && reasons().all(|reason| missing(reason) || reason == Reason::UntrustedRoot)
+    }
+
     /// The anchor in which the evidence's chain ends.
     #[must_use]
     pub const fn anchor(&self) -> Option<&Anchor> {

@@ -12,6 +12,7 @@ use crate::check::{Check, Checks, Failure, Owner, Reason, Stop};
 use crate::crypto::{sha256_of, verify_p256_raw};
 use crate::evidence::sgx::Flags;
 use crate::evidence::{Request, check_standing};
+use crate::policy::Policy;
 use crate::x509::{Certificate, decode_pem};
 
 /// What an authentic quote has shown.
@@ -45,13 +46,18 @@ pub(crate) fn authenticate<'e>(
     checks: &mut Checks,
 ) -> Result<Authentic<'e>, Stop> {
     check_quote(quote, checks)?;
-    let known = known_platform(quote, endorsements, anchor, checks)?;
+    let known = known_platform(quote, endorsements, anchor, checks).inspect_err(|Stop| {
+        // What else is missing belongs into the same answer.
+        if matches!(endorsements.collateral, State::Absent) {
+            checks.note(check_absence(request.policy));
+        }
+    })?;
     *anchor = Some(known.anchor.clone());
     checks.need(check_standing(&known.anchor, request.policy))?;
     let collateral = match &endorsements.collateral {
         State::Verified(collateral) => Some(&**collateral),
         State::Absent | State::Refused(_) => {
-            checks.need(check_absence(request))?;
+            checks.need(check_absence(request.policy))?;
             None
         }
     };
@@ -253,8 +259,8 @@ fn check_chain(
     checks.need(check.holds(ok, || tampered("send the PCK certificate as the PCK CA signed it")))
 }
 
-fn check_absence(request: &Request<'_>) -> Check {
-    let required = request.policy.dcap.collateral_required;
+fn check_absence(policy: &Policy) -> Check {
+    let required = policy.dcap.collateral_required;
     let check = Check::new("dcap.collateral").seen("none supplied").source("policy");
     check.holds(!required, || {
         Failure::new(
