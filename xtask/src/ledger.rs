@@ -196,7 +196,7 @@ struct Place {
 /// Every citation in the tree's Rust sources.
 fn citations() -> Result<BTreeMap<String, Vec<Place>>> {
     let mut cited: BTreeMap<String, Vec<Place>> = BTreeMap::new();
-    for folder in ["crates", "stage", "fuzz/targets"] {
+    for folder in ["crates", "interfaces", "stage", "fuzz/targets"] {
         for file in rust_files(&run::root().join(folder))? {
             let text = fs::read_to_string(&file)?;
             let shown = file.strip_prefix(run::root()).unwrap_or(&file).display().to_string();

@@ -14,8 +14,9 @@
 //! Personalization Data (that is opened in the worker, by a key that never leaves it).
 
 use std::io::Read as _;
-use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -70,38 +71,100 @@ pub fn run(storage: Option<&Path>, own_digest: Option<[u8; 32]>) -> anyhow::Resu
         .context("reading the settings")?;
     let settings = Settings::parse(&text).context("reading the settings")?;
     let channel = Channel::open(UnixStream::from(inherited.tee)).context("reaching the TEE")?;
-    let own = match own_digest {
-        Some(digest) => digest,
-        None => {
-            let own = std::fs::read(OWN_PROGRAM).context("reading the agent's own program")?;
-            cose::sha256(&own)
-        }
+    let storage = match (storage, inherited.storage) {
+        (Some(folder), _) => Storage::Folder(folder.to_owned()),
+        (None, Some(stream)) => Storage::Remote(UnixStream::from(stream)),
+        (None, None) => anyhow::bail!("no storage was handed down"),
     };
+    let own = own_digest.map_or_else(own_program, Ok)?;
+    up(settings, storage, Arc::new(channel), inherited.listener, own)
+}
 
-    let attester: Arc<dyn Attester> = Arc::new(channel);
-    let cache = match storage {
-        Some(storage) => modules(storage, attester.as_ref())?,
+/// Where the agent's sealed state lies.
+enum Storage {
+    /// A folder of the REE.
+    Folder(PathBuf),
+    /// A disk at the other end of a socket.
+    Remote(UnixStream),
+}
+
+/// What an agent on real hardware is started with.
+#[derive(Clone, Debug)]
+pub struct OnHardware {
+    /// Disk space of the REE.
+    pub storage: PathBuf,
+    /// The settings, which whoever measures the agent has to measure with it: the initrd of a
+    /// virtual machine, the manifest of Gramine.
+    pub settings: PathBuf,
+    /// Where the Broker connects.
+    pub socket: PathBuf,
+    /// The VMPL that an SEV-SNP guest asks for reports with.
+    pub privilege_level: Option<u8>,
+}
+
+/// Runs the agent on the hardware that this machine has.
+///
+/// Without any the agent stays up, for the Broker to hear why it cannot attest.
+pub fn run_on_hardware(on: &OnHardware) -> anyhow::Result<()> {
+    sys::close_all_others().context("closing what was left open")?;
+    log();
+    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
+        .context("keeping debuggers out")?;
+    let text = std::fs::read(&on.settings)
+        .with_context(|| format!("reading the settings `{}`", on.settings.display()))?;
+    let settings = Settings::parse(&text).context("reading the settings")?;
+    let attester = attester::detect(Path::new("/"), on.privilege_level).unwrap_or_else(|none| {
+        for fault in &none.tried {
+            tracing::error!(%fault, "not a TEE");
+        }
+        none
+    });
+    let described = attester.description();
+    tracing::info!(family = described.family, interface = described.interface, "the TEE");
+    let listener = UnixListener::bind(&on.socket)
+        .with_context(|| format!("listening on `{}`", on.socket.display()))?;
+    let storage = Storage::Folder(on.storage.clone());
+    up(settings, storage, Arc::from(attester), listener.into(), own_program()?)
+}
+
+/// The SHA-256 of the program that runs.
+fn own_program() -> anyhow::Result<[u8; 32]> {
+    let own = std::fs::read(OWN_PROGRAM).context("reading the agent's own program")?;
+    Ok(cose::sha256(&own))
+}
+
+fn up(
+    settings: Settings,
+    storage: Storage,
+    attester: Arc<dyn Attester>,
+    listener: OwnedFd,
+    own: [u8; 32],
+) -> anyhow::Result<()> {
+    let cache = match &storage {
+        Storage::Folder(folder) => modules(folder, attester.as_ref())?,
         // Over the channel of a machine's storage, compiling again is cheaper than fetching.
-        None => ModuleCache::default(),
+        Storage::Remote(_) => ModuleCache::default(),
     };
     let applications = Applications::new(backends(&settings, &Arc::new(cache)));
     let applications = Arc::new(applications.with_room(settings.room));
-    let agent = match (storage, inherited.storage) {
-        (Some(storage), _) => {
-            let disk = Folder::open(storage)
-                .with_context(|| format!("opening the storage `{}`", storage.display()))?;
+    let agent = match storage {
+        Storage::Folder(folder) => {
+            let disk = Folder::open(&folder)
+                .with_context(|| format!("opening the storage `{}`", folder.display()))?;
             start(settings, disk, attester, applications, own)?
         }
-        (None, Some(storage)) => {
-            let disk = Remote::new(UnixStream::from(storage));
-            start(settings, disk, attester, applications, own)?
+        Storage::Remote(stream) => {
+            start(settings, Remote::new(stream), attester, applications, own)?
         }
-        (None, None) => anyhow::bail!("no storage was handed down"),
     };
-    serve::serve(inherited.listener, Arc::new(agent)).context("listening for the Broker")
+    serve::serve(listener, Arc::new(agent)).context("listening for the Broker")
 }
 
 /// Brings up an agent over its sealed state; a first start makes the state.
+///
+/// Where the hardware derives no sealing key, nothing can be kept for the next start: the key is
+/// this start's own, so the agent has a new identity and nothing is installed. A TAM meets a device
+/// that it does not know, and enrols it again.
 pub fn start(
     settings: Settings,
     mut disk: impl Disk + Clone + 'static,
@@ -109,10 +172,21 @@ pub fn start(
     applications: Arc<Applications>,
     own_digest: [u8; 32],
 ) -> anyhow::Result<TeepAgent> {
-    let key = attester.sealing_key(SEALING_LABEL).context("getting the sealing key")?;
+    let (key, kept) = match attester.sealing_key(SEALING_LABEL) {
+        Ok(key) => (key, true),
+        Err(lack) if lack.is_lack() => {
+            tracing::warn!("no sealing key: this start has an identity of its own");
+            (attester::key_of_this_start(), false)
+        }
+        Err(error) => return Err(error).context("getting the sealing key"),
+    };
     let sealer = Arc::new(Sealer::new(&key));
-    let loaded =
-        Identity::load(&mut disk, &sealer, settings.suite).context("reading the identity")?;
+    let loaded = match kept {
+        true => {
+            Identity::load(&mut disk, &sealer, settings.suite).context("reading the identity")?
+        }
+        false => None,
+    };
     let (store, identity) = match loaded {
         Some(identity) => {
             let store = Store::open(disk, sealer, Arc::clone(&attester), identity.store)
@@ -133,7 +207,10 @@ pub fn start(
 
 /// The compiled modules of this device, sealed in a folder of its storage.
 fn modules(storage: &Path, attester: &dyn Attester) -> anyhow::Result<ModuleCache> {
-    let key = attester.sealing_key(MODULES_LABEL).context("getting the key for compiled code")?;
+    let key = match attester.sealing_key(MODULES_LABEL) {
+        Err(lack) if lack.is_lack() => return Ok(ModuleCache::default()),
+        key => key.context("getting the key for compiled code")?,
+    };
     let folder = storage.join(MODULES);
     let disk = Folder::open(&folder)
         .with_context(|| format!("opening the folder `{}`", folder.display()))?;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use agent::backend::container::launcher;
 use agent::backend::process::{Form, Limits, worker};
-use agent::{init, probe};
+use agent::{OnHardware, init, probe};
 use anyhow::Context as _;
 
 fn main() -> ExitCode {
@@ -32,6 +32,7 @@ fn main() -> ExitCode {
 /// What the program is asked to do.
 enum Command {
     Run { storage: Option<PathBuf>, own_digest: Option<[u8; 32]> },
+    Hardware(OnHardware),
     Worker { limits: Limits, form: Form },
     Container { arguments: Vec<String> },
     Probe { json: bool },
@@ -50,6 +51,18 @@ impl Command {
                 let digest = hex::decode(digest).ok()?.try_into().ok()?;
                 Some(Self::Run { storage: None, own_digest: Some(digest) })
             }
+            ["run", "--storage", _, "--settings", _, "--listen", _, level @ ..] => {
+                Some(Self::Hardware(OnHardware {
+                    storage: PathBuf::from(&arguments[2]),
+                    settings: PathBuf::from(&arguments[4]),
+                    socket: PathBuf::from(&arguments[6]),
+                    privilege_level: match level {
+                        [] => None,
+                        ["--vmpl", level] => Some(level.parse().ok().filter(|level| *level < 4)?),
+                        _ => return None,
+                    },
+                }))
+            }
             ["probe"] => Some(Self::Probe { json: false }),
             ["probe", "--json"] => Some(Self::Probe { json: true }),
             ["ta-worker", cpu_s, memory_bytes, form, code] => Some(Self::Worker {
@@ -66,6 +79,7 @@ impl Command {
     fn run(self) -> anyhow::Result<ExitCode> {
         match self {
             Self::Run { storage, own_digest } => agent::run(storage.as_deref(), own_digest)?,
+            Self::Hardware(on) => agent::run_on_hardware(&on)?,
             Self::Worker { limits, form } => {
                 worker::run(limits, form).context("running a Trusted Application")?;
             }
@@ -98,6 +112,8 @@ Usage: tamarack-agent <command>
                        listening socket for the Broker, 5 the measured settings.
   run --storage-fd [--own-digest SHA256]
                        The same with its disk behind descriptor 6, inside a confidential VM.
+  run --storage DIR --settings FILE --listen SOCKET [--vmpl LEVEL]
+                       Run the TEEP Agent on the hardware of this machine, which it finds itself.
   probe [--json]       Show what this machine offers to isolate applications and to be a TEE.
 ";
 

@@ -26,6 +26,27 @@ pub struct Finding {
     /// What would help; nothing when nothing is missing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remedy: Option<&'static str>,
+    /// Whether the Agent can attest through it.
+    #[serde(skip_serializing_if = "Attester::is_none")]
+    pub attester: Attester,
+}
+
+/// Whether the Agent can attest through an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Attester {
+    /// It can.
+    Implemented,
+    /// It is no interface for that.
+    None,
+    /// It cannot yet.
+    Planned,
+}
+
+impl Attester {
+    const fn is_none(&self) -> bool {
+        matches!(self, Self::None)
+    }
 }
 
 /// What an interface is for.
@@ -76,6 +97,9 @@ pub fn text(findings: &[Finding]) -> String {
             if let Some(remedy) = finding.remedy {
                 let _ = writeln!(text, "  {:<9} {:<22} help: {remedy}", "", "");
             }
+            if finding.attester == Attester::Planned {
+                let _ = writeln!(text, "  {:<9} {:<22} the agent cannot use it yet", "", "");
+            }
         }
     }
     text
@@ -110,7 +134,14 @@ fn landlock_finding(status: RulesetStatus) -> Finding {
             Some("add `landlock` to the kernel's `lsm=` list; the system call filter still holds"),
         ),
     };
-    Finding { name: "landlock", purpose: Purpose::Isolation, status, reason: reason.into(), remedy }
+    Finding {
+        name: "landlock",
+        purpose: Purpose::Isolation,
+        status,
+        reason: reason.into(),
+        remedy,
+        attester: Attester::None,
+    }
 }
 
 fn seccomp(root: &Path) -> Finding {
@@ -130,7 +161,14 @@ fn seccomp(root: &Path) -> Finding {
             Some("use a kernel with CONFIG_SECCOMP_FILTER; without it no TA is started"),
         ),
     };
-    Finding { name: "seccomp", purpose: Purpose::Isolation, status, reason, remedy }
+    Finding {
+        name: "seccomp",
+        purpose: Purpose::Isolation,
+        status,
+        reason,
+        remedy,
+        attester: Attester::None,
+    }
 }
 
 fn user_namespaces(root: &Path) -> Finding {
@@ -153,7 +191,14 @@ fn user_namespaces(root: &Path) -> Finding {
         Some(_) => (Status::Found, "container instances can have their own", None),
     };
     let reason = reason.to_owned();
-    Finding { name: "user namespaces", purpose: Purpose::Isolation, status, reason, remedy }
+    Finding {
+        name: "user namespaces",
+        purpose: Purpose::Isolation,
+        status,
+        reason,
+        remedy,
+        attester: Attester::None,
+    }
 }
 
 fn control_groups(root: &Path) -> Finding {
@@ -173,7 +218,14 @@ fn control_groups(root: &Path) -> Finding {
             Some("mount version 2 and delegate it; resource limits hold meanwhile"),
         ),
     };
-    Finding { name: "control groups", purpose: Purpose::Isolation, status, reason, remedy }
+    Finding {
+        name: "control groups",
+        purpose: Purpose::Isolation,
+        status,
+        reason,
+        remedy,
+        attester: Attester::None,
+    }
 }
 
 /// An interface that is a device node or a folder.
@@ -181,6 +233,7 @@ struct Interface {
     name: &'static str,
     path: &'static str,
     remedy: &'static str,
+    attester: Attester,
 }
 
 fn device(root: &Path, purpose: Purpose, interface: &Interface) -> Finding {
@@ -194,7 +247,8 @@ fn device(root: &Path, purpose: Purpose, interface: &Interface) -> Finding {
         Err(error) => (Status::Degraded, seen(&path, &error)),
     };
     let remedy = (status != Status::Found).then_some(interface.remedy);
-    Finding { name: interface.name, purpose, status, reason, remedy }
+    let attester = interface.attester;
+    Finding { name: interface.name, purpose, status, reason, remedy, attester }
 }
 
 fn seen(path: &Path, error: &io::Error) -> String {
@@ -206,43 +260,69 @@ const KVM: Interface = Interface {
     name: "kvm",
     path: "dev/kvm",
     remedy: "give the agent's user access to /dev/kvm for VM instances",
+    attester: Attester::None,
 };
 
 const TEES: &[Interface] = &[
     Interface {
+        name: "configfs-tsm",
+        path: "sys/kernel/config/tsm/report",
+        remedy: "mount configfs inside a TDX, SEV-SNP or CCA guest with Linux 6.7 or newer",
+        attester: Attester::Implemented,
+    },
+    Interface {
+        name: "sev-guest",
+        path: "dev/sev-guest",
+        remedy: "run inside an SEV-SNP virtual machine with the sev-guest module",
+        attester: Attester::Implemented,
+    },
+    Interface {
+        name: "gramine",
+        path: "dev/attestation",
+        remedy: "run as an SGX enclave of Gramine with `sgx.remote_attestation = \"dcap\"`",
+        attester: Attester::Implemented,
+    },
+    Interface {
+        name: "tdx registers",
+        path: "sys/devices/virtual/misc/tdx_guest/measurements",
+        remedy: "run inside a TDX virtual machine with Linux 6.16 or newer",
+        attester: Attester::Implemented,
+    },
+    Interface {
+        name: "tdx-guest",
+        path: "dev/tdx_guest",
+        remedy: "run inside a TDX virtual machine; quotes come through configfs-tsm",
+        attester: Attester::Planned,
+    },
+    Interface {
         name: "sgx",
         path: "dev/sgx_enclave",
         remedy: "switch SGX on in the firmware; the user needs the group of the device",
+        attester: Attester::Planned,
     },
     Interface {
         name: "sgx provisioning",
         path: "dev/sgx_provision",
         remedy: "needed for quotes; the user needs the group `sgx_prv`",
+        attester: Attester::Planned,
     },
     Interface {
-        name: "tdx guest",
-        path: "dev/tdx_guest",
-        remedy: "run inside a TDX virtual machine with Linux 6.2 or newer",
-    },
-    Interface {
-        name: "sev-snp guest",
-        path: "dev/sev-guest",
-        remedy: "run inside an SEV-SNP virtual machine with the sev-guest module",
-    },
-    Interface {
-        name: "csv guest",
-        path: "dev/csv-guest",
-        remedy: "run inside a CSV virtual machine with the csv-guest module",
-    },
-    Interface {
-        name: "tsm reports",
-        path: "sys/kernel/config/tsm/report",
-        remedy: "mount configfs inside a TDX, SEV-SNP or CCA guest with Linux 6.7 or newer",
-    },
-    Interface {
-        name: "trustzone",
+        name: "op-tee",
         path: "dev/tee0",
         remedy: "boot OP-TEE below Linux and load the optee driver",
+        attester: Attester::Planned,
+    },
+    Interface {
+        name: "itrustee",
+        path: "dev/tc_ns_client",
+        remedy: "boot iTrustee below Linux and load Huawei's driver; its QCA is a closed library",
+        attester: Attester::Planned,
+    },
+    Interface {
+        name: "csv-guest",
+        path: "dev/csv-guest",
+        remedy: "run inside a CSV virtual machine with the csv-guest module",
+        attester: Attester::Planned,
     },
 ];
 
@@ -258,6 +338,12 @@ mod tests {
 
         assert!(findings.iter().all(|finding| finding.status == Status::Missing));
         assert!(findings.iter().all(|finding| finding.remedy.is_some()));
+        // What the Agent tries by itself is listed.
+        for interface in crate::attester::Interface::ALL {
+            let path = format!("/{}", interface.path());
+            let listed = findings.iter().find(|finding| finding.reason.contains(&path)).unwrap();
+            assert_eq!(listed.attester, Attester::Implemented, "{path}");
+        }
     }
 
     #[test]
@@ -272,10 +358,11 @@ mod tests {
         put("proc/sys/user/max_user_namespaces", "100\n");
         put("sys/fs/cgroup/cgroup.controllers", "cpu memory\n");
         put("dev/sev-guest", "");
+        put("dev/attestation/quote", "");
 
         let findings = look(root.path());
 
-        for name in ["seccomp", "user namespaces", "control groups", "sev-snp guest"] {
+        for name in ["seccomp", "user namespaces", "control groups", "sev-guest", "gramine"] {
             let finding = findings.iter().find(|finding| finding.name == name).unwrap();
             assert_eq!((finding.status, finding.remedy), (Status::Found, None), "{name}");
         }

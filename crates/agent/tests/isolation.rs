@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
 use std::fs::File;
+use std::io::Write as _;
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
@@ -29,6 +30,30 @@ fn nothing_can_be_reached_over_a_socket() {
     assert_eq!(outcome("connect-tcp", &tcp), Outcome::Refused(libc::EPERM));
     assert_eq!(outcome("connect-unix", path.to_str().unwrap()), Outcome::Refused(libc::EPERM));
     assert_eq!(outcome("bind-udp", ""), Outcome::Refused(libc::EPERM));
+}
+
+/// Only the Agent quotes, unseals and extends: to a Trusted Application the interfaces are closed.
+#[test]
+fn no_interface_of_a_tee_can_be_used() {
+    // Stand-ins that everybody may use who is not locked down.
+    let root = tempfile::tempdir().unwrap();
+    for (attempt, path) in [
+        ("make-report", "sys/kernel/config/tsm/report/own"),
+        ("quote", "dev/attestation/user_report_data"),
+        ("unseal", "dev/sev-guest"),
+        ("extend", "sys/devices/virtual/misc/tdx_guest/measurements/rtmr3:sha384"),
+    ] {
+        let path = root.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        if attempt != "make-report" {
+            std::fs::write(&path, "").unwrap();
+        }
+        let target = path.to_str().unwrap();
+
+        assert_eq!(outcome(attempt, target), Outcome::Refused(libc::EPERM), "{attempt}");
+
+        use_tee(attempt, target).unwrap();
+    }
 }
 
 #[test]
@@ -97,6 +122,7 @@ fn attempt() {
         "write-file" => File::create("/tmp/tamarack-isolation").map(drop),
         "list-folder" => std::fs::read_dir("/").map(drop),
         "read-own-memory-map" => File::open("/proc/self/maps").map(drop),
+        "make-report" | "quote" | "unseal" | "extend" => use_tee(&attempt, &target),
         "connect-tcp" => TcpStream::connect(target).map(drop),
         "connect-unix" => UnixStream::connect(target).map(drop),
         "bind-udp" => UdpSocket::bind("127.0.0.1:0").map(drop),
@@ -130,6 +156,16 @@ fn attempt() {
         Ok(()) => 0,
         Err(error) => error.raw_os_error().unwrap_or(255),
     });
+}
+
+/// What an attester does with an interface before anything else.
+fn use_tee(attempt: &str, target: &str) -> std::io::Result<()> {
+    let mut options = File::options();
+    match attempt {
+        "make-report" => std::fs::create_dir(target),
+        "unseal" => options.read(true).write(true).open(target).map(drop),
+        _ => options.write(true).open(target).and_then(|mut file| file.write_all(&[7; 48])),
+    }
 }
 
 #[derive(Debug, PartialEq, Eq)]

@@ -1,5 +1,8 @@
 //! Devices of each hardware family: the same Agent, another TEE below it.
 
+use std::fs;
+
+use serde_json::Value;
 use stage::{Hardware, Misbehaviour, Spec};
 
 use crate::troupe::{Driver, assert_ride, explained, open_stage, refused, run, sequence};
@@ -54,4 +57,28 @@ fn a_trustzone_device_whose_key_nobody_enrolled_is_quarantined() {
 
     let refusal = explained(refused(&stage, &user, &project, &attempt));
     assert!(refusal.seen.contains("quarantined"), "{refusal:#?}");
+}
+
+//= EV-EMU-1 (M): refused unless the operator enables emulators, and each by name
+#[test]
+fn an_operator_who_enables_no_emulator_gets_no_emulated_device() {
+    for (setting, check) in
+        [("emulated_allowed = true", "anchor.standing"), ("anchors = ", "dcap.pck.root")]
+    {
+        let mut stage = open_stage!();
+        let config = stage.layout.moc().join("moc.toml");
+        let text = fs::read_to_string(&config).unwrap();
+        let without = text.lines().filter(|line| !line.starts_with(setting));
+        fs::write(&config, without.collect::<Vec<_>>().join("\n")).unwrap();
+        let (layout, programs) = (stage.layout.clone(), stage.programs.clone());
+        stage.moc.restart(&layout, &programs).unwrap();
+
+        let device = stage.device(&Spec::sgx("edge-1")).unwrap();
+
+        let shown = device.shown(&stage).unwrap();
+        assert_eq!(shown["state"], "quarantined", "{shown:#}");
+        let checks = shown["verdict"]["checks"].as_array().unwrap();
+        let failed = |it: &&Value| it["outcome"] == "failed" && it["check"] == check;
+        assert!(checks.iter().any(|it| failed(&it)), "{shown:#}");
+    }
 }

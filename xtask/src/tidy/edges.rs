@@ -22,6 +22,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("emulator", &["cose", "device", "keys", "link", "rats"]),
     ("fuzz-targets", &["channel", "cose", "device", "keys", "rats", "suit", "teep", "verifier"]),
     ("image", &["cose"]),
+    ("interfaces", &[]),
     ("keys", &["cose"]),
     ("link", &[]),
     ("moc", &["api", "audit", "cose", "keys", "rats", "suit", "teep", "verifier"]),

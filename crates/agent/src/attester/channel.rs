@@ -71,6 +71,20 @@ impl<S: Read + Write + Send> Attester for Channel<S> {
     fn count(&self) -> Result<Option<Counter>, Unavailable> {
         self.ask_counter(&Request::CounterIncrement)
     }
+
+    fn extend(&self, index: u64, digest: &[u8]) -> Result<(), Unavailable> {
+        let Reply::Extended = self.ask(&Request::Extend { index, digest: digest.to_vec() })? else {
+            return Err(Unavailable::Unexpected);
+        };
+        Ok(())
+    }
+
+    fn read(&self, index: u64) -> Result<Vec<u8>, Unavailable> {
+        let Reply::Register(value) = self.ask(&Request::Read { index })? else {
+            return Err(Unavailable::Unexpected);
+        };
+        Ok(value)
+    }
 }
 
 fn ask(stream: &mut (impl Read + Write), request: &Request) -> Result<Reply, Unavailable> {

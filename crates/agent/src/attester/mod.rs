@@ -2,15 +2,44 @@
 //!
 //! One trait, and one implementation for each way to reach a TEE. The agent does not know which
 //! hardware it is on: the family is a name that goes into evidence, never a branch in the code.
+//!
+//! | implementation | reaches |
+//! |---|---|
+//! | [`Channel`] | the software TEE, over an inherited socket |
+//! | [`Tsm`] | SEV-SNP, TDX and CCA through Linux' configfs-tsm |
+//! | [`SevGuest`] | SEV-SNP through the ioctls of `/dev/sev-guest` |
+//! | [`Gramine`] | SGX through the pseudo-files of Gramine's `/dev/attestation` |
+//!
+//! [`detect`] chooses among them.
 
 mod channel;
+mod detect;
+mod economy;
+mod fault;
+mod gramine;
+mod platform;
+mod sealing;
+mod sev_guest;
+mod tsm;
 
 pub use channel::Channel;
+pub use detect::{Interface, NoTee, detect};
+pub use economy::Economy;
+pub use fault::{Fault, Problem};
+pub use gramine::Gramine;
+pub use platform::Family;
+pub use sev_guest::SevGuest;
+pub use tsm::Tsm;
 
-use device::Failure;
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::Path;
+
 use device::frame::Broken;
 use device::tee::{Description, Quote, REPORT_DATA_BYTES, SealingKey};
+use device::{Failure, FailureCode};
 
+//= EV-IF-1 (M): one trait for every interface
 /// What the agent needs of a TEE.
 pub trait Attester: Send + Sync {
     /// What the TEE says it is.
@@ -27,6 +56,21 @@ pub trait Attester: Send + Sync {
 
     /// Adds one to the counter; `None` when this TEE has none.
     fn count(&self) -> Result<Option<Counter>, Unavailable>;
+
+    /// Extends a measurement register.
+    fn extend(&self, _index: u64, _digest: &[u8]) -> Result<(), Unavailable> {
+        Err(Unavailable::lacks("this interface extends no measurement registers"))
+    }
+
+    /// Reads a measurement register.
+    fn read(&self, _index: u64) -> Result<Vec<u8>, Unavailable> {
+        Err(Unavailable::lacks("this interface reads no measurement registers"))
+    }
+}
+
+/// A sealing key for where the hardware derives none: of this start alone.
+pub(crate) fn key_of_this_start() -> SealingKey {
+    SealingKey::new(sealing::chance())
 }
 
 /// A counter that only grows.
@@ -43,7 +87,7 @@ pub struct Counter {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unavailable {
     /// The channel to the TEE does not work.
-    #[error("the channel to the TEE is broken")]
+    #[error("the channel to the TEE is broken: start the device again")]
     Broken(#[from] Broken),
     /// The TEE said no.
     #[error("the TEE refused")]
@@ -51,4 +95,32 @@ pub enum Unavailable {
     /// The TEE answered another question.
     #[error("the TEE gave an answer of another kind")]
     Unexpected,
+    /// An interface of the operating system did not do it.
+    #[error("the TEE's interface did not do it")]
+    Interface(#[from] Fault),
+    /// More quotes were asked for than may wait.
+    #[error("{0} requests wait for a quote already: ask again later")]
+    TooMany(usize),
+}
+
+impl Unavailable {
+    /// The hardware or its interface does not have what was asked for.
+    pub(crate) fn lacks(what: &str) -> Self {
+        Self::Refused(Failure::new(FailureCode::Unsupported, what))
+    }
+
+    /// Whether the hardware or its interface does not have what was asked for, and never will.
+    pub fn is_lack(&self) -> bool {
+        matches!(self, Self::Refused(failure) if failure.code == FailureCode::Unsupported)
+    }
+}
+
+/// An attribute takes its bytes in one write, and neither a new file nor a shorter one.
+fn write_once(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = fs::OpenOptions::new().write(true).open(path)?;
+    let written = file.write(bytes)?;
+    if written != bytes.len() {
+        return Err(io::ErrorKind::WriteZero.into());
+    }
+    Ok(())
 }

@@ -1,7 +1,9 @@
 //! Takes over the descriptors that the launcher of the agent hands down by number.
 //!
 //! This is the one place with `unsafe`: the standard library cannot know that a number is a
-//! descriptor which nobody else in the process owns.
+//! descriptor which nobody else in the process owns, nor what the structures of an ioctl point to.
+
+pub mod sev;
 
 use std::io;
 use std::os::fd::{BorrowedFd, FromRawFd as _, OwnedFd};

@@ -1,7 +1,10 @@
 //! A TEE in the memory of a test.
 
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Condvar, Mutex};
 
+use device::frame::Broken;
 use device::tee::{Description, Quote, REPORT_DATA_BYTES, SealingKey};
 
 use crate::attester::{Attester, Counter, Unavailable};
@@ -10,6 +13,12 @@ use crate::attester::{Attester, Counter, Unavailable};
 pub(crate) struct SoftwareTee {
     description: Description,
     counter: Mutex<u64>,
+    quotes: AtomicUsize,
+    fails: AtomicBool,
+    /// Who asks for a quote says so, and waits.
+    gate: Option<Sender<()>>,
+    held: Mutex<bool>,
+    opened: Condvar,
 }
 
 impl SoftwareTee {
@@ -26,7 +35,33 @@ impl SoftwareTee {
                 interface: "test".to_owned(),
             },
             counter: Mutex::new(0),
+            quotes: AtomicUsize::new(0),
+            fails: AtomicBool::new(false),
+            gate: None,
+            held: Mutex::new(false),
+            opened: Condvar::new(),
         }
+    }
+
+    /// One that gives no quote before it is let go, and tells who asks.
+    pub(crate) fn held() -> (Self, Receiver<()>) {
+        let (sender, receiver) = channel();
+        (Self { gate: Some(sender), held: Mutex::new(true), ..Self::new() }, receiver)
+    }
+
+    pub(crate) fn let_go(&self) {
+        *self.held.lock().unwrap() = false;
+        self.opened.notify_all();
+    }
+
+    /// How many quotes it has made.
+    pub(crate) fn quotes(&self) -> usize {
+        self.quotes.load(Ordering::SeqCst)
+    }
+
+    /// Whether it is broken.
+    pub(crate) fn fail(&self, fails: bool) {
+        self.fails.store(fails, Ordering::SeqCst);
     }
 }
 
@@ -36,6 +71,15 @@ impl Attester for SoftwareTee {
     }
 
     fn quote(&self, report_data: [u8; REPORT_DATA_BYTES]) -> Result<Quote, Unavailable> {
+        if let Some(gate) = &self.gate {
+            let _ = gate.send(());
+            let held = self.held.lock().unwrap();
+            drop(self.opened.wait_while(held, |held| *held).unwrap());
+        }
+        if self.fails.load(Ordering::SeqCst) {
+            return Err(Broken::Ended.into());
+        }
+        self.quotes.fetch_add(1, Ordering::SeqCst);
         let media_type = rats::evidence::SGX_QUOTE.to_owned();
         Ok(Quote { media_type, evidence: report_data.to_vec(), aux: None })
     }

@@ -1,0 +1,108 @@
+//! Finds the TEE that the Agent runs in, and says what was tried when there is none.
+
+use std::path::Path;
+
+use device::tee::{Description, Quote, REPORT_DATA_BYTES, SealingKey};
+
+use super::{
+    Attester, Counter, Fault, Gramine, SevGuest, Tsm, Unavailable, gramine, sev_guest, tsm,
+};
+
+/// A way to reach a TEE, in the order in which they are tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interface {
+    /// configfs-tsm.
+    Tsm,
+    /// `/dev/sev-guest`.
+    SevGuest,
+    /// `/dev/attestation`.
+    Gramine,
+}
+
+impl Interface {
+    /// Every way.
+    pub const ALL: [Self; 3] = [Self::Tsm, Self::SevGuest, Self::Gramine];
+
+    /// Where it is, below the root.
+    pub const fn path(self) -> &'static str {
+        match self {
+            Self::Tsm => tsm::REPORTS,
+            Self::SevGuest => sev_guest::PATH,
+            Self::Gramine => gramine::ATTESTATION,
+        }
+    }
+
+    fn open(self, root: &Path, level: Option<u8>) -> Result<Box<dyn Attester>, Fault> {
+        Ok(match self {
+            Self::Tsm => Box::new(Tsm::open(root, level)?),
+            Self::SevGuest => Box::new(SevGuest::open(root, level)?),
+            Self::Gramine => Box::new(Gramine::open(root)?),
+        })
+    }
+}
+
+/// Opens the first interface below `root` that gives evidence.
+///
+/// `privilege_level` is the VMPL that an SEV-SNP guest asks with.
+pub fn detect(root: &Path, privilege_level: Option<u8>) -> Result<Box<dyn Attester>, Box<NoTee>> {
+    let mut tried = Vec::new();
+    for interface in Interface::ALL {
+        match interface.open(root, privilege_level) {
+            Ok(attester) => return Ok(attester),
+            Err(fault) => tried.push(fault),
+        }
+    }
+    Err(Box::new(NoTee::new(tried)))
+}
+
+/// No interface gives evidence: an Agent with this stays up, and says why it cannot attest.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no interface of a TEE gives evidence")]
+pub struct NoTee {
+    /// What was tried, with the reason of each.
+    pub tried: Vec<Fault>,
+    description: Description,
+}
+
+impl NoTee {
+    fn new(tried: Vec<Fault>) -> Self {
+        let description = Description {
+            family: "none".to_owned(),
+            hwmodel: b"none".to_vec(),
+            hwversion: String::new(),
+            oemid: vec![0; 3],
+            ueid: [&[1][..], &super::sealing::chance::<32>()].concat(),
+            interface: "none".to_owned(),
+        };
+        Self { tried, description }
+    }
+
+    /// The fault that is nearest to a TEE: something is there, and does not work.
+    fn nearest(&self) -> Unavailable {
+        let there = |fault: &&Fault| fault.problem != super::Problem::Absent;
+        let fault = self.tried.iter().find(there).or(self.tried.first());
+        fault.map_or_else(|| Unavailable::lacks("there is no TEE"), |f| f.clone().into())
+    }
+}
+
+impl Attester for NoTee {
+    fn description(&self) -> &Description {
+        &self.description
+    }
+
+    fn quote(&self, _: [u8; REPORT_DATA_BYTES]) -> Result<Quote, Unavailable> {
+        Err(self.nearest())
+    }
+
+    fn sealing_key(&self, _: &str) -> Result<SealingKey, Unavailable> {
+        Err(Unavailable::lacks("there is no TEE that derives keys"))
+    }
+
+    fn counter(&self) -> Result<Option<Counter>, Unavailable> {
+        Ok(None)
+    }
+
+    fn count(&self) -> Result<Option<Counter>, Unavailable> {
+        Ok(None)
+    }
+}
