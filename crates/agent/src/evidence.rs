@@ -1,20 +1,23 @@
 //! Makes Evidence: what the agent is and runs, signed by its evidence key, and a quote over it.
 //!
 //! Every exchange gets its own: a new receiver of the agent and of each Trusted Application,
-//! named in the EAT,
-//! and a quote that covers the EAT. What is not running is not in it.
+//! named in the EAT, and a quote that covers the EAT. What is not running is not in it. A renewal
+//! is the EAT alone: it costs no quote, and nothing can be released to it.
 
-use cose::Signer as _;
-use device::tee::Description;
+use cose::{Key, Signer as _};
+use device::tee::{Description, Quote, REPORT_DATA_BYTES};
 use rats::binding::{Binding, BoundQuote};
-use rats::eat::{Claims, Confirmation, DebugStatus, OemId, SessionKeys, TaEntry, Ueid, Version};
+use rats::eat::{
+    Claims, Confirmation, DebugStatus, Instance as InstanceClaim, OemId, SessionKeys, TaEntry,
+    Ueid, Version,
+};
 use rats::evidence::{AGENT_PROFILE, Evidence, Hardware};
 use rats::nonce::Nonce;
 
-use crate::attester::{Attester, Unavailable};
+use crate::attester::Unavailable;
 use crate::exchanges::Exchanges;
 use crate::identity::Identity;
-use crate::ta::{Applications, Challenged};
+use crate::ta::{Applications, Challenged, Ta};
 
 /// Why there is no Evidence.
 #[non_exhaustive]
@@ -34,24 +37,23 @@ pub enum NoEvidence {
     Key(#[from] cose::KeyUnusable),
 }
 
-/// Answers a challenge.
-pub(crate) fn evidence(
+/// Evidence that lacks nothing but its quote.
+#[derive(Clone, Debug)]
+pub(crate) struct Prepared {
+    eat: Vec<u8>,
+    binding: Binding,
+}
+
+/// Prepares the answer to a challenge: a new receiver for each place, named in a signed EAT.
+pub(crate) fn prepare(
     identity: &Identity,
-    attester: &dyn Attester,
+    tee: &Description,
     applications: &Applications,
     exchanges: &mut Exchanges,
     challenge: &[u8],
-) -> Result<Vec<u8>, NoEvidence> {
+) -> Result<Prepared, NoEvidence> {
     let challenge = Nonce::new(challenge).map_err(|_| NoEvidence::Challenge)?;
-    let mut claims = device_claims(attester.description())?;
-    claims.cnf = Some(Confirmation::Key(identity.teep.key().clone()));
-    claims.eat_nonce = Some(challenge.clone());
-    claims.dbgstat = Some(DebugStatus::DisabledSinceBoot);
-    claims.eat_profile = Some(AGENT_PROFILE.to_owned());
-    claims.session_keys = Some(SessionKeys {
-        report: identity.report.key().clone(),
-        receipt: identity.receipt.key().clone(),
-    });
+    let mut claims = agent_claims(identity, tee, &challenge)?;
     let receiver = exchanges.new_receiver();
     claims.receiver = Some(receiver.clone());
     let challenged = applications.challenge();
@@ -68,10 +70,58 @@ pub(crate) fn evidence(
     }
     let eat = rats::eat::sign(&claims, identity.evidence.as_ref())?;
     let binding = Binding { challenge, key: identity.evidence.key().clone(), claims: Some(digest) };
-    let quote = attester.quote(binding.report_data())?;
-    let bound = BoundQuote { quote: quote.evidence, binding: binding.encode() };
-    let hardware = Some(Hardware { media_type: quote.media_type, bound, endorsements: quote.aux });
-    Ok(Evidence { eat, hardware }.encode())
+    Ok(Prepared { eat, binding })
+}
+
+/// Answers a challenge by the agent layer alone, for who has appraised a quote of this Agent.
+///
+/// It names what runs, and no receiver: whoever releases anything needs a new quote.
+pub(crate) fn renewal(
+    identity: &Identity,
+    tee: &Description,
+    applications: &Applications,
+    challenge: &[u8],
+) -> Result<Vec<u8>, NoEvidence> {
+    let challenge = Nonce::new(challenge).map_err(|_| NoEvidence::Challenge)?;
+    let mut claims = agent_claims(identity, tee, &challenge)?;
+    for (ta, service_key, claim) in applications.running() {
+        claims.submods.insert_ta(named(&ta, service_key, None, claim));
+    }
+    let eat = rats::eat::sign(&claims, identity.evidence.as_ref())?;
+    Ok(Evidence { eat, hardware: None }.encode())
+}
+
+impl Prepared {
+    /// What the quote has to cover.
+    pub(crate) fn report_data(&self) -> [u8; REPORT_DATA_BYTES] {
+        self.binding.report_data()
+    }
+
+    /// The Evidence, with its quote.
+    pub(crate) fn with(self, quote: Quote) -> Vec<u8> {
+        let Self { eat, binding } = self;
+        let Quote { media_type, evidence, aux } = quote;
+        let bound = BoundQuote { quote: evidence, binding: binding.encode() };
+        let hardware = Some(Hardware { media_type, bound, endorsements: aux });
+        Evidence { eat, hardware }.encode()
+    }
+}
+
+fn agent_claims(
+    identity: &Identity,
+    tee: &Description,
+    challenge: &Nonce,
+) -> Result<Claims, NoEvidence> {
+    let mut claims = device_claims(tee)?;
+    claims.cnf = Some(Confirmation::Key(identity.teep.key().clone()));
+    claims.eat_nonce = Some(challenge.clone());
+    claims.dbgstat = Some(DebugStatus::DisabledSinceBoot);
+    claims.eat_profile = Some(AGENT_PROFILE.to_owned());
+    claims.session_keys = Some(SessionKeys {
+        report: identity.report.key().clone(),
+        receipt: identity.receipt.key().clone(),
+    });
+    Ok(claims)
 }
 
 fn device_claims(description: &Description) -> Result<Claims, NoEvidence> {
@@ -96,12 +146,17 @@ fn device_claims(description: &Description) -> Result<Claims, NoEvidence> {
 }
 
 fn entry(application: &Challenged) -> TaEntry {
+    let Challenged { ta, service_key, receiver, claim } = application;
+    named(ta, service_key.clone(), Some(receiver.clone()), claim.clone())
+}
+
+fn named(ta: &Ta, service_key: Key, receiver: Option<Key>, instance: InstanceClaim) -> TaEntry {
     TaEntry {
-        service_key: application.service_key.clone(),
-        receiver: Some(application.receiver.clone()),
-        instance: application.claim.clone(),
-        manifest: application.ta.manifest_id(),
-        swname: application.ta.component().name().map(ToOwned::to_owned),
+        service_key,
+        receiver,
+        instance,
+        manifest: ta.manifest_id(),
+        swname: ta.component().name().map(ToOwned::to_owned),
         manifests: Vec::new(),
     }
 }

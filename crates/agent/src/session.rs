@@ -14,15 +14,18 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use channel::release::Role;
 use device::broker::{Cause, Reply, Request, Session};
+use device::tee::Quote;
 use device::{ComponentId, FailureCode};
 use keys::SystemEntropy;
-use teep::agent::{self, Agent, Effect, Handle, TamUri};
+use teep::agent::{self, Agent, Effect, Handle, TamUri, Wanted};
 use teep::envelope::Signers;
 use teep::{Fresh, Present, RequestedTc, Suite, SystemProperties, Timestamp};
 use tracing::{debug, info, warn};
 
-use crate::attester::Attester;
+use self::collect::{Answered, Asked};
+use crate::attester::{Attester, Economy, Unavailable};
 use crate::backend::{Failed, Refusal};
+use crate::evidence::{NoEvidence, Prepared};
 use crate::exchanges::Exchanges;
 use crate::identity::Identity;
 use crate::install::{self, Installation, NotAsked, Place, Step, Unlinking};
@@ -35,6 +38,7 @@ use crate::ta::Applications;
 #[derive(Debug)]
 pub struct TeepAgent {
     core: Mutex<Core>,
+    quotes: Arc<Economy>,
     applications: Arc<Applications>,
 }
 
@@ -44,13 +48,31 @@ struct Core {
     store: Store,
     identity: Identity,
     settings: Settings,
-    attester: Arc<dyn Attester>,
+    quotes: Arc<Economy>,
     applications: Arc<Applications>,
     /// The receivers of releases to the agent itself.
     exchanges: Exchanges,
+    /// The Evidence of the last challenge.
+    answered: Option<Answered>,
     /// What waits for the Broker, by session.
     errands: BTreeMap<Handle, Errand>,
     next_action: u64,
+}
+
+/// What a request has come to.
+enum Turn<'b> {
+    /// Its answer.
+    Over(Reply),
+    /// It goes on with a quote, for which nobody else has to wait.
+    Quote(Box<Wait<'b>>),
+}
+
+/// A request that waits for a quote.
+struct Wait<'b> {
+    prepared: Prepared,
+    wanted: Wanted,
+    answer: Session,
+    effects: VecDeque<Effect<'b>>,
 }
 
 /// Work of a session that waits for the Broker.
@@ -104,19 +126,21 @@ impl TeepAgent {
             Some(memory) => Agent::recall(config, memory)?,
             None => Agent::new(config)?,
         };
+        let quotes = Arc::new(Economy::new(attester));
         let core = Core {
             teep,
             store,
             identity,
             settings,
-            attester,
+            quotes: Arc::clone(&quotes),
+            answered: None,
             applications: Arc::clone(&applications),
             exchanges: Exchanges::new(Role::Agent),
             errands: BTreeMap::new(),
             next_action: 0,
         };
         core.start_installed();
-        Ok(Self { core: Mutex::new(core), applications })
+        Ok(Self { core: Mutex::new(core), quotes, applications })
     }
 
     fn try_answer(&self, request: Request) -> Result<Reply, Fault> {
@@ -128,26 +152,44 @@ impl TeepAgent {
                 ta.call(request).map(Reply::TaAnswer).map_err(Fault::Application)
             }
             Request::RequestTa { component, tam_uri } => {
-                self.core().request_ta(&component, tam_uri)
+                let turn = self.core().request_ta(&component, tam_uri)?;
+                self.conclude(turn)
             }
             Request::UnrequestTa { component, tam_uri } => {
-                self.core().unrequest_ta(&component, tam_uri)
+                let turn = self.core().unrequest_ta(&component, tam_uri)?;
+                self.conclude(turn)
             }
             Request::ProcessTeepMessage { session, message } => {
-                self.core().process_teep_message(Handle(session), &message)
+                let turn = self.core().process_teep_message(Handle(session), &message)?;
+                self.conclude(turn)
             }
             Request::RequestPolicyCheck => {
-                let mut core = self.core();
-                let effects = core.teep.request_policy_check(now());
-                core.run(None, effects)
+                let turn = self.core().request_policy_check()?;
+                self.conclude(turn)
             }
             Request::ProcessError { session, cause } => {
-                self.core().process_error(Handle(session), cause)
+                let turn = self.core().process_error(Handle(session), cause)?;
+                self.conclude(turn)
             }
             Request::ActionDone { session, action, outcome } => {
-                self.core().action_done(Handle(session), action, outcome)
+                let turn = self.core().action_done(Handle(session), action, outcome)?;
+                self.conclude(turn)
             }
             Request::Describe => Ok(Reply::Description(self.core().describe())),
+        }
+    }
+
+    /// Gets the quotes that a request needs. Meanwhile others are served: a renewal needs none, and
+    /// waits for nobody's.
+    fn conclude(&self, mut turn: Turn<'_>) -> Result<Reply, Fault> {
+        loop {
+            match turn {
+                Turn::Over(reply) => return Ok(reply),
+                Turn::Quote(wait) => {
+                    let quote = self.quotes.quote(wait.prepared.report_data());
+                    turn = self.core().quoted(*wait, quote)?;
+                }
+            }
         }
     }
 
@@ -192,7 +234,7 @@ impl Core {
         &mut self,
         component: &ComponentId,
         tam_uri: Option<String>,
-    ) -> Result<Reply, Fault> {
+    ) -> Result<Turn<'static>, Fault> {
         let component = named(component)?;
         let installed = self.applications.component(&component).is_some();
         let manifest = component.manifest()?;
@@ -214,7 +256,7 @@ impl Core {
         &mut self,
         component: &ComponentId,
         tam_uri: Option<String>,
-    ) -> Result<Reply, Fault> {
+    ) -> Result<Turn<'static>, Fault> {
         let manifest = named(component)?.manifest()?;
         let installed = self.store.manifest(&manifest).is_some();
         let tam = tam_uri.map(TamUri::new).transpose()?;
@@ -222,14 +264,23 @@ impl Core {
         self.run(None, effects)
     }
 
-    fn process_teep_message(&mut self, handle: Handle, message: &[u8]) -> Result<Reply, Fault> {
+    fn request_policy_check(&mut self) -> Result<Turn<'static>, Fault> {
+        let effects = self.teep.request_policy_check(now());
+        self.run(None, effects)
+    }
+
+    fn process_teep_message<'b>(
+        &mut self,
+        handle: Handle,
+        message: &'b [u8],
+    ) -> Result<Turn<'b>, Fault> {
         let keys = tam::Anchors(&self.settings);
         let fresh = Fresh::draw(&mut SystemEntropy);
         let effects = self.teep.process_teep_message(now(), fresh, handle, message, &keys)?;
         self.run(Some(handle), effects)
     }
 
-    fn process_error(&mut self, handle: Handle, cause: Cause) -> Result<Reply, Fault> {
+    fn process_error(&mut self, handle: Handle, cause: Cause) -> Result<Turn<'static>, Fault> {
         warn!(session = handle.0, ?cause, "the TAM was not reached");
         self.errands.remove(&handle);
         let effects = self.teep.process_error(now(), handle, tam::cause(cause));
@@ -241,7 +292,7 @@ impl Core {
         handle: Handle,
         action: u64,
         outcome: Result<Vec<u8>, String>,
-    ) -> Result<Reply, Fault> {
+    ) -> Result<Turn<'static>, Fault> {
         let errand = self.errands.get_mut(&handle).ok_or(NotAsked)?;
         match &mut errand.work {
             Work::Install(installation) => installation.done(action, outcome)?,
@@ -256,7 +307,11 @@ impl Core {
     }
 
     /// Runs the effects of a call that may open a session.
-    fn run(&mut self, handle: Option<Handle>, effects: Vec<Effect<'_>>) -> Result<Reply, Fault> {
+    fn run<'b>(
+        &mut self,
+        handle: Option<Handle>,
+        effects: Vec<Effect<'b>>,
+    ) -> Result<Turn<'b>, Fault> {
         let session = handle.unwrap_or(Handle(0)).0;
         self.run_into(Session { session, ..Session::default() }, effects)
     }
@@ -266,7 +321,7 @@ impl Core {
         &mut self,
         mut answer: Session,
         effects: Vec<Effect<'b>>,
-    ) -> Result<Reply, Fault> {
+    ) -> Result<Turn<'b>, Fault> {
         let handle = Handle(answer.session);
         let mut waiting: VecDeque<Effect<'b>> = effects.into();
         while let Some(effect) = waiting.pop_front() {
@@ -287,10 +342,16 @@ impl Core {
                     let fresh = Fresh::draw(&mut SystemEntropy);
                     self.teep.tam_appraised(now(), fresh, handle, found)?
                 }
-                Effect::Collect(wanted) => {
-                    let collected = self.collect(&wanted);
-                    self.teep.collected(now(), handle, collected)?
-                }
+                Effect::Collect(wanted) => match self.ask_evidence(&wanted) {
+                    Asked::Answered(evidence) => {
+                        let collected = self.collect(&wanted, evidence);
+                        self.teep.collected(now(), handle, collected)?
+                    }
+                    Asked::Prepared(prepared) => {
+                        let wait = Wait { prepared, wanted, answer, effects: waiting };
+                        return Ok(Turn::Quote(Box::new(wait)));
+                    }
+                },
                 Effect::Unlink(manifests) => {
                     let work = Work::Unlink(Unlinking::new(manifests));
                     self.work(handle, work, &mut answer)?
@@ -317,7 +378,23 @@ impl Core {
             waiting.extend(more);
         }
         let nothing = answer.uri.is_none() && answer.message.is_none() && answer.actions.is_empty();
-        Ok(if nothing { Reply::Nothing } else { Reply::Session(answer) })
+        Ok(Turn::Over(if nothing { Reply::Nothing } else { Reply::Session(answer) }))
+    }
+
+    /// Goes on with what waited for a quote. A session that has ended meanwhile says so.
+    fn quoted<'b>(
+        &mut self,
+        wait: Wait<'b>,
+        quote: Result<Quote, Unavailable>,
+    ) -> Result<Turn<'b>, Fault> {
+        let Wait { prepared, wanted, answer, effects } = wait;
+        let evidence = quote.map(|quote| prepared.with(quote)).map_err(NoEvidence::from);
+        let collected = self.collect(&wanted, collect::payload(evidence));
+        let mut more = self.teep.collected(now(), Handle(answer.session), collected)?;
+        // What follows from an effect comes after those that were there.
+        let mut all: Vec<_> = effects.into();
+        all.append(&mut more);
+        self.run_into(answer, all)
     }
 
     /// Goes on with work until the Broker has to do something, or the TEEP machine is told.
@@ -327,13 +404,15 @@ impl Core {
         mut work: Work,
         answer: &mut Session,
     ) -> Result<Vec<Effect<'static>>, Fault> {
+        // What was said of the device before is not so any more.
+        self.answered = None;
         let mut place = Place {
             store: &mut self.store,
             applications: &self.applications,
             identity: &self.identity,
             settings: &self.settings,
             exchanges: &mut self.exchanges,
-            ua_loads_ta: self.attester.description().family.eq_ignore_ascii_case(UA_LOADS_TA),
+            ua_loads_ta: self.quotes.description().family.eq_ignore_ascii_case(UA_LOADS_TA),
             next_action: &mut self.next_action,
         };
         let actions = match &mut work {

@@ -121,6 +121,16 @@ impl Applications {
         self.all().into_iter().filter_map(|ta| Ta::challenge(ta).ok()).collect()
     }
 
+    /// Every application that runs, with the key that callers seal to and how it runs.
+    pub fn running(&self) -> Vec<(Arc<Ta>, Key, InstanceClaim)> {
+        let named = |ta: Arc<Ta>| {
+            let (service_key, claim) =
+                ta.with(|instance| Ok((instance.service_key().clone(), instance.claim()))).ok()?;
+            Some((ta, service_key, claim))
+        };
+        self.all().into_iter().filter_map(named).collect()
+    }
+
     /// Notices what ended, and starts it again when its wait is over.
     pub fn tend(&self) {
         for ta in self.all() {

@@ -1,6 +1,7 @@
 //! What a TAM may learn of the device: Evidence, what is installed, and reports.
 
 use std::borrow::Cow;
+use std::time::{Duration, Instant};
 
 use rats::cmw::MEDIA_TYPE;
 use suit::Digest;
@@ -9,14 +10,67 @@ use teep::{AttestationPayload, SystemProperties};
 use tracing::{error, info};
 
 use super::Core;
-use crate::evidence;
+use crate::evidence::{self, NoEvidence, Prepared};
 use crate::install;
 
+/// What became of the Evidence that a TAM asks for.
+pub(super) enum Asked {
+    /// It is there, or there is none.
+    Answered(Option<AttestationPayload<'static>>),
+    /// It lacks its quote.
+    Prepared(Prepared),
+}
+
+/// The Evidence that was prepared last.
+#[derive(Debug)]
+pub(super) struct Answered {
+    challenge: Vec<u8>,
+    prepared: Prepared,
+    at: Instant,
+}
+
 impl Core {
-    /// Obtains what an authenticated TAM asks for. What is not there is left out.
-    pub(super) fn collect(&mut self, wanted: &Wanted) -> Collected<'static> {
-        let challenge = wanted.attestation.as_ref().and_then(|attest| attest.challenge.as_ref());
-        let evidence = challenge.and_then(|challenge| self.evidence(challenge));
+    /// Obtains the Evidence that an authenticated TAM asks for, up to its quote.
+    pub(super) fn ask_evidence(&mut self, wanted: &Wanted) -> Asked {
+        let Some(attest) = &wanted.attestation else { return Asked::Answered(None) };
+        let Some(challenge) = &attest.challenge else { return Asked::Answered(None) };
+        let (identity, tee) = (&self.identity, self.quotes.description());
+        if attest.renewal {
+            return Asked::Answered(payload(evidence::renewal(
+                identity,
+                tee,
+                &self.applications,
+                challenge,
+            )));
+        }
+        // A TAM that asks again has not got the answer: it is one exchange, and one quote.
+        if let Some(answered) = &self.answered
+            && answered.challenge == *challenge
+            && answered.at.elapsed() < ANSWERED_FOR
+        {
+            return Asked::Prepared(answered.prepared.clone());
+        }
+        let prepared =
+            evidence::prepare(identity, tee, &self.applications, &mut self.exchanges, challenge);
+        match prepared {
+            Ok(prepared) => {
+                self.answered = Some(Answered {
+                    challenge: challenge.clone(),
+                    prepared: prepared.clone(),
+                    at: Instant::now(),
+                });
+                Asked::Prepared(prepared)
+            }
+            Err(no_evidence) => Asked::Answered(payload(Err(no_evidence))),
+        }
+    }
+
+    /// Obtains what an authenticated TAM asks for beside Evidence. What is not there is left out.
+    pub(super) fn collect(
+        &self,
+        wanted: &Wanted,
+        evidence: Option<AttestationPayload<'static>>,
+    ) -> Collected<'static> {
         let components = if wanted.components { self.components() } else { Vec::new() };
         let reports = if wanted.reports {
             let nonce = wanted.report_nonce.as_ref().map(teep::Token::as_bytes);
@@ -25,26 +79,6 @@ impl Core {
             Vec::new()
         };
         Collected { evidence, components, reports }
-    }
-
-    fn evidence(&mut self, challenge: &[u8]) -> Option<AttestationPayload<'static>> {
-        let made = evidence::evidence(
-            &self.identity,
-            self.attester.as_ref(),
-            &self.applications,
-            &mut self.exchanges,
-            challenge,
-        );
-        match made {
-            Ok(evidence) => {
-                info!(bytes = evidence.len(), "evidence is made");
-                Some(AttestationPayload::new(MEDIA_TYPE, Cow::Owned(evidence)))
-            }
-            Err(no_evidence) => {
-                error!(error = %install::chain(&no_evidence), "there is no evidence");
-                None
-            }
-        }
     }
 
     /// Every manifest and every content with its digest. Envelopes are named by the digests of
@@ -64,3 +98,20 @@ impl Core {
             .collect()
     }
 }
+
+/// Evidence as TEEP carries it.
+pub(super) fn payload(made: Result<Vec<u8>, NoEvidence>) -> Option<AttestationPayload<'static>> {
+    match made {
+        Ok(evidence) => {
+            info!(bytes = evidence.len(), "evidence is made");
+            Some(AttestationPayload::new(MEDIA_TYPE, Cow::Owned(evidence)))
+        }
+        Err(no_evidence) => {
+            error!(error = %install::chain(&no_evidence), "there is no evidence");
+            None
+        }
+    }
+}
+
+/// For how long the same challenge gets the same Evidence.
+const ANSWERED_FOR: Duration = Duration::from_secs(30);

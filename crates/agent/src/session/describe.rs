@@ -8,11 +8,12 @@ use crate::ta::{Standing, Ta};
 
 impl Core {
     /// ```json
-    /// { "tee": {..}, "teep_key": "<hex>", "rollable": true, "manifests": [..],
+    /// { "tee": { "family": "SGX", "interface": "emulator", "trouble": "why it cannot attest" },
+    ///   "teep_key": "<hex>", "rollable": true, "manifests": [..],
     ///   "applications": [..] }
     /// ```
     pub(super) fn describe(&self) -> String {
-        let tee = self.attester.description();
+        let tee = self.quotes.description();
         let manifests: Vec<Value> = self
             .store
             .installed()
@@ -27,7 +28,7 @@ impl Core {
         let applications: Vec<Value> =
             self.applications.all().iter().map(|ta| application(ta)).collect();
         json!({
-            "tee": { "family": tee.family, "interface": tee.interface },
+            "tee": { "family": tee.family, "interface": tee.interface, "trouble": self.quotes.trouble() },
             "teep_key": self.identity.teep.key().thumbprint().to_string(),
             "rollable": self.store.rollable(),
             "manifests": manifests,

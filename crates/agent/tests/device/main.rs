@@ -9,6 +9,7 @@ mod cases;
 mod component;
 mod install;
 mod native;
+mod quotes;
 mod release;
 mod support;
 mod worker;

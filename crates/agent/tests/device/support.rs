@@ -48,6 +48,14 @@ impl Device {
         Self { storage, agent, settings, counter }
     }
 
+    /// A new device over a TEE of the test's own.
+    pub(crate) fn over(tam: &Tam, attester: Arc<dyn Attester>) -> Self {
+        let storage = tempfile::tempdir().unwrap();
+        let settings = Settings::parse(tam.settings().as_bytes()).unwrap();
+        let agent = start_over(&settings, storage.path(), attester).unwrap();
+        Self { storage, agent, settings, counter: Arc::default() }
+    }
+
     /// The same device after a restart of its agent.
     pub(crate) fn restarted(self) -> Self {
         let Self { storage, agent, settings, counter } = self;
@@ -109,7 +117,14 @@ fn start(
     let (ours, theirs) = UnixStream::pair().unwrap();
     let counter = Arc::clone(counter);
     std::thread::spawn(move || software_tee(theirs, &counter));
-    let attester: Arc<dyn Attester> = Arc::new(Channel::open(ours).unwrap());
+    start_over(settings, storage, Arc::new(Channel::open(ours).unwrap()))
+}
+
+fn start_over(
+    settings: &Settings,
+    storage: &Path,
+    attester: Arc<dyn Attester>,
+) -> anyhow::Result<TeepAgent> {
     let program = env!("CARGO_BIN_EXE_tamarack-agent");
     let backend: Arc<dyn Backend> = Arc::new(ProcessBackend::new(program, settings.limits));
     let backends = settings.instances.iter().map(|instance| (*instance, Arc::clone(&backend)));
@@ -176,6 +191,15 @@ impl Tam {
     }
 
     pub(crate) fn query(&self, items: DataItems, challenge: Option<&[u8]>) -> (Token, Vec<u8>) {
+        self.ask(items, challenge, false)
+    }
+
+    /// Asks for the agent layer alone.
+    pub(crate) fn renewal(&self, challenge: &[u8]) -> (Token, Vec<u8>) {
+        self.ask(DataItems::ATTESTATION, Some(challenge), true)
+    }
+
+    fn ask(&self, items: DataItems, challenge: Option<&[u8]>, renewal: bool) -> (Token, Vec<u8>) {
         let token = Fresh::draw(&mut SystemEntropy).into_token();
         let query = QueryRequest {
             token: Some(token),
@@ -190,7 +214,7 @@ impl Tam {
                 .collect(),
             supported_suit_cose_profiles: SuitCoseProfile::MANDATORY.to_vec(),
             data_item_requested: items,
-            renewal: false,
+            renewal,
         };
         (token, self.seal(Message::QueryRequest(query)))
     }
@@ -230,6 +254,7 @@ pub(crate) fn open<'b>(answer: &'b [u8], key: &Key) -> Message<'b> {
 pub(crate) struct Enrolled {
     pub(crate) session: u64,
     pub(crate) teep: Key,
+    pub(crate) evidence: Key,
     pub(crate) claims: rats::eat::Claims,
     pub(crate) eat_digest: [u8; 32],
 }
@@ -261,7 +286,8 @@ pub(crate) fn attest(device: &Device, tam: &Tam, challenge: &[u8]) -> Enrolled {
 
     let Message::QueryResponse(response) = open(&answer, &teep) else { panic!() };
     assert_eq!(response.token, Some(token));
-    Enrolled { session, teep, claims, eat_digest: token_of_agent.digest() }
+    let evidence = binding.key;
+    Enrolled { session, teep, evidence, claims, eat_digest: token_of_agent.digest() }
 }
 
 /// Opens a session as the Broker does after a wake-up.
