@@ -15,7 +15,7 @@
 
 use std::io::Read as _;
 use std::os::fd::OwnedFd;
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -121,7 +121,7 @@ pub fn run_on_hardware(on: &OnHardware) -> anyhow::Result<()> {
     });
     let described = attester.description();
     tracing::info!(family = described.family, interface = described.interface, "the TEE");
-    let listener = UnixListener::bind(&on.socket)
+    let listener = serve::listen(&on.socket)
         .with_context(|| format!("listening on `{}`", on.socket.display()))?;
     let storage = Storage::Folder(on.storage.clone());
     up(settings, storage, Arc::from(attester), listener.into(), own_program()?)

@@ -6,6 +6,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -22,6 +23,21 @@ pub trait Answer: Send + Sync + 'static {
 
     /// Looks after what goes on by itself; called about once a second.
     fn tend(&self);
+}
+
+/// Listens for the Broker; a socket that nobody listens on any more is replaced.
+pub fn listen(path: &Path) -> io::Result<UnixListener> {
+    let abandoned = || {
+        let answer = UnixStream::connect(path);
+        answer.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+    };
+    match UnixListener::bind(path) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse && abandoned() => {
+            std::fs::remove_file(path)?;
+            UnixListener::bind(path)
+        }
+        listener => listener,
+    }
 }
 
 /// Serves connections for as long as the process lives.

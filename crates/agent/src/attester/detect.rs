@@ -105,4 +105,8 @@ impl Attester for NoTee {
     fn count(&self) -> Result<Option<Counter>, Unavailable> {
         Ok(None)
     }
+
+    fn trouble(&self) -> Option<Unavailable> {
+        Some(self.nearest())
+    }
 }

@@ -32,7 +32,9 @@ struct Line {
 impl Economy {
     /// A line in front of an attester.
     pub fn new(attester: Arc<dyn Attester>) -> Self {
-        Self { attester, line: Mutex::default(), moved: Condvar::new() }
+        let trouble = attester.trouble().map(|error| crate::install::chain(&error));
+        let line = Line { trouble, ..Line::default() };
+        Self { attester, line: Mutex::new(line), moved: Condvar::new() }
     }
 
     /// What the TEE says it is.

@@ -57,6 +57,11 @@ pub trait Attester: Send + Sync {
     /// Adds one to the counter; `None` when this TEE has none.
     fn count(&self) -> Result<Option<Counter>, Unavailable>;
 
+    /// Why nothing can be attested, where that is known from the start.
+    fn trouble(&self) -> Option<Unavailable> {
+        None
+    }
+
     /// Extends a measurement register.
     fn extend(&self, _index: u64, _digest: &[u8]) -> Result<(), Unavailable> {
         Err(Unavailable::lacks("this interface extends no measurement registers"))

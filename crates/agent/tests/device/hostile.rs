@@ -51,6 +51,11 @@ fn serve(data: &[u8], request: &[u8]) -> Vec<u8> {
             .map(|_| "sent".into()),
         "unix" => UnixStream::connect(on).map(|_| "connected".into()),
         "spawn" => Command::new(on).status().map(|status| format!("{status}")),
+        "descriptors" => {
+            let open = (0..64).filter(|number| unsafe { fcntl(*number, 1) } >= 0);
+            Ok(open.map(|number| number.to_string()).collect::<Vec<_>>().join(" "))
+        }
+        "mkdir" => fs::create_dir(on).map(|()| "made".into()),
         "pids" => Ok(format!("{}", std::process::id())),
         "kill" => signal(on.parse().unwrap()),
         "mount" => mount(),
@@ -133,6 +138,7 @@ fn mount() -> std::io::Result<String> {
 }
 
 extern "C" {
+    fn fcntl(number: i32, command: i32) -> i32;
     fn fork() -> i32;
     fn pause() -> i32;
     fn kill(pid: i32, signal: i32) -> i32;

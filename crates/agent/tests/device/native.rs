@@ -89,11 +89,52 @@ fn the_file_system_of_the_machine_is_out_of_reach() {
             assert!(answer.starts_with("errno "), "{kind:?} {attempt}: {answer}");
         }
         match kind {
-            Kind::Process => assert_eq!(ta.try_ask("mount"), Err(FaultCode::Trapped)),
+            Kind::Process | Kind::Vm => {
+                assert_eq!(ta.try_ask("mount"), Err(FaultCode::Trapped));
+            }
             Kind::Container => assert_eq!(ta.ask("mount"), errno(libc::EPERM)),
         }
     }
     assert_eq!(std::fs::read_to_string(secret).unwrap(), "the Broker's");
+}
+
+/// Only the Agent quotes, unseals and extends.
+#[test]
+fn the_interfaces_of_a_tee_are_out_of_reach() {
+    // Stand-ins that everybody may use who is not locked in.
+    let root = tempfile::tempdir_in("/tmp").unwrap();
+    let paths = [
+        "dev/attestation/user_report_data",
+        "dev/attestation/keys/_sgx_mrenclave",
+        "dev/sev-guest",
+        "dev/tdx_guest",
+        "sys/kernel/config/tsm/report/agent/inblob",
+        "sys/devices/virtual/misc/tdx_guest/measurements/rtmr3:sha384",
+    ];
+    for path in paths {
+        let path = root.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, "before").unwrap();
+    }
+    for kind in kinds() {
+        let mut ta = Ta::start(kind);
+
+        for path in paths {
+            let stand_in = root.path().join(path);
+            for attempt in ["read", "write"] {
+                for at in [stand_in.to_str().unwrap(), &format!("/{path}")] {
+                    let answer = ta.ask(&format!("{attempt} {at}"));
+                    assert!(answer.starts_with("errno "), "{kind:?} {attempt} {at}: {answer}");
+                }
+            }
+            assert_eq!(std::fs::read_to_string(stand_in).unwrap(), "before");
+        }
+        let reports = root.path().join("sys/kernel/config/tsm/report/own");
+        let answer = ta.ask(&format!("mkdir {}", reports.display()));
+        assert!(answer.starts_with("errno "), "{kind:?}: {answer}");
+        let kept = ta.ask("descriptors");
+        assert_eq!(kept, "0 1 2", "{kind:?}: no channel to a TEE is handed down");
+    }
 }
 
 #[test]
@@ -149,7 +190,7 @@ fn other_processes_are_neither_seen_nor_signalled_nor_traced() {
     assert_eq!(ta.ask("unshare"), errno(libc::EPERM));
     assert_eq!(ta.ask("pids"), "2");
     if program().is_some() {
-        let mut ta = Ta::process();
+        let mut ta = Ta::process(&process_backend());
         assert_eq!(ta.try_ask("ptrace 1"), Err(FaultCode::Trapped), "the filter ends it");
     }
 }
@@ -164,7 +205,7 @@ fn nothing_of_the_machine_can_be_started() {
         let answer = ta.ask("fork");
         let forked: u32 = answer.parse().unwrap();
         match kind {
-            Kind::Process => assert_eq!(forked, 0, "one process"),
+            Kind::Process | Kind::Vm => assert_eq!(forked, 0, "one process"),
             Kind::Container => assert!(forked < 64, "{forked} processes"),
         }
     }
@@ -318,13 +359,15 @@ fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Process,
+    /// A process to which its whole VM belongs.
+    Vm,
     Container,
 }
 
 /// The kinds that can be tried here; what is missing says so.
 fn kinds() -> Vec<Kind> {
     let Some(program) = program() else { return Vec::new() };
-    let mut kinds = vec![Kind::Process];
+    let mut kinds = vec![Kind::Process, Kind::Vm];
     if container_of(&image_of(program)).is_some() {
         kinds.push(Kind::Container);
     }
@@ -341,15 +384,16 @@ struct Ta {
 impl Ta {
     fn start(kind: Kind) -> Self {
         match kind {
-            Kind::Process => Self::process(),
+            Kind::Process => Self::process(&process_backend()),
+            Kind::Vm => Self::process(&ProcessBackend::of_vm(AGENT, LIMITS)),
             Kind::Container => Self::container().unwrap(),
         }
     }
 
-    fn process() -> Self {
+    fn process(backend: &ProcessBackend) -> Self {
         let owner = SigningKey::generate(Algorithm::Esp256).unwrap();
         let program = described(program().unwrap());
-        Self::released(process_backend().start(program).unwrap(), &owner)
+        Self::released(backend.start(program).unwrap(), &owner)
     }
 
     fn container() -> Option<Self> {
