@@ -11,7 +11,7 @@ use keys::{SystemEntropy, file};
 use rats::Timestamp;
 use sdk::{
     Project,
-    appraisal::Accepted,
+    appraisal::{Accepted, Examined},
     deploy::{Deploy as Flow, DeployFailed, Means, Progress},
     trust::Trust,
 };
@@ -84,7 +84,7 @@ impl Deploy {
 
 /// Pins become the user's trust; a pin that cannot be used stops the command.
 pub(crate) fn trust(pins: &Pins) -> Result<Trust> {
-    let mut trust = Trust::strict();
+    let mut trust = Trust { strength: pins.strength, ..Trust::strict() };
     if let Some(path) = &pins.policy {
         let text = fs::read_to_string(path)
             .with_context(|| format!("reading the policy {}", path.display()))?;
@@ -161,8 +161,18 @@ fn report(progress: &Progress) -> Value {
         "emulated": hardware.and_then(verifier::Appraisal::emulated),
         "tcb_status": hardware.and_then(|h| h.tcb()).map(|tcb| tcb.status.to_string()),
         "isolation": examined.and_then(|e| e.accepted().ok()).map(Accepted::isolation),
+        "verdicts": examined.map(verdicts),
         "checks": examined.map(|examined| &examined.checks),
         "receipt": progress.receipt.is_some(),
+    })
+}
+
+/// The user's own verdict beside that of the pinned Verifier.
+fn verdicts(examined: &Examined) -> Value {
+    json!({
+        "own": if examined.accepted().is_ok() { "accepted" } else { "refused" },
+        "moc": examined.told.map(|tier| format!("{tier:?}").to_lowercase()),
+        "differ": examined.differs(),
     })
 }
 
@@ -179,6 +189,13 @@ fn tell(progress: &Progress) {
     if let Some(examined) = &progress.examined {
         println!("{BOLD}Your own appraisal{BOLD:#}");
         print(format_args!("{}", examined.checks));
+        if let (true, Some(told)) = (examined.differs(), examined.told) {
+            let told = format!("{told:?}").to_lowercase();
+            println!("{YELLOW}The M/OC's Verifier says {told}; you do not share that.{YELLOW:#}");
+        }
+        if examined.hardware.is_none() && examined.accepted().is_ok() {
+            println!("{YELLOW}Only the M/OC's Verifier has appraised the hardware.{YELLOW:#}");
+        }
         if examined.hardware.as_ref().and_then(verifier::Appraisal::emulated) != Some(false) {
             println!("{YELLOW}This device is emulated: its operator can read the data.{YELLOW:#}");
         }

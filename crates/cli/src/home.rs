@@ -6,6 +6,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
+use sdk::trust::Strength;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// A directory with everything that belongs to one Network User.
@@ -31,6 +32,9 @@ pub struct Account {
 #[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Pins {
+    /// Whose word is enough: `result` (the Verifier's), `evidence` (the Verifier's, and the own
+    /// appraisal of its Evidence), or `own` (own nonce and own appraisal). Absent: `own`.
+    pub strength: Strength,
     /// The Verifier whose results are compared: COSE_Key, hexadecimal.
     pub verifier: Option<String>,
     /// Roots of emulators that are accepted: SHA-256 of SubjectPublicKeyInfo, hexadecimal.

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand};
 use cose::{Algorithm, Signer as _};
 use keys::file;
-use sdk::MocClient;
+use sdk::{MocClient, trust::Strength};
 use serde_json::json;
 
 use crate::{
@@ -82,6 +82,10 @@ pub struct Trust {
     /// Your own appraisal policy (TOML) in place of the strict default
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
+    /// Whose word is enough: `result` (the pinned Verifier's), `evidence` (the Verifier's, and your
+    /// own appraisal of its Evidence), or `own` (your own nonce and appraisal) [default: own]
+    #[arg(long, value_name = "STRENGTH")]
+    strength: Option<Strength>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -122,6 +126,9 @@ impl Trust {
         }
         if let Some(policy) = self.policy {
             pins.policy = Some(absolute(&policy)?);
+        }
+        if let Some(strength) = self.strength {
+            pins.strength = strength;
         }
         home.keep_pins(&pins)?;
         if self.json {

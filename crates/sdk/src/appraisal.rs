@@ -1,14 +1,17 @@
 //! The Network User's own appraisal: what has to hold before Personalization Data moves.
 //!
 //! The M/OC's result is evidence of what the M/OC says, no more. Everything that decides is checked
-//! again here, over the raw Evidence, with the user's own policy, pins, nonce and clock.
+//! again here, over the raw Evidence, with the user's own policy, pins, nonce and clock. A user who
+//! is content with less says so by [`Strength`].
+
+mod told;
 
 use cose::{Accept, Key};
 use rats::{
     Timestamp,
     cmw::{Cmw, Collection},
-    ear::{self, Ear, Tier, VectorRule},
-    eat::{Claims, InstanceType, TaEntry},
+    ear::Tier,
+    eat::{Claims, InstanceType, TaEntry, Token},
     nonce,
 };
 use verifier::{
@@ -16,7 +19,10 @@ use verifier::{
     teep::{AppraisedAgent, Terms},
 };
 
-use crate::{Refusal, trust::Trust};
+use crate::{
+    Refusal,
+    trust::{Strength, Trust},
+};
 
 /// What the Network User asked for and now expects to see.
 #[derive(Clone, Debug)]
@@ -46,8 +52,11 @@ pub struct Application<'a> {
 pub struct Examined {
     /// Every check, in order.
     pub checks: Check,
-    /// What the hardware layer says; absent when the Evidence could not be read.
+    /// What the hardware layer says; absent when the Evidence could not be read, or was not to be
+    /// appraised.
     pub hardware: Option<Appraisal>,
+    /// What the result of the pinned Verifier says, where its signature and nonce hold.
+    pub told: Option<Tier>,
     accepted: Option<Accepted>,
 }
 
@@ -84,6 +93,17 @@ impl Examined {
     }
 }
 
+impl Examined {
+    /// Whether the Network User's own verdict is another one than that of the pinned Verifier:
+    /// either way, nothing is released.
+    #[must_use]
+    pub fn differs(&self) -> bool {
+        let mut own = self.checks.children.iter().filter(|check| check.name != told::CHECK);
+        let own = own.all(|check| check.ok);
+        self.told.is_some_and(|tier| told::is_positive(tier) != own)
+    }
+}
+
 impl Accepted {
     /// The key to which callers seal their requests; where the channel ends at the Agent, the
     /// receipt names it.
@@ -117,50 +137,90 @@ impl Accepted {
 pub fn examine(result: &[u8], expected: &Expected<'_>, trust: &Trust, now: Timestamp) -> Examined {
     let mut root = Check::new("network-user");
     let mut hardware = None;
-    let looked = look(result, expected, trust, now, &mut root.children, &mut hardware);
-    let accepted = looked.ok().filter(|_| hardware.as_ref().is_some_and(Appraisal::accepted));
+    let mut look = Look { expected, trust, now, checks: &mut root.children };
+    let looked = look.at(result, &mut hardware);
+    let told = told::tier(result, expected, trust, now);
+    let appraised = hardware.as_ref().is_some_and(Appraisal::accepted);
+    let enough = appraised || trust.strength == Strength::Result;
+    let accepted = looked.ok().filter(|_| enough);
     root.ok = accepted.is_some() && root.children.iter().all(|check| check.ok);
-    Examined { checks: root, hardware, accepted }
+    Examined { checks: root, hardware, told, accepted }
+}
+
+/// One look at a result: what it is held against, and what was checked so far.
+struct Look<'a> {
+    expected: &'a Expected<'a>,
+    trust: &'a Trust,
+    now: Timestamp,
+    checks: &'a mut Vec<Check>,
+}
+
+impl Look<'_> {
+    fn at(&mut self, result: &[u8], hardware: &mut Option<Appraisal>) -> Result<Accepted, Stopped> {
+        let collection = open(result, self.trust, self.checks)?;
+        let evidence = part(&collection, "evidence", self.checks)?;
+        note_nonce(self.expected, self.now, self.checks)?;
+        match self.trust.strength {
+            Strength::Result => {
+                let told = self.told(&collection)?;
+                let token = told::unappraised(evidence, self.checks)?;
+                let claims = &token.claims;
+                let teep_key = claims.cnf.as_ref().map(rats::eat::Confirmation::thumbprint);
+                self.agrees(told.as_ref(), teep_key)?;
+                receiver(&token, self.expected, None, self.checks)
+            }
+            Strength::Evidence => {
+                let told = self.told(&collection)?;
+                let challenge = told::challenge(told.as_ref(), self.checks)?;
+                let appraised = self.appraise(&collection, &challenge, hardware)?;
+                let token = appraised.agent().token.get();
+                let accepted = receiver(token, self.expected, hardware.as_ref(), self.checks)?;
+                self.agrees(told.as_ref(), Some(appraised.agent().teep_key.thumbprint()))?;
+                Ok(accepted)
+            }
+            Strength::Own => {
+                //= rats 11.33 (M): the user recomputes the combination of both nonces
+                let tam_nonce = part(&collection, "tam-nonce", self.checks)?;
+                let challenge = nonce::combine(tam_nonce, self.expected.nonce);
+                let appraised = self.appraise(&collection, &challenge, hardware)?;
+                let token = appraised.agent().token.get();
+                let accepted = receiver(token, self.expected, hardware.as_ref(), self.checks)?;
+                let told = self.told(&collection)?;
+                self.agrees(told.as_ref(), Some(appraised.agent().teep_key.thumbprint()))?;
+                Ok(accepted)
+            }
+        }
+    }
+
+    /// The user's own appraisal.
+    fn appraise(
+        &mut self,
+        collection: &Collection,
+        challenge: &[u8],
+        hardware: &mut Option<Appraisal>,
+    ) -> Result<AppraisedAgent, Stopped> {
+        let evidence = part(collection, "evidence", self.checks)?;
+        let collateral = collateral(collection, self.trust, self.checks)?;
+        let terms = Terms {
+            challenge,
+            event_log: None,
+            anchors: &self.trust.anchors,
+            reference: &self.trust.reference,
+            policy: &self.trust.policy,
+            now: self.now,
+        };
+        match appraise_teep(evidence, &collateral, &terms) {
+            Ok(appraised) => accept(appraised, self.checks, hardware),
+            Err(unreadable) => {
+                self.checks.push(unreadable.check().clone());
+                Err(Stopped)
+            }
+        }
+    }
 }
 
 /// A check failed; it is in the list.
 struct Stopped;
-
-fn look(
-    result: &[u8],
-    expected: &Expected<'_>,
-    trust: &Trust,
-    now: Timestamp,
-    checks: &mut Vec<Check>,
-    hardware: &mut Option<Appraisal>,
-) -> Result<Accepted, Stopped> {
-    let collection = open(result, trust, checks)?;
-    let tam_nonce = part(&collection, "tam-nonce", checks)?;
-    let evidence = part(&collection, "evidence", checks)?;
-    //= rats 11.33 (M): the user recomputes the combination of both nonces
-    let challenge = nonce::combine(tam_nonce, expected.nonce);
-    note_nonce(expected, now, checks)?;
-
-    let collateral = collateral(&collection, trust, checks)?;
-    let terms = Terms {
-        challenge: &challenge,
-        event_log: None,
-        anchors: &trust.anchors,
-        reference: &trust.reference,
-        policy: &trust.policy,
-        now,
-    };
-    let appraised = match appraise_teep(evidence, &collateral, &terms) {
-        Ok(appraised) => accept(appraised, checks, hardware)?,
-        Err(unreadable) => {
-            checks.push(unreadable.check().clone());
-            return Err(Stopped);
-        }
-    };
-    let accepted = receiver(&appraised, expected, hardware.as_ref(), checks)?;
-    compare(&collection, expected, trust, now, &appraised, checks)?;
-    Ok(accepted)
-}
 
 /// Opens the signed CMW; its signature is checked when the user pinned a Verifier.
 fn open(result: &[u8], trust: &Trust, checks: &mut Vec<Check>) -> Result<Collection, Stopped> {
@@ -184,6 +244,13 @@ fn open(result: &[u8], trust: &Trust, checks: &mut Vec<Check>) -> Result<Collect
                     );
                 }
             }
+        }
+        None if trust.strength < Strength::Own => {
+            let check = Check::new("result.verifier")
+                .expected("the key of a Verifier that the Network User pinned")
+                .seen("none");
+            let remedy = "pin a Verifier, or let your own appraisal decide (strength `own`)";
+            return stop(checks, check, Reason::ConfigurationNotAllowed, remedy);
         }
         None => match unsigned(result) {
             Some(cmw) => cmw,
@@ -277,12 +344,12 @@ fn accept(
 
 /// The key that data is sealed to: the Agent's own, or that of the TA which was deployed.
 fn receiver(
-    appraised: &AppraisedAgent,
+    token: &Token,
     expected: &Expected<'_>,
     hardware: Option<&Appraisal>,
     checks: &mut Vec<Check>,
 ) -> Result<Accepted, Stopped> {
-    let claims = &appraised.agent().token.get().claims;
+    let claims = &token.claims;
     let ta = match &expected.application {
         Some(expected) => Some(application(claims, expected, checks)?),
         None => None,
@@ -298,7 +365,7 @@ fn receiver(
     checks.push(Check::new(named).seen(&receiver.thumbprint().0));
     Ok(Accepted {
         receiver: receiver.clone(),
-        eat_digest: appraised.agent().token.get().digest(),
+        eat_digest: token.digest(),
         ta: ta.clone(),
         receipt_key: session.receipt.clone(),
         // What is not known to be real counts as emulated.
@@ -343,49 +410,6 @@ fn application(
     Ok(ta.clone())
 }
 
-/// The M/OC's own verdict must not contradict: a disagreement is a visible state, and stops.
-fn compare(
-    collection: &Collection,
-    expected: &Expected<'_>,
-    trust: &Trust,
-    now: Timestamp,
-    appraised: &AppraisedAgent,
-    checks: &mut Vec<Check>,
-) -> Result<(), Stopped> {
-    let Some(verifier) = &trust.verifier else { return Ok(()) };
-    let token = part(collection, "ear", checks)?;
-    let expect = ear::Expect {
-        verifiers: std::slice::from_ref(verifier),
-        accept: &Accept::CURRENT,
-        now,
-        skew_s: CLOCK_SKEW_S_MAX,
-        nonce: Some(expected.nonce),
-        vector: VectorRule::Required,
-    };
-    let check = Check::new("result.ear").source("pinned Verifier");
-    let ear = match Ear::verify(token, &expect) {
-        Ok(verified) => verified.into_inner(),
-        Err(error) => {
-            let check = check.expected("a fresh EAR for this nonce").seen(error.to_string());
-            return stop(checks, check, Reason::BadSignature, "ask for a new attestation");
-        }
-    };
-    let agent = ear.appraisals().get("agent");
-    let bound = agent.and_then(ear::Appraisal::confirmed);
-    let key = appraised.agent().teep_key.thumbprint();
-    if bound != Some(key) {
-        let check = check.expected(&key.0).seen("a result that is bound to another key");
-        return stop(checks, check, Reason::BindingMismatch, "ask for a new attestation");
-    }
-    let check = check.expected("affirming or warning").seen(format!("{:?}", ear.status()));
-    if !matches!(ear.status(), Tier::Affirming | Tier::Warning) {
-        let remedy = "ask the operator why its Verifier does not share your verdict";
-        return stop(checks, check, Reason::ConfigurationNotAllowed, remedy);
-    }
-    checks.push(check);
-    Ok(())
-}
-
 fn stop<T>(
     checks: &mut Vec<Check>,
     check: Check,
@@ -411,5 +435,3 @@ pub(crate) fn refusal(check: &Check, failure: &Failure) -> Refusal {
 
 /// A result for an older nonce is refused, seconds.
 const NONCE_AGE_S_MAX: i64 = 600;
-/// How far the M/OC's clock may be off, seconds.
-const CLOCK_SKEW_S_MAX: i64 = 60;

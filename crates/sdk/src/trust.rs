@@ -1,7 +1,10 @@
 //! Whom the Network User believes: own policy, own pins. None of it comes from the M/OC.
 
+use std::str::FromStr;
+
 use cose::{Accept, Key};
 use rats::corim::{Corim, Expect};
+use serde::{Deserialize, Serialize};
 use verifier::{
     Anchors, Collateral, Policy, ReferenceValues,
     anchor::{List, Listed, Vendor},
@@ -22,6 +25,46 @@ pub struct Trust {
     pub collateral: Option<Collateral>,
     /// The Verifier whose result is compared; without one nothing is compared.
     pub verifier: Option<Key>,
+    /// Whose word is enough.
+    pub strength: Strength,
+}
+
+/// What a release of Personalization Data rests on, from the weakest to the strongest.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Strength {
+    /// The result of the pinned Verifier alone: who runs that Verifier can lie about everything.
+    Result,
+    /// The result of the pinned Verifier, and the user's own appraisal of the Evidence behind it.
+    /// Who runs that Verifier can still answer with Evidence from before.
+    Evidence,
+    /// The user's own nonce and the user's own appraisal. A pinned Verifier that contradicts stops
+    /// the flow as well.
+    #[default]
+    Own,
+}
+
+impl Strength {
+    /// As settings and reports spell it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Result => "result",
+            Self::Evidence => "evidence",
+            Self::Own => "own",
+        }
+    }
+}
+
+impl FromStr for Strength {
+    type Err = UnusablePin;
+
+    fn from_str(text: &str) -> Result<Self, UnusablePin> {
+        let found = [Self::Result, Self::Evidence, Self::Own]
+            .into_iter()
+            .find(|strength| strength.as_str() == text);
+        found.ok_or_else(|| UnusablePin::Strength(text.to_owned()))
+    }
 }
 
 /// A pin cannot be used.
@@ -36,6 +79,9 @@ pub enum UnusablePin {
         /// Why.
         source: rats::Refused,
     },
+    /// No such strength.
+    #[error("`{0}` is none of `result`, `evidence` and `own`")]
+    Strength(String),
 }
 
 impl Trust {
@@ -49,6 +95,7 @@ impl Trust {
             reference: ReferenceValues::default(),
             collateral: None,
             verifier: None,
+            strength: Strength::default(),
         }
     }
 

@@ -16,7 +16,7 @@ use rats::{
     Timestamp,
     binding::{Binding, BoundQuote},
     cmw::{Cmw, Collection, Indicator, Record},
-    ear::{self, Ear, TrustClaim, TrustValue, Vector, VerifierId},
+    ear::{self, Ear, Tier, TrustClaim, TrustValue, Vector, VerifierId},
     eat::{
         Claims, Confirmation, Instance, InstanceType, ManifestId, SessionKeys, Submods, TaEntry,
     },
@@ -25,7 +25,7 @@ use rats::{
 };
 use sdk::{
     appraisal::{Application, Examined, Expected, examine},
-    trust::Trust,
+    trust::{Strength, Trust},
 };
 use verifier::Collateral;
 
@@ -165,6 +165,79 @@ fn without_a_pinned_verifier_the_evidence_alone_decides() {
     assert!(bench.examine_with(&contradicted, &trust).accepted().is_ok());
 }
 
+/// How much a Network User asks for decides what an operator can get away with.
+#[test]
+fn each_strength_refuses_what_the_weaker_one_takes() {
+    let bench = Bench::new();
+    let verdict = |lie: Lie, strength| {
+        let trust = Trust { strength, ..bench.trust() };
+        let examined = bench.examine_with(&bench.result(&lie), &trust);
+        examined.accepted().map(|_| ()).map_err(|refusal| refusal.check)
+    };
+    let honest = Lie::default;
+    let outdated = || Lie { misbehaviour: Misbehaviour::TcbOutOfDate, ..Lie::default() };
+    let from_before = || Lie { user_nonce: Some([9; 32]), ..Lie::default() };
+    let refused = |check: &str| Err(check.to_owned());
+
+    for (strength, of_outdated, of_before) in [
+        (Strength::Result, Ok(()), Ok(())),
+        (Strength::Evidence, refused("dcap.tcb.status"), Ok(())),
+        (Strength::Own, refused("dcap.tcb.status"), refused("agent.challenge")),
+    ] {
+        assert_eq!(verdict(honest(), strength), Ok(()), "{strength:?}");
+        assert_eq!(verdict(outdated(), strength), of_outdated, "{strength:?}");
+        assert_eq!(verdict(from_before(), strength), of_before, "{strength:?}");
+    }
+    assert_eq!(Trust::strict().strength, Strength::Own, "the strongest unless the user says less");
+}
+
+#[test]
+fn no_strength_takes_a_refusal_of_the_pinned_verifier_or_another_ta() {
+    let bench = Bench::new();
+    for strength in [Strength::Result, Strength::Evidence, Strength::Own] {
+        let trust = Trust { strength, ..bench.trust() };
+        for (lie, check) in [
+            (Lie { contraindicated: true, ..Lie::default() }, "result.ear"),
+            (Lie { other_cnf: true, ..Lie::default() }, "result.ear"),
+            (Lie { no_ta: true, ..Lie::default() }, "ta.entry"),
+            (Lie { manifest_digest: Some([9; 32]), ..Lie::default() }, "ta.manifest-digest"),
+            (Lie { no_receiver: true, ..Lie::default() }, "ta.receiver"),
+        ] {
+            assert_refused(&bench.examine_with(&bench.result(&lie), &trust), check);
+        }
+        let stranger = SigningKey::generate(Algorithm::Esp256).unwrap();
+        let trust = Trust { verifier: Some(stranger.key().clone()), ..trust };
+        let result = bench.result(&Lie::default());
+        assert_refused(&bench.examine_with(&result, &trust), "result.signature");
+    }
+}
+
+#[test]
+fn what_rests_on_a_verifier_s_word_needs_a_pinned_one() {
+    let bench = Bench::new();
+    let result = bench.result(&Lie::default());
+    for strength in [Strength::Result, Strength::Evidence] {
+        let trust = Trust { strength, verifier: None, ..bench.trust() };
+
+        assert_refused(&bench.examine_with(&result, &trust), "result.verifier");
+    }
+}
+
+#[test]
+fn a_verdict_that_the_other_side_does_not_share_is_visible_on_both_sides() {
+    let bench = Bench::new();
+    let seen = |lie: &Lie| {
+        let examined = bench.examine(&bench.result(lie));
+        (examined.told, examined.differs(), examined.accepted().is_ok())
+    };
+    let outdated = Lie { misbehaviour: Misbehaviour::TcbOutOfDate, ..Lie::default() };
+    let contradicted = Lie { contraindicated: true, ..Lie::default() };
+
+    assert_eq!(seen(&Lie::default()), (Some(Tier::Affirming), false, true));
+    assert_eq!(seen(&outdated), (Some(Tier::Affirming), true, false));
+    assert_eq!(seen(&contradicted), (Some(Tier::Contraindicated), true, false));
+}
+
 #[test]
 fn a_result_that_misses_a_part_is_refused() {
     let bench = Bench::new();
@@ -206,6 +279,12 @@ struct Lie {
     contraindicated: bool,
     other_cnf: bool,
     leave_out: &'static str,
+}
+
+impl Lie {
+    fn challenge(&self) -> Vec<u8> {
+        nonce::combine(&TAM_NONCE, &self.user_nonce.unwrap_or(USER_NONCE)).to_vec()
+    }
 }
 
 impl Default for Lie {
@@ -309,8 +388,7 @@ impl Bench {
 
     /// What the M/OC delivers.
     fn result(&self, lie: &Lie) -> Vec<u8> {
-        let user_nonce = lie.user_nonce.unwrap_or(USER_NONCE);
-        let challenge = nonce::combine(&TAM_NONCE, &user_nonce);
+        let challenge = lie.challenge();
         let record = |media_type: &str, value: &[u8], indicator| {
             Cmw::Record(Record::new(media_type, value, indicator))
         };
@@ -336,6 +414,7 @@ impl Bench {
         vector.record(TrustClaim::Executables, worst);
         let mut agent = ear::Appraisal::new(vector);
         agent.policies = vec!["operator".into()];
+        agent.nonce = Some(Nonce::new(lie.challenge()).unwrap());
         let key = if lie.other_cnf { &self.session } else { &self.teep };
         agent.cnf = Some(Confirmation::Kid(key.key().thumbprint()));
         let verifier = VerifierId { developer: "Test".into(), build: "1".into() };

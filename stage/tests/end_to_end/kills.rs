@@ -2,11 +2,11 @@
 //!
 //! The flow completes, or stands where it stood and completes when it is run again.
 
-use std::{fs, io::Write as _, time::Duration};
+use std::time::Duration;
 
 use stage::{Attempt, Canary, Device, Flow, Instance, Spec, User, flows};
 
-use crate::troupe::{Theatre, log, open_stage, until};
+use crate::troupe::{Theatre, limited, log, open_stage, until};
 
 #[test]
 fn the_moc_is_killed_at_every_step_of_every_case() {
@@ -45,7 +45,7 @@ fn each_step(stage: &mut Theatre, kill: &mut dyn FnMut(&mut Theatre, &mut Device
 
 /// Kills after each number of steps that the M/OC has recorded, from none to all but the last.
 fn each_step_of(stage: &mut Theatre, tool: bool, kill: &mut dyn FnMut(&mut Theatre, &mut Device)) {
-    impatient(stage);
+    limited(stage, "wake_again_ms = 3000");
     let mut device = stage.device(&Spec::sgx("edge-1")).unwrap();
     let user = stage.user("oda").unwrap();
     for flow in one_of_each_case() {
@@ -95,13 +95,4 @@ fn one_of_each_case() -> Vec<Flow> {
     let rows: Vec<Flow> = flows().into_iter().filter(wanted).collect();
     assert_eq!(rows.iter().map(|flow| flow.case).collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
     rows
-}
-
-/// A device that lost its work is woken again soon.
-fn impatient(stage: &mut Theatre) {
-    let settings = stage.layout.moc().join("moc.toml");
-    let mut file = fs::File::options().append(true).open(settings).unwrap();
-    file.write_all(b"\n[limits]\nwake_again_ms = 3000\n").unwrap();
-    let (layout, programs) = (stage.layout.clone(), stage.programs.clone());
-    stage.moc.restart(&layout, &programs).unwrap();
 }

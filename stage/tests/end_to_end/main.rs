@@ -7,6 +7,7 @@
 
 mod bad_input;
 mod canary;
+mod channel;
 mod crash;
 mod families;
 mod flows;

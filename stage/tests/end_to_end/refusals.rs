@@ -3,10 +3,12 @@
 
 use std::{fs, path::PathBuf, thread::JoinHandle, time::Instant};
 
+use serde_json::json;
 use stage::{Device, Misbehaviour, Pins, Spec};
 
 use crate::troupe::{
-    self, Driver, Theatre, assert_ride, explained, files, log, open_stage, refused, run, sequence,
+    self, Driver, Theatre, assert_ride, explained, files, log, open_stage, refused, run, running,
+    sequence,
 };
 
 #[test]
@@ -42,6 +44,32 @@ fn a_tcb_out_of_date_is_refused_by_the_user_whose_operator_takes_it() {
     let project = user.project(&stage, "route-planner", &Driver::ODA.data()).unwrap();
     run(&stage, &user, &project, &device);
     assert_ride(&stage, &user, &project, &Driver::ODA);
+}
+
+#[test]
+fn the_operator_s_word_is_enough_for_a_user_who_says_so_and_for_nobody_else() {
+    let stage = open_stage!();
+    let spec = Spec::sgx("edge-1").misbehaving(Misbehaviour::TcbOutOfDate);
+    let device = stage.device(&spec).unwrap();
+    for (strength, taken) in [("result", true), ("evidence", false), ("own", false)] {
+        let user = stage.user(&format!("user-{strength}")).unwrap();
+        let mut trust = user.tamarack(&stage);
+        assert!(
+            trust.args(["trust", "--json", "--strength", strength]).status().unwrap().success()
+        );
+        let name = format!("planner-{strength}");
+        let project = user.project(&stage, &name, &Driver::ODA.data()).unwrap();
+
+        let attempt = user.attempt(&stage, &project, &device.name).unwrap();
+
+        if taken {
+            running(attempt);
+            assert_ride(&stage, &user, &project, &Driver::ODA);
+        } else {
+            let refusal = explained(refused(&stage, &user, &project, &attempt));
+            assert_eq!(refusal.check, "dcap.tcb.status", "{strength}");
+        }
+    }
 }
 
 #[test]
@@ -98,6 +126,8 @@ fn refused_misbehaviour(stage: &Theatre, misbehaviour: Misbehaviour, check: &str
     let refusal = explained(refused(stage, &user, &project, &attempt));
     assert_eq!(refusal.check, check, "{refusal:#?}");
     assert_eq!(sequence(&attempt.report), BEFORE_PD);
+    let verdicts = json!({ "own": "refused", "moc": "warning", "differ": true });
+    assert_eq!(attempt.report["verdicts"], verdicts);
     device
 }
 

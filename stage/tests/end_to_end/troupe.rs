@@ -2,6 +2,7 @@
 
 use std::{
     env, fs,
+    io::Write as _,
     ops::{Deref, DerefMut},
     path::{Path, PathBuf},
     time::{Duration, Instant},
@@ -181,6 +182,15 @@ pub(crate) fn get(stage: &Stage, user: &User, path: &str) -> Value {
 /// What a program has logged.
 pub(crate) fn log(stage: &Stage, name: &str) -> String {
     fs::read_to_string(stage.layout.log(name)).unwrap_or_default()
+}
+
+/// Starts the M/OC again with other limits.
+pub(crate) fn limited(stage: &mut Theatre, limits: &str) {
+    let settings = stage.layout.moc().join("moc.toml");
+    let mut file = fs::File::options().append(true).open(settings).unwrap();
+    write!(file, "\n[limits]\n{limits}\n").unwrap();
+    let (layout, programs) = (stage.layout.clone(), stage.programs.clone());
+    stage.moc.restart(&layout, &programs).unwrap();
 }
 
 /// Waits for something, at most twenty seconds.

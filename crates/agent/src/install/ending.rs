@@ -60,6 +60,16 @@ pub(super) enum Stopped {
     Receipt(#[from] cose::KeyUnusable),
 }
 
+impl Stopped {
+    /// The check of a release that said no.
+    fn check(&self) -> Option<&'static str> {
+        match self {
+            Self::Release(refusal) | Self::Instance(Failed::Refused(refusal)) => refusal.check(),
+            _ => None,
+        }
+    }
+}
+
 /// What was done so far, and can still be undone.
 #[derive(Debug, Default)]
 pub(super) struct Done {
@@ -336,7 +346,7 @@ pub(super) fn conclude(
     if let Some(failure) = failure {
         warn!(%manifest, %failure, "a manifest failed");
         if let Err(stopped) = prepared {
-            report.result = report::failure(None, &chain(&stopped));
+            report.result = report::failure(None, stopped.check(), &chain(&stopped));
         }
     } else {
         match prepared.and_then(|()| done.commit(place)) {
@@ -346,12 +356,12 @@ pub(super) fn conclude(
                 installed = true;
             }
             Err(stopped) => {
-                let cause = chain(&stopped);
+                let (cause, check) = (chain(&stopped), stopped.check());
                 warn!(%manifest, cause, "a manifest cannot be installed");
                 let seen = subject.component();
                 let seen = seen.and_then(|seen| staging.read(place.store, seen).ok().flatten());
                 let seen = seen.map(|content| Digest::sha256(cose::sha256(&content)));
-                report.result = report::failure(seen, &cause);
+                report.result = report::failure(seen, check, &cause);
             }
         }
     }

@@ -42,7 +42,7 @@ use part::Part;
 use ree::Delegation;
 use run::Run;
 
-pub use report::{CAUSE, RECEIPT, REE_REPORT, RUNS, SAID_BY};
+pub use report::{CAUSE, CHECK, RECEIPT, REE_REPORT, RUNS, SAID_BY};
 pub use unlink::Unlinking;
 
 /// The manifests of one Update, under way.

@@ -111,7 +111,7 @@ impl Delegation {
         };
         let result = match &answer {
             Ok(_) => Conclusion::Success,
-            Err(cause) => report::failure(None, cause),
+            Err(cause) => report::failure(None, None, cause),
         };
         let installed = answer.is_ok();
         let report = report::new(self.digest, nonce, records, result);

@@ -48,9 +48,12 @@ pub(super) fn new(
 }
 
 /// The failure of something that follows the commands of a manifest.
-pub(super) fn failure(seen: Option<Digest>, cause: &str) -> Conclusion {
+pub(super) fn failure(seen: Option<Digest>, check: Option<&str>, cause: &str) -> Conclusion {
     let mut properties =
         Properties::new().with(&Parameter::Custom(CAUSE, CustomValue::Text(cause)));
+    if let Some(check) = check {
+        properties = properties.with(&Parameter::Custom(CHECK, CustomValue::Text(check)));
+    }
     if let Some(seen) = seen {
         properties = properties.with(&Parameter::ImageDigest(seen));
     }
@@ -109,3 +112,6 @@ pub const RUNS: i64 = -75814;
 
 /// Custom parameter: the SUIT_Report of the REE's own processor about a UA.
 pub const REE_REPORT: i64 = -75813;
+
+/// Custom parameter: the check of a release of Personalization Data that said no, by its name.
+pub const CHECK: i64 = -75815;

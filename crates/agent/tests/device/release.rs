@@ -76,11 +76,11 @@ fn data_for_another_exchange_another_owner_or_another_key_is_refused() {
     let stranger = PrivateKey::generate(&mut SystemEntropy);
     let other_key = party.seal_as(&party.owner, stranger.public(), before, b"data").0;
 
-    for (pd, cause) in [
-        (other_exchange, "owner did not sign"),
-        (other_owner, "owner did not sign"),
-        (other_key, "does not open"),
-        (vec![0; 40], "malformed"),
+    for (pd, check, cause) in [
+        (other_exchange, "release.binding", "owner did not sign"),
+        (other_owner, "release.binding", "owner did not sign"),
+        (other_key, "release.receiver", "does not open"),
+        (vec![0; 40], "release.format", "malformed"),
     ] {
         let pd = party.owner.pd(1, &pd);
         let verdict = deploy(&party.device, &party.tam, &party.to, &[&pd.envelope]);
@@ -90,6 +90,8 @@ fn data_for_another_exchange_another_owner_or_another_key_is_refused() {
         let said = record.properties.find(agent::install::CAUSE);
         let Some(Parameter::Custom(_, CustomValue::Text(said))) = said else { panic!() };
         assert!(said.contains(cause), "{said}");
+        let named = record.properties.find(agent::install::CHECK);
+        assert_eq!(named, Some(Parameter::Custom(agent::install::CHECK, CustomValue::Text(check))));
         assert_eq!(party.device.state(), "awaiting release");
     }
     party.release(&[], b"data");

@@ -102,7 +102,8 @@ impl Moc {
         read: &Read,
     ) -> Result<(), Refusal> {
         let Some(data) = read.parts.iter().find(|part| part.of().is_some()) else { return Ok(()) };
-        let owner = read.owner.thumbprint();
+        // The data's own owner: the package around it may be another one's.
+        let owner = data.component.owner().unwrap_or_else(|| read.owner.thumbprint());
         if self.tam().keys().public().iter().any(|key| key.thumbprint() == owner) {
             return Err(Refusal::Untrusted(by_user(
                 "package.owner",

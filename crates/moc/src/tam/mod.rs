@@ -20,9 +20,10 @@ use std::{
 };
 
 use ::keys::SystemEntropy;
+use api::Problem;
 use cose::{Key, Thumbprint};
 use teep::{
-    Fresh, Numbering, Suite, Timestamp, UserNonce,
+    Fresh, Misbehaved, Numbering, Suite, Timestamp, UserNonce,
     envelope::{Dialect, Hint, NoKey, Opened, Outgoing, PeerKey, Sealed, Standing},
     evidence,
     message::Message,
@@ -32,8 +33,9 @@ use teep::{
 pub use self::keys::TamKeys;
 
 use crate::{
-    app::{ATTEMPTS_MAX, Moc, hash, is_stale},
+    app::{ATTEMPTS_MAX, Moc, by_user, hash, is_stale},
     config::Limits,
+    http,
     store::{Change, DeviceRow, Errand, ExchangeRow, NotCommitted, Purpose, StoreFailed},
 };
 use run::Run;
@@ -203,7 +205,12 @@ impl Moc {
         let signer = opened.signer().thumbprint;
         let effects = match session.process_teep_message(&shell.tam, now, draw(), opened) {
             Ok(effects) => effects,
-            Err(error) => return Ok(dropped(&error)),
+            Err(error) => {
+                if let (Misbehaved::AnotherSigner, Some(row)) = (error, &row) {
+                    self.another_agent(&row.errand, signer).await?;
+                }
+                return Ok(dropped(&error));
+            }
         };
         let mut run = self.resume_run(row, signer).await?;
         let envelope = OnceLock::new();
@@ -237,6 +244,33 @@ impl Moc {
         touched.iter().for_each(|topic| self.hub().changed(topic));
         let sealed = outgoing.map(|outgoing| outgoing.seal(&self.tam().keys)).transpose()?;
         Ok(Round::Answer(sealed))
+    }
+
+    /// Notes whose Agent answered in the place of the one that was asked. It decides nothing: a
+    /// REE can send what it likes, and the one that was asked may still answer.
+    async fn another_agent(&self, errand: &Errand, signer: Thumbprint) -> Result<(), TamFailed> {
+        if errand.purpose != Purpose::Attest {
+            return Ok(());
+        }
+        let holder = self.store().device_by_agent(&signer.to_string()).await?;
+        let whose = holder.map_or_else(|| "nobody".to_owned(), |holder| holder.device);
+        let expected = format!("the Agent of {}", errand.device);
+        tracing::warn!(device = %errand.device, %whose, "another Agent answered");
+        let problem = by_user(
+            "device.agent-key",
+            &expected,
+            format!("another Agent answered in its place: that of {whose}"),
+            "ask the operator which TEE this device has",
+        );
+        let detail = Some(problem.seen.clone());
+        let problem = Problem { detail, ..http::failure(&problem) };
+        let attestation = errand.attestation.clone();
+        match self.store().commit(vec![Change::HintResult { attestation, problem }]).await {
+            Ok(()) => Ok(()),
+            Err(NotCommitted::Failed(failed)) => Err(failed.into()),
+            // Decided meanwhile.
+            Err(_) => Ok(()),
+        }
     }
 
     async fn resume_run(

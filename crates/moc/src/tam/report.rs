@@ -57,6 +57,9 @@ impl Believed {
         if let Some(changed) = changed_payload(*code, record, envelope) {
             return Err(changed);
         }
+        if let Some(refused) = refused_release(&record.properties) {
+            return Err(refused);
+        }
         let section = Section::from_key(record.section)
             .map_or_else(|| record.section.to_string(), |section| section.to_string());
         let (command, offset) = (Name(*code), record.offset);
@@ -64,7 +67,7 @@ impl Believed {
         Err(Failure {
             check: format!("suit.{reason}"),
             expected: "the manifest is processed to its end".into(),
-            seen: match cause_in(&record.properties) {
+            seen: match text_in(&record.properties, CAUSE) {
                 Some(cause) => format!("{cause} ({place})"),
                 None => place,
             },
@@ -141,6 +144,52 @@ fn changed_payload(code: i64, record: &Record, envelope: Option<&[u8]>) -> Optio
     })
 }
 
+/// A release of Personalization Data that its receiver did not open.
+fn refused_release(properties: &Properties) -> Option<Failure> {
+    let (expected, owner, remedy) = match text_in(properties, CHECK)?.as_str() {
+        "release.exchange" => (
+            "a release for an exchange that is open in this TEE",
+            Owner::Operator,
+            "attest and release again: a receiver key opens one release, and ends with its TEE",
+        ),
+        "release.binding" => (
+            "the owner's signature over this TEE's evidence, this manifest and this deployment",
+            Owner::Operator,
+            "find out who delivered a release that was made for another device, exchange or \
+             deployment; then attest and release again",
+        ),
+        "release.receiver" => (
+            "a release to a receiver key of this TEE",
+            Owner::Operator,
+            "find out who exchanged key or ciphertext on the way; then attest and release again",
+        ),
+        "release.format" => (
+            "a container of the secure channel",
+            Owner::NetworkUser,
+            "seal the Personalization Data with this version of the tool",
+        ),
+        "release.size" => (
+            "no more Personalization Data than the TEE takes",
+            Owner::NetworkUser,
+            "release less data",
+        ),
+        "release.application" => (
+            "data that the Trusted Application takes",
+            Owner::NetworkUser,
+            "compare the Personalization Data with what the Trusted Application reads",
+        ),
+        _ => return None,
+    };
+    let cause = text_in(properties, CAUSE);
+    Some(Failure {
+        check: text_in(properties, CHECK)?,
+        expected: expected.into(),
+        seen: cause.unwrap_or_else(|| "a refusal without words".into()),
+        owner,
+        remedy: remedy.into(),
+    })
+}
+
 /// The digest that a manifest states for a component, before its sections change anything. The
 /// manifest's signature was checked when the package was taken in.
 fn signed_digest(envelope: &[u8], component: u64) -> Option<Digest> {
@@ -172,13 +221,10 @@ fn image_digest(parameter: Parameter<'_>) -> Option<Digest> {
     Some(digest)
 }
 
-/// The Agent's own words for what went wrong.
-fn cause_in(properties: &Properties) -> Option<String> {
-    let found = properties.find(CAUSE)?;
-    if let Parameter::Custom(_, CustomValue::Text(cause)) = found {
-        return Some(cause.to_owned());
-    }
-    None
+/// What the Agent says in its own words.
+fn text_in(properties: &Properties, key: i64) -> Option<String> {
+    let Parameter::Custom(_, CustomValue::Text(text)) = properties.find(key)? else { return None };
+    Some(text.to_owned())
 }
 
 fn receipt_in(properties: &Properties) -> Option<Vec<u8>> {
@@ -243,3 +289,5 @@ const SAID_BY: i64 = -75812;
 const REE_REPORT: i64 = -75813;
 /// The SUIT parameter that says that a Trusted Application runs.
 const RUNS: i64 = -75814;
+/// The SUIT parameter in which a report names the check of a release that said no.
+const CHECK: i64 = -75815;

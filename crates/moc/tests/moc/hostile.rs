@@ -361,7 +361,7 @@ async fn shown(bench: &Bench, device: &str) -> DeviceView {
     bench.operator.get(&api::path::device(device)).await.expect(200)
 }
 
-async fn put(
+pub(crate) async fn put(
     user: &Caller,
     deployment: &str,
     package: PackageName,

@@ -139,6 +139,19 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// The check of a release that says no this way, by the name that reports use.
+    pub const fn check(self) -> Option<&'static str> {
+        match self {
+            Self::NoReceiver => Some("release.exchange"),
+            Self::Malformed => Some("release.format"),
+            Self::NotOwner => Some("release.binding"),
+            Self::NotOpened => Some("release.receiver"),
+            Self::TooLarge => Some("release.size"),
+            Self::Application => Some("release.application"),
+            Self::NotCaller | Self::Replay | Self::AwaitingRelease | Self::Misuse => None,
+        }
+    }
+
     const ALL: [Self; 10] = [
         Self::NoReceiver,
         Self::Malformed,
