@@ -291,8 +291,8 @@ const TEES: &[Interface] = &[
     Interface {
         name: "tdx-guest",
         path: "dev/tdx_guest",
-        remedy: "run inside a TDX virtual machine; quotes come through configfs-tsm",
-        attester: Attester::Planned,
+        remedy: "run inside a TDX virtual machine with Linux 6.2 or newer, and qgs on its host",
+        attester: Attester::Implemented,
     },
     Interface {
         name: "sgx",

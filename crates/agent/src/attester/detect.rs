@@ -5,7 +5,8 @@ use std::path::Path;
 use device::tee::{Description, Quote, REPORT_DATA_BYTES, SealingKey};
 
 use super::{
-    Attester, Counter, Fault, Gramine, SevGuest, Tsm, Unavailable, gramine, sev_guest, tsm,
+    Attester, Counter, Fault, Gramine, SevGuest, TdxGuest, Tsm, Unavailable, gramine, sev_guest,
+    tdx_guest, tsm,
 };
 
 /// A way to reach a TEE, in the order in which they are tried.
@@ -13,6 +14,8 @@ use super::{
 pub enum Interface {
     /// configfs-tsm.
     Tsm,
+    /// `/dev/tdx_guest`.
+    TdxGuest,
     /// `/dev/sev-guest`.
     SevGuest,
     /// `/dev/attestation`.
@@ -21,12 +24,13 @@ pub enum Interface {
 
 impl Interface {
     /// Every way.
-    pub const ALL: [Self; 3] = [Self::Tsm, Self::SevGuest, Self::Gramine];
+    pub const ALL: [Self; 4] = [Self::Tsm, Self::TdxGuest, Self::SevGuest, Self::Gramine];
 
     /// Where it is, below the root.
     pub const fn path(self) -> &'static str {
         match self {
             Self::Tsm => tsm::REPORTS,
+            Self::TdxGuest => tdx_guest::PATH,
             Self::SevGuest => sev_guest::PATH,
             Self::Gramine => gramine::ATTESTATION,
         }
@@ -35,6 +39,7 @@ impl Interface {
     fn open(self, root: &Path, level: Option<u8>) -> Result<Box<dyn Attester>, Fault> {
         Ok(match self {
             Self::Tsm => Box::new(Tsm::open(root, level)?),
+            Self::TdxGuest => Box::new(TdxGuest::open(root)?),
             Self::SevGuest => Box::new(SevGuest::open(root, level)?),
             Self::Gramine => Box::new(Gramine::open(root)?),
         })

@@ -48,6 +48,12 @@ pub enum Problem {
     /// What it gave is not what its documentation says.
     #[error("it gave no {0}")]
     Malformed(&'static str),
+    /// The host runs no quoting service at this port of its vsock.
+    #[error("the host has no quoting service at port {0}")]
+    NoQuotingService(u32),
+    /// The host's quoting service failed, with the code that it gives.
+    #[error("the host's quoting service failed with code {0:#x}")]
+    QuotingService(u32),
     /// The firmware below it failed, with the code that it gives.
     #[error("the firmware failed with code {0:#x}")]
     Firmware(u64),
@@ -96,9 +102,11 @@ impl Problem {
                 "run the Agent inside the TEE, with a kernel or library OS that has this interface"
             }
             Self::Denied => "give the Agent's user read and write access to it",
-            Self::NoProvider => {
-                "load the guest driver (tdx_guest, sev_guest, arm_cca_guest) inside a confidential VM"
+            Self::NoProvider => "load the TEE's guest driver inside a confidential VM",
+            Self::NoQuotingService(_) => {
+                "start Intel's qgs on the host, or name its port in /etc/tdx-attest.conf"
             }
+            Self::QuotingService(_) => "see what qgs says on the host; often it lacks its PCK",
             Self::Provider(_) => "start the Agent again: it was started for another TEE",
             Self::Busy(_) => "leave the interface to the Agent alone",
             Self::Length { .. } | Self::Malformed(_) => {

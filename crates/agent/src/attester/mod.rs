@@ -18,8 +18,10 @@ mod economy;
 mod fault;
 mod gramine;
 mod platform;
+mod registers;
 mod sealing;
 mod sev_guest;
+mod tdx_guest;
 mod tsm;
 
 pub use channel::Channel;
@@ -29,7 +31,10 @@ pub use fault::{Fault, Problem};
 pub use gramine::Gramine;
 pub use platform::Family;
 pub use sev_guest::SevGuest;
+pub use tdx_guest::TdxGuest;
 pub use tsm::Tsm;
+
+use registers::Registers;
 
 use std::fs;
 use std::io::{self, Write as _};

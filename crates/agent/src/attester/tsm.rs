@@ -13,7 +13,8 @@ use std::time::Duration;
 use device::tee::{Description, Quote, REPORT_DATA_BYTES, SealingKey};
 
 use super::{
-    Attester, Counter, Family, Fault, Problem, Unavailable, sealing, sev_guest, write_once,
+    Attester, Counter, Family, Fault, Problem, Registers, Unavailable, sealing, sev_guest,
+    write_once,
 };
 
 /// A report folder of the Agent's own.
@@ -26,8 +27,7 @@ pub struct Tsm {
     privilege_level: u8,
     /// Where `/dev/sev-guest` is, which alone gives keys.
     sev_guest: PathBuf,
-    /// Where the measurement registers of a TDX guest are.
-    registers: PathBuf,
+    registers: Registers,
 }
 
 #[derive(Debug)]
@@ -63,18 +63,17 @@ impl Tsm {
             privilege_level: folder.privilege_level.unwrap_or(0),
             folder: Mutex::new(folder),
             sev_guest: root.join(sev_guest::PATH),
-            registers: root.join(REGISTERS),
+            registers: Registers::below(root),
         })
     }
 
-    fn register(&self, index: u64) -> Result<PathBuf, Unavailable> {
-        if self.family != Family::Tdx {
-            return Err(Unavailable::lacks("Linux gives this family's registers to nobody"));
+    fn registers(&self) -> Result<&Registers, Unavailable> {
+        match self.family {
+            Family::Tdx => Ok(&self.registers),
+            Family::Cca | Family::SevSnp | Family::Sgx | Family::TrustZone => {
+                Err(Unavailable::lacks("Linux gives this family's registers to nobody"))
+            }
         }
-        if index > 3 {
-            return Err(Unavailable::lacks("there are RTMR 0 to 3"));
-        }
-        Ok(self.registers.join(format!("rtmr{index}:sha384")))
     }
 }
 
@@ -108,21 +107,11 @@ impl Attester for Tsm {
     }
 
     fn extend(&self, index: u64, digest: &[u8]) -> Result<(), Unavailable> {
-        let path = self.register(index)?;
-        let Ok::<&[u8; 48], _>(digest) = digest.try_into() else {
-            return Err(Unavailable::lacks("48 bytes extend a register"));
-        };
-        Ok(write_once(&path, digest).map_err(|error| Fault::os(&path, &error))?)
+        self.registers()?.extend(index, digest)
     }
 
     fn read(&self, index: u64) -> Result<Vec<u8>, Unavailable> {
-        let path = self.register(index)?;
-        let value = fs::read(&path).map_err(|error| Fault::os(&path, &error))?;
-        if value.len() != 48 {
-            let problem = Problem::Length { expected: 48, seen: value.len() };
-            return Err(Fault::new(&path, problem).into());
-        }
-        Ok(value)
+        self.registers()?.read(index)
     }
 }
 
@@ -265,8 +254,6 @@ impl From<Fault> for Attempt {
 
 /// Where reports are made.
 pub(super) const REPORTS: &str = "sys/kernel/config/tsm/report";
-/// Where Linux 6.16 shows the registers of a TDX guest.
-const REGISTERS: &str = "sys/devices/virtual/misc/tdx_guest/measurements";
 /// How many folders a process tries to make before it takes the interface for occupied.
 const FOLDERS_MAX: u32 = 16;
 /// How often evidence is tried.

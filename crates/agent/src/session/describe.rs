@@ -28,7 +28,11 @@ impl Core {
         let applications: Vec<Value> =
             self.applications.all().iter().map(|ta| application(ta)).collect();
         json!({
-            "tee": { "family": tee.family, "interface": tee.interface, "trouble": self.quotes.trouble() },
+            "tee": {
+                "family": tee.family,
+                "interface": tee.interface,
+                "trouble": self.quotes.trouble(),
+            },
             "teep_key": self.identity.teep.key().thumbprint().to_string(),
             "rollable": self.store.rollable(),
             "manifests": manifests,

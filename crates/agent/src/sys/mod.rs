@@ -4,6 +4,7 @@
 //! descriptor which nobody else in the process owns, nor what the structures of an ioctl point to.
 
 pub mod sev;
+pub mod tdx;
 
 use std::io;
 use std::os::fd::{BorrowedFd, FromRawFd as _, OwnedFd};

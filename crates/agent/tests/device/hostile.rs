@@ -51,10 +51,7 @@ fn serve(data: &[u8], request: &[u8]) -> Vec<u8> {
             .map(|_| "sent".into()),
         "unix" => UnixStream::connect(on).map(|_| "connected".into()),
         "spawn" => Command::new(on).status().map(|status| format!("{status}")),
-        "descriptors" => {
-            let open = (0..64).filter(|number| unsafe { fcntl(*number, 1) } >= 0);
-            Ok(open.map(|number| number.to_string()).collect::<Vec<_>>().join(" "))
-        }
+        "descriptors" => Ok(descriptors()),
         "mkdir" => fs::create_dir(on).map(|()| "made".into()),
         "pids" => Ok(format!("{}", std::process::id())),
         "kill" => signal(on.parse().unwrap()),
@@ -116,6 +113,12 @@ fn list(folder: &str) -> std::io::Result<String> {
         entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     Ok(names.join(" "))
+}
+
+/// What is open, by number.
+fn descriptors() -> String {
+    let open = (0..64).filter(|number| unsafe { fcntl(*number, 1) } >= 0);
+    open.map(|number| number.to_string()).collect::<Vec<_>>().join(" ")
 }
 
 fn answered(code: i64) -> std::io::Result<String> {

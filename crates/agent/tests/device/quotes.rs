@@ -1,4 +1,4 @@
-//! Scarce quotes: who shares one, who waits for one, who needs none, and what is when there is none.
+//! Scarce quotes: who shares one, who waits, who needs none, and what an Agent does without.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
