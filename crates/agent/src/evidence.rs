@@ -4,7 +4,7 @@
 //! named in the EAT, and a quote that covers the EAT. What is not running is not in it. A renewal
 //! is the EAT alone: it costs no quote, and nothing can be released to it.
 
-use cose::{Key, Signer as _};
+use cose::{Agreement as _, Key, Signer as _};
 use device::tee::{Description, Quote, REPORT_DATA_BYTES};
 use rats::binding::{Binding, BoundQuote};
 use rats::eat::{
@@ -120,6 +120,7 @@ fn agent_claims(
     claims.session_keys = Some(SessionKeys {
         report: identity.report.key().clone(),
         receipt: identity.receipt.key().clone(),
+        payload: Some(identity.payload.key().clone()),
     });
     Ok(claims)
 }

@@ -5,8 +5,8 @@
 
 use std::sync::Arc;
 
-use cose::{Algorithm, KeyUnusable, Signer as _};
-use keys::SigningKey;
+use cose::{Algorithm, Curve, KeyUnusable, Signer as _};
+use keys::{AgreementKey, SigningKey};
 use minicbor::{Decoder, Encoder};
 use zeroize::Zeroizing;
 
@@ -27,6 +27,8 @@ pub struct Identity {
     pub report: Arc<SigningKey>,
     /// Signs receipts of Personalization Data.
     pub receipt: Arc<SigningKey>,
+    /// Opens encrypted payloads of manifests.
+    pub payload: Arc<AgreementKey>,
 }
 
 impl Identity {
@@ -38,6 +40,7 @@ impl Identity {
             evidence: make(Algorithm::Esp256)?,
             report: make(Algorithm::Esp256)?,
             receipt: make(Algorithm::Esp256)?,
+            payload: AgreementKey::generate(Curve::P256).map(Arc::new).map_err(|_| Damaged::Key)?,
         })
     }
 
@@ -70,30 +73,33 @@ impl Identity {
     }
 
     /// ```cddl
-    /// identity = [1, store: bstr .size 16, teep, evidence, report, receipt]
-    /// teep = evidence = report = receipt = bstr      ; PKCS #8
+    /// identity = [2, store: bstr .size 16, teep, evidence, report, receipt, payload]
+    /// teep = evidence = report = receipt = payload = bstr      ; PKCS #8
     /// ```
     fn encode(&self) -> Result<Zeroizing<Vec<u8>>, Damaged> {
-        let keys = [&self.teep, &self.evidence, &self.report, &self.receipt]
-            .map(|key| key.to_pkcs8().map_err(|KeyUnusable| Damaged::Key));
+        let signing = [&self.teep, &self.evidence, &self.report, &self.receipt];
+        let keys = signing.into_iter().map(|key| key.to_pkcs8()).chain([self.payload.to_pkcs8()]);
         // Room for all of it, so that no copy is left behind by growing.
         let mut e = Encoder::new(Vec::with_capacity(ENCODED_BYTES_MAX));
-        let written = e.array(6).and_then(|e| e.u8(VERSION)).and_then(|e| e.bytes(&self.store));
+        let written = e.array(7).and_then(|e| e.u8(VERSION)).and_then(|e| e.bytes(&self.store));
         written.expect("writing to memory does not fail");
         for key in keys {
-            e.bytes(key?.expose()).expect("writing to memory does not fail");
+            let key = key.map_err(|KeyUnusable| Damaged::Key)?;
+            e.bytes(key.expose()).expect("writing to memory does not fail");
         }
         Ok(Zeroizing::new(e.into_writer()))
     }
 
     fn decode(plain: &[u8]) -> Option<Self> {
         let mut d = Decoder::new(plain);
-        if d.array().ok()? != Some(6) || d.u8().ok()? != VERSION {
+        if d.array().ok()? != Some(7) || d.u8().ok()? != VERSION {
             return None;
         }
         let store = d.bytes().ok()?.try_into().ok()?;
         let mut key = || Some(Arc::new(SigningKey::from_pkcs8(d.bytes().ok()?).ok()?));
-        Some(Self { store, teep: key()?, evidence: key()?, report: key()?, receipt: key()? })
+        let (teep, evidence, report, receipt) = (key()?, key()?, key()?, key()?);
+        let payload = Arc::new(AgreementKey::from_pkcs8(d.bytes().ok()?).ok()?);
+        Some(Self { store, teep, evidence, report, receipt, payload })
     }
 }
 
@@ -110,10 +116,11 @@ fn algorithm(suite: Suite) -> Algorithm {
 
 const ENCODED_BYTES_MAX: usize = 2048;
 const NAME: &str = "identity";
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 #[cfg(test)]
 mod tests {
+    use cose::Agreement as _;
     use device::tee::SealingKey;
 
     use super::*;
@@ -139,7 +146,7 @@ mod tests {
         keys.sort_unstable();
         keys.dedup();
 
-        assert_eq!(keys.len(), 4);
+        assert_eq!(keys.len(), 5);
     }
 
     #[test]
@@ -171,8 +178,10 @@ mod tests {
         (disk, Sealer::new(&SealingKey::new([7; 32])), folder)
     }
 
-    fn publics(identity: &Identity) -> [cose::Key; 4] {
-        [&identity.teep, &identity.evidence, &identity.report, &identity.receipt]
-            .map(|key| key.key().clone())
+    fn publics(identity: &Identity) -> [cose::Key; 5] {
+        let [teep, evidence, report, receipt] =
+            [&identity.teep, &identity.evidence, &identity.report, &identity.receipt]
+                .map(|key| key.key().clone());
+        [teep, evidence, report, receipt, identity.payload.key().clone()]
     }
 }

@@ -462,7 +462,9 @@ impl Fault {
             Self::Component(_) | Self::Malformed(_) => FailureCode::Malformed,
             Self::Application(Failed::Crashed(_)) => FailureCode::Busy,
             Self::Application(Failed::NoRoom { .. }) => FailureCode::Busy,
-            Self::Application(Failed::NoBackend(_) | Failed::Image(_)) => FailureCode::Unsupported,
+            Self::Application(Failed::NoBackend(_) | Failed::Image(_) | Failed::TooLong { .. }) => {
+                FailureCode::Unsupported
+            }
             Self::Application(Failed::Refused(refusal)) => code(*refusal),
         };
         let mut text = self.to_string();

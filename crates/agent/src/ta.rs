@@ -370,9 +370,11 @@ impl std::fmt::Debug for Ta {
 fn crash_of(failed: &Failed) -> Crash {
     match failed {
         Failed::Crashed(crash) => *crash,
-        Failed::Refused(_) | Failed::NoBackend(_) | Failed::NoRoom { .. } | Failed::Image(_) => {
-            Crash::Unexpected
-        }
+        Failed::Refused(_)
+        | Failed::NoBackend(_)
+        | Failed::NoRoom { .. }
+        | Failed::TooLong { .. }
+        | Failed::Image(_) => Crash::Unexpected,
     }
 }
 

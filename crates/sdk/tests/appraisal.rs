@@ -437,6 +437,7 @@ impl Bench {
             session_keys: Some(SessionKeys {
                 report: session(&self.session),
                 receipt: session(&self.session),
+                payload: None,
             }),
             submods,
             ..Claims::default()

@@ -87,6 +87,14 @@ pub enum Failed {
         /// Bytes that nobody has yet.
         free: u64,
     },
+    /// It does not fit into one frame to its custodian.
+    #[error("{length} bytes are too many for this kind of application, which takes {max}")]
+    TooLong {
+        /// Its length in bytes.
+        length: u64,
+        /// How long it may be.
+        max: u64,
+    },
     /// The device has no such instances.
     #[error("this device has no {0} instances")]
     NoBackend(InstanceType),
@@ -111,3 +119,6 @@ pub enum Crash {
     #[error("it gave an answer of another kind")]
     Unexpected,
 }
+
+/// What a frame to a custodian carries beside the few bytes around it.
+pub const FRAME_CONTENT_BYTES_MAX: u64 = 15 * 1024 * 1024;

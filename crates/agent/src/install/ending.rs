@@ -1,7 +1,7 @@
 //! What follows the last command of a manifest: applications start, releases open, and one
 //! commit makes everything durable.
 
-use suit::process::Ending;
+use suit::process::{Ending, Obstacle};
 use suit::report::Entry;
 use suit::{ComponentId, Digest, Verified};
 use teep::agent::Outcome;
@@ -17,9 +17,9 @@ use super::part::{Kind, Part};
 use super::ree::Delegation;
 use super::staging::Staging;
 use super::{Place, Refused, authenticate, chain, report};
-use crate::backend::{Failed, Refusal};
+use crate::backend::{FRAME_CONTENT_BYTES_MAX, Failed, Refusal};
 use crate::settings::Settings;
-use crate::store::{Change, Damaged};
+use crate::store::{Change, Content, Damaged};
 use crate::ta::Ta;
 
 /// What a manifest is about.
@@ -49,6 +49,9 @@ pub(super) enum Stopped {
     /// The store failed.
     #[error("the store cannot be used")]
     Store(#[from] Damaged),
+    /// A slot could not be written.
+    #[error("the store cannot be written")]
+    Slot(#[from] Obstacle),
     /// The release is not one that the agent opens.
     #[error("the release to the TEEP Agent is refused")]
     Release(#[source] Refusal),
@@ -173,7 +176,7 @@ impl Subject {
                 while let Some(at) = places.get(done.prepared) {
                     done.prepare_at(at, staging, place)?;
                 }
-                done.change.install.push(root.record(BTreeMap::new()));
+                done.change.install.push(root.record(place.store, BTreeMap::new())?);
                 Ok(())
             }
         }
@@ -189,6 +192,15 @@ fn envelope(
     staging.read(place.store, at)?.ok_or_else(|| Stopped::NoContent(at.clone()))
 }
 
+/// A release, which goes to its application in one frame.
+fn release(content: &Content, place: &Place<'_>) -> Result<Zeroizing<Vec<u8>>, Stopped> {
+    let (length, max) = (content.length, FRAME_CONTENT_BYTES_MAX);
+    if length > max {
+        return Err(Failed::TooLong { length, max }.into());
+    }
+    Ok(place.store.load(content)?)
+}
+
 impl Done {
     /// The Broker installed the UA whose turn it was.
     pub(super) fn said(&mut self, ree_report: Vec<u8>) {
@@ -196,12 +208,12 @@ impl Done {
     }
 
     /// The UA that a Trusted Application handed out, checked as any other.
-    pub(super) fn hand_out(&mut self, place: &Place<'_>) -> Result<Option<Vec<u8>>, Stopped> {
+    pub(super) fn hand_out(&mut self, place: &mut Place<'_>) -> Result<Option<Vec<u8>>, Stopped> {
         let Some(envelope) = self.handed_out.take() else { return Ok(None) };
         let verified = authenticate(&envelope)?;
         Delegation::new(&verified, place)?;
         let part = Part::untrusted(&verified)?;
-        self.change.install.push(part.record(BTreeMap::new()));
+        self.change.install.push(part.record(place.store, BTreeMap::new())?);
         self.components.push(part.facts.component);
         Ok(Some(envelope))
     }
@@ -238,28 +250,30 @@ impl Done {
         let facts = &part.facts;
         self.components.push(facts.component.clone());
         if part.kind == Kind::Untrusted {
-            self.change.install.push(part.record(BTreeMap::new()));
+            self.change.install.push(part.record(place.store, BTreeMap::new())?);
             let said = self.said.pop_front().unwrap_or_default();
             self.records.push(report::said_by_broker(&facts.component, &said));
             return Ok(());
         }
         let none = || Stopped::NoContent(facts.component.clone());
-        let content = staging.read(place.store, &facts.component)?.ok_or_else(none)?;
-        let digest = Digest::sha256(cose::sha256(&content));
-        self.records.push(report::measured(&facts.component, digest, content.len() as u64));
+        let content = staging.content(place.store, &facts.component).cloned().ok_or_else(none)?;
+        let digest = Digest::sha256(content.digest);
+        self.records.push(report::measured(&facts.component, digest, content.length));
         match &part.kind {
             Kind::Application => {
                 let running = place.applications.component(&facts.component);
                 if running.is_none_or(|ta| ta.facts() != facts) {
-                    let contents = BTreeMap::from([(facts.component.clone(), content.to_vec())]);
-                    self.change.install.push(part.record(contents));
-                    self.started.push(place.applications.start(facts.clone(), content)?);
+                    let module = place.store.load(&content)?;
+                    let contents = BTreeMap::from([(facts.component.clone(), content)]);
+                    self.change.install.push(part.record(place.store, contents)?);
+                    self.started.push(place.applications.start(facts.clone(), module)?);
                 }
                 // Installed again: the one that runs keeps its data.
                 self.records.push(report::runs(&facts.component));
             }
             Kind::PersonalizationData { of } => {
                 let ta = self.application(of, place)?;
+                let content = release(&content, place)?;
                 // In one package with its application, data is sealed to the agent: when the
                 // owner attested, the application did not run yet.
                 let receipt = match self.prepared_here(of) {
@@ -270,6 +284,7 @@ impl Done {
             }
             Kind::Bundle { of } => {
                 let ta = self.application(of, place)?;
+                let content = release(&content, place)?;
                 let (receipt, ua) = ta.open_bundle(facts.owner, content.to_vec())?;
                 self.opened(part, ta, &receipt, place)?;
                 self.handed_out = Some(ua);
@@ -310,14 +325,14 @@ impl Done {
         part: &Part,
         ta: Arc<Ta>,
         receipt: &Receipt,
-        place: &Place<'_>,
+        place: &mut Place<'_>,
     ) -> Result<(), Stopped> {
         self.personalized.push(ta);
         let receipt = receipt.sign(place.identity.receipt.as_ref())?;
         self.records.push(report::released(&part.facts.component, &receipt));
         // The data stays in the memory of the application. The store learns only that the
         // manifest was installed, so that an older one is refused.
-        self.change.install.push(part.record(BTreeMap::new()));
+        self.change.install.push(part.record(place.store, BTreeMap::new())?);
         Ok(())
     }
 
@@ -359,8 +374,8 @@ pub(super) fn conclude(
                 let (cause, check) = (chain(&stopped), stopped.check());
                 warn!(%manifest, cause, "a manifest cannot be installed");
                 let seen = subject.component();
-                let seen = seen.and_then(|seen| staging.read(place.store, seen).ok().flatten());
-                let seen = seen.map(|content| Digest::sha256(cose::sha256(&content)));
+                let seen = seen.and_then(|seen| staging.content(place.store, seen));
+                let seen = seen.map(|content| Digest::sha256(content.digest));
                 report.result = report::failure(seen, check, &cause);
             }
         }

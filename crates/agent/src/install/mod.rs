@@ -3,8 +3,8 @@
 //! A TAM only carries manifests. Who may change a component is proven by the component's own
 //! identifier, which begins with the thumbprint of its owner's key; the signature of the TAM
 //! means nothing here. Nothing changes before the manifest's last command has succeeded: the
-//! content waits in memory, then the application is started or the release opened, then one
-//! commit makes it so.
+//! content waits in a slot under a key that only the memory holds, then the application is started
+//! or the release opened, then one commit makes it so.
 //!
 //! What has to happen in the REE (fetching, and everything about UAs) is asked of the Broker as
 //! actions. Its answers are never believed: content counts by its digest, and what the Broker
@@ -33,6 +33,7 @@ use suit::{Anchors, ComponentId, Context, Device, Digest, Envelope, Limits, Uuid
 use teep::agent::Outcome;
 use tracing::{info, warn};
 
+use crate::backend::container::IMAGE_BYTES_MAX;
 use crate::exchanges::Exchanges;
 use crate::identity::Identity;
 use crate::settings::Settings;
@@ -356,5 +357,6 @@ fn obstacle(damaged: &Damaged) -> suit::process::Obstacle {
     suit::process::Obstacle::Storage
 }
 
-/// The longest content of a component: it has to fit into one frame to a worker.
-const CONTENT_BYTES_MAX: u64 = 15 * 1024 * 1024;
+/// The longest content of a component: what runs is in memory, an image as a whole. Installing
+/// takes the same little memory for any length.
+const CONTENT_BYTES_MAX: u64 = IMAGE_BYTES_MAX;

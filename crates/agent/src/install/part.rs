@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use cose::Thumbprint;
 use rats::eat::InstanceType;
+use suit::process::Obstacle;
 use suit::{ComponentId, DigestAlgorithm, Verified};
 
 use super::{Refused, manifest_id, terms};
 use crate::settings::Settings;
-use crate::store::New;
+use crate::store::{Content, New, Store};
 use crate::ta::{BUNDLE_SUFFIX, DATA_SUFFIX, Facts};
 
 /// A manifest with what it is about.
@@ -105,14 +106,18 @@ impl Part {
     }
 
     /// The record of the installed manifest, with its envelope beside its contents.
-    pub(super) fn record(&self, mut contents: BTreeMap<ComponentId, Vec<u8>>) -> New {
-        contents.insert(self.place.clone(), self.envelope.clone());
-        New {
+    pub(super) fn record(
+        &self,
+        store: &mut Store,
+        mut contents: BTreeMap<ComponentId, Content>,
+    ) -> Result<New, Obstacle> {
+        contents.insert(self.place.clone(), store.put(&self.envelope)?);
+        Ok(New {
             manifest: self.facts.manifest.clone(),
             sequence_number: self.facts.sequence_number,
             digest: self.facts.manifest_digest,
             contents,
-        }
+        })
     }
 }
 

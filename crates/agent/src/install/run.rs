@@ -1,15 +1,17 @@
 //! One manifest for the TEE, run by the SUIT processor.
 
-use cose::equal;
+use cose::encrypt::Opener;
 use device::ComponentId as DeviceId;
 use device::broker::Action;
+use suit::encryption::Info;
 use suit::process::{Context, Ending, Obstacle, Outcome, Processor, Request};
-use suit::{ComponentId, Digest, Procedure, Section, Verified};
+use suit::{ComponentId, DigestAlgorithm, Intake, Measured, Procedure, Section, Verified};
 
 use super::ending::{self, Done, Stopped, Subject};
 use super::staging::Staging;
 use super::{CONTENT_BYTES_MAX, NotAsked, Place, Refused, Step, chain, obstacle};
 use crate::settings::Settings;
+use crate::store::Slot;
 
 /// A manifest that is being run.
 #[derive(Debug)]
@@ -27,14 +29,7 @@ pub(super) struct Run {
 #[derive(Debug)]
 enum Errand {
     /// It fetches a content, one range after the other.
-    Fetch {
-        /// The range that it was asked for, if it was asked.
-        action: Option<u64>,
-        uri: String,
-        limit: u64,
-        component: ComponentId,
-        content: Vec<u8>,
-    },
+    Fetch(Box<Fetch>),
     /// It installs a UA that this manifest depends on.
     Ua { action: u64 },
     /// It is through; this is what the processor is told.
@@ -45,10 +40,25 @@ enum Errand {
     HandedOut(Result<Vec<u8>, String>),
 }
 
+/// A content that streams from the Broker into a slot.
+#[derive(Debug)]
+struct Fetch {
+    /// The range that the Broker was asked for, if it was asked.
+    action: Option<u64>,
+    uri: String,
+    limit: u64,
+    component: ComponentId,
+    /// The bytes that have come.
+    received: u64,
+    /// What has come and is not in the slot yet.
+    piece: Option<Vec<u8>>,
+    slot: Slot,
+}
+
 /// What the processor wants, without a borrow of it.
 enum Want {
     Answer(Outcome),
-    Fetch { uri: String, limit: u64, component: ComponentId },
+    Fetch(Box<Fetch>),
     Ua { envelope: Vec<u8> },
     Over,
 }
@@ -75,17 +85,25 @@ impl Run {
                     let handed_out = self.done.handed_out(answer);
                     return Step::Over(self.conclude(handed_out, place));
                 }
-                Some(mut errand) => {
-                    let action = errand.ask(place);
+                Some(Errand::Fetch(mut fetch)) => match fetch.piece.take() {
+                    None => {
+                        let action = fetch.ask(place);
+                        self.errand = Some(Errand::Fetch(fetch));
+                        return Step::Actions(action.into_iter().collect());
+                    }
+                    Some(piece) => match self.stream(fetch, &piece, place) {
+                        Some(outcome) => outcome,
+                        None => continue,
+                    },
+                },
+                Some(errand @ (Errand::Ua { .. } | Errand::HandOut { .. })) => {
                     self.errand = Some(errand);
-                    return Step::Actions(action.into_iter().collect());
+                    return Step::Actions(Vec::new());
                 }
                 None => match self.want(place) {
                     Want::Answer(outcome) => outcome,
-                    Want::Fetch { uri, limit, component } => {
-                        let (action, content) = (None, Vec::new());
-                        self.errand =
-                            Some(Errand::Fetch { action, uri, limit, component, content });
+                    Want::Fetch(fetch) => {
+                        self.errand = Some(Errand::Fetch(fetch));
                         continue;
                     }
                     Want::Ua { envelope } => match self.before(&envelope, place) {
@@ -107,7 +125,7 @@ impl Run {
         }
     }
 
-    /// Takes the Broker's answer. A range that is shorter than asked for is the last one.
+    /// Takes the Broker's answer.
     pub(super) fn done(
         &mut self,
         action: u64,
@@ -123,18 +141,9 @@ impl Run {
                 self.done.said(ree_report);
                 Some(Errand::Through(Outcome::Done))
             }
-            (Some(Errand::Fetch { uri, limit, component, mut content, .. }), Ok(part)) => {
-                let asked = range(&content, limit);
-                let last = (part.len() as u64) < asked;
-                content.extend_from_slice(&part);
-                if part.len() as u64 > asked || content.len() as u64 > limit {
-                    Some(Errand::Through(Outcome::Failed(Obstacle::TooLarge)))
-                } else if last || content.len() as u64 == limit {
-                    self.staging.write(&component, content);
-                    Some(Errand::Through(Outcome::Done))
-                } else {
-                    Some(Errand::Fetch { action: None, uri, limit, component, content })
-                }
+            (Some(Errand::Fetch(mut fetch)), Ok(piece)) => {
+                (fetch.action, fetch.piece) = (None, Some(piece));
+                Some(Errand::Fetch(fetch))
             }
             (Some(_), Err(text)) => Some(Errand::Through(Outcome::Failed(Obstacle::Other(text)))),
             (errand, Ok(_)) | (errand @ None, Err(_)) => errand,
@@ -142,43 +151,83 @@ impl Run {
         Ok(())
     }
 
+    /// Puts a range into the slot. One that is shorter than asked for is the last one.
+    fn stream(
+        &mut self,
+        mut fetch: Box<Fetch>,
+        piece: &[u8],
+        place: &mut Place<'_>,
+    ) -> Option<Outcome> {
+        let asked = range(fetch.received, fetch.limit);
+        let came = piece.len() as u64;
+        if came > asked {
+            return Some(Outcome::Failed(Obstacle::TooLarge));
+        }
+        if let Err(obstacle) = place.store.extend(&mut fetch.slot, piece) {
+            return Some(Outcome::Failed(obstacle));
+        }
+        fetch.received += came;
+        if came == asked && fetch.received < fetch.limit {
+            self.errand = Some(Errand::Fetch(fetch));
+            return None;
+        }
+        let Fetch { component, slot, .. } = *fetch;
+        Some(self.staging.put(&component, place.store.finish(slot)))
+    }
+
     /// Does what the processor asks for, as far as that needs no Broker.
     fn want(&mut self, place: &mut Place<'_>) -> Want {
         let staging = &mut self.staging;
         let answer = match self.processor.step() {
             Request::Done(_) => return Want::Over,
-            Request::Fetch { component, uri, limit, encryption: None, .. } => {
+            Request::Fetch { component, uri, limit, encryption, .. } => {
                 let limit = limit.min(CONTENT_BYTES_MAX);
-                return Want::Fetch { uri: uri.to_owned(), limit, component: component.clone() };
-            }
-            Request::Write { component, content, encryption: None } => {
-                staging.write(component, content.to_vec());
-                Outcome::Done
-            }
-            Request::Copy { component, source, encryption: None } => {
-                match staging.read(place.store, source) {
-                    Ok(Some(content)) => {
-                        staging.write(component, content.to_vec());
-                        Outcome::Done
+                match intake(encryption, limit, place) {
+                    Ok(intake) => {
+                        return Want::Fetch(Box::new(Fetch {
+                            action: None,
+                            uri: uri.to_owned(),
+                            limit,
+                            component: component.clone(),
+                            received: 0,
+                            piece: None,
+                            slot: place.store.slot(intake),
+                        }));
                     }
-                    Ok(None) => Outcome::Failed(Obstacle::Absent),
-                    Err(damaged) => Outcome::Failed(obstacle(&damaged)),
+                    Err(obstacle) => Outcome::Failed(obstacle),
                 }
             }
+            Request::Write { component, content, encryption } => {
+                let written = intake(encryption, content.len() as u64, place).and_then(|intake| {
+                    let mut slot = place.store.slot(intake);
+                    place.store.extend(&mut slot, content)?;
+                    place.store.finish(slot)
+                });
+                staging.put(component, written)
+            }
+            Request::Copy { component, source, encryption } => {
+                let content = staging.content(place.store, source).cloned();
+                let copied = content.ok_or(Obstacle::Absent).and_then(|content| match encryption {
+                    None => Ok(content),
+                    Some(_) => {
+                        let intake = intake(encryption, content.length, place)?;
+                        place.store.pass(&content, intake)
+                    }
+                });
+                staging.put(component, copied)
+            }
+            Request::Swap { component, source } => staging.swap(place.store, component, source),
             //= teep 14.69 (M): what is there already is installed after its digest matched
             Request::Digest { component, algorithm } => {
-                match staging.read(place.store, component) {
-                    Ok(Some(content)) => match Digest::of(algorithm, &content) {
-                        Ok(digest) => Outcome::Measured { digest, size: content.len() as u64 },
-                        Err(_) => Outcome::Failed(Obstacle::Unsupported),
-                    },
+                match staging.measure(place.store, component, algorithm) {
+                    Ok(Some(Measured { digest, size })) => Outcome::Measured { digest, size },
                     Ok(None) => Outcome::Absent,
-                    Err(damaged) => Outcome::Failed(obstacle(&damaged)),
+                    Err(obstacle) => Outcome::Failed(obstacle),
                 }
             }
             Request::CheckContent { component, content } => {
-                match staging.read(place.store, component) {
-                    Ok(seen) => Outcome::Holds(seen.is_some_and(|seen| equal(&seen, content))),
+                match staging.holds(place.store, component, content) {
+                    Ok(holds) => Outcome::Holds(holds),
                     Err(damaged) => Outcome::Failed(obstacle(&damaged)),
                 }
             }
@@ -200,13 +249,9 @@ impl Run {
             }
             Request::Authorize { .. } => Outcome::Holds(true),
             Request::Version { .. } => Outcome::Absent,
-            // Encrypted content, exchanging contents, starting things (the agent starts an
-            // application when it is installed), waiting and custom commands.
-            Request::Fetch { .. }
-            | Request::Write { .. }
-            | Request::Copy { .. }
-            | Request::Swap { .. }
-            | Request::Delegate { .. }
+            // Starting things (the agent starts an application when it is installed), waiting and
+            // custom commands.
+            Request::Delegate { .. }
             | Request::Invoke { .. }
             | Request::Wait { .. }
             | Request::Custom { .. } => Outcome::Failed(Obstacle::Unsupported),
@@ -257,33 +302,39 @@ impl Run {
 impl Errand {
     fn waits_for(&self) -> Option<u64> {
         match self {
-            Self::Fetch { action, .. } => *action,
+            Self::Fetch(fetch) => fetch.action,
             Self::Ua { action } | Self::HandOut { action } => Some(*action),
             Self::Through(_) | Self::HandedOut(_) => None,
         }
     }
+}
 
+impl Fetch {
     /// What the Broker is asked for next; nothing when it was asked before.
     fn ask(&mut self, place: &mut Place<'_>) -> Option<Action> {
-        match self {
-            Self::Fetch { action: action @ None, uri, limit, content, .. } => {
-                let id = next(place);
-                *action = Some(id);
-                let (offset, length) = (content.len() as u64, range(content, *limit));
-                Some(Action::Fetch { id, uri: uri.clone(), offset, length })
-            }
-            Self::Fetch { .. }
-            | Self::Ua { .. }
-            | Self::Through(_)
-            | Self::HandOut { .. }
-            | Self::HandedOut(_) => None,
+        if self.action.is_some() {
+            return None;
         }
+        let id = next(place);
+        self.action = Some(id);
+        let (offset, length) = (self.received, range(self.received, self.limit));
+        Some(Action::Fetch { id, uri: self.uri.clone(), offset, length })
     }
 }
 
+/// How a content comes into its slot: as it is, or opened by the agent's key.
+fn intake(encryption: Option<&[u8]>, limit: u64, place: &Place<'_>) -> Result<Intake, Obstacle> {
+    let Some(info) = encryption else {
+        return Intake::plain(DigestAlgorithm::Sha256, limit);
+    };
+    let info = Info::decode(info).map_err(|_| Obstacle::Decryption)?;
+    let opener = Opener::Agreement(place.identity.payload.as_ref());
+    Intake::encrypted(&info, &opener, DigestAlgorithm::Sha256, limit)
+}
+
 /// How much to ask for: one byte beyond the limit is never taken, and one range fits a frame.
-fn range(content: &[u8], limit: u64) -> u64 {
-    limit.saturating_sub(content.len() as u64).min(RANGE_BYTES)
+fn range(received: u64, limit: u64) -> u64 {
+    limit.saturating_sub(received).min(RANGE_BYTES)
 }
 
 pub(super) fn next(place: &mut Place<'_>) -> u64 {

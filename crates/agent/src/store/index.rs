@@ -6,15 +6,19 @@ use minicbor::data::Type;
 use minicbor::decode::{Decoder, Error};
 use minicbor::encode::{Encoder, Write};
 use suit::ComponentId;
+use zeroize::Zeroizing;
+
+use super::slot::{Content, InstallKey};
 
 /// Everything the store knows; it is written and read as a whole.
 ///
 /// ```cddl
-/// index = [1, store: bstr .size 16, generation: uint, counter: uint / null,
+/// index = [2, store: bstr .size 16, generation: uint, counter: uint / null,
 ///          [* installed], [* (component-id, uint)], memory: bstr / null]
 /// installed = [manifest: component-id, sequence-number: uint, digest: bstr .size 32,
 ///              [* content]]
-/// content = [component-id, file: tstr, digest: bstr .size 32, length: uint]
+/// content = [component-id, file: tstr, install-key: bstr .size 32, digest: bstr .size 32,
+///            length: uint]
 /// component-id = [+ bstr]
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -46,17 +50,6 @@ pub struct Installed {
     pub contents: BTreeMap<ComponentId, Content>,
 }
 
-/// The content of one component.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Content {
-    /// The file that holds it, sealed.
-    pub file: String,
-    /// SHA-256 of the content.
-    pub digest: [u8; 32],
-    /// The length of the content.
-    pub length: u64,
-}
-
 impl Index {
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut e = Encoder::new(Vec::new());
@@ -77,9 +70,10 @@ impl Index {
             e.u64(installed.sequence_number)?.bytes(&installed.digest)?;
             e.array(installed.contents.len() as u64)?;
             for (component, content) in &installed.contents {
-                e.array(4)?;
+                e.array(5)?;
                 write_id(e, component)?;
-                e.str(&content.file)?.bytes(&content.digest)?.u64(content.length)?;
+                e.str(&content.file)?.bytes(content.key.0.as_ref())?;
+                e.bytes(&content.digest)?.u64(content.length)?;
             }
         }
         e.array(2 * self.sequence_numbers.len() as u64)?;
@@ -125,10 +119,14 @@ impl Installed {
             contents: BTreeMap::new(),
         };
         for _ in 0..length(d)? {
-            array(d, 4)?;
+            array(d, 5)?;
             let component = read_id(d)?;
-            let content =
-                Content { file: d.str()?.to_owned(), digest: exact(d)?, length: d.u64()? };
+            let content = Content {
+                file: d.str()?.into(),
+                key: InstallKey(Zeroizing::new(exact(d)?)),
+                digest: exact(d)?,
+                length: d.u64()?,
+            };
             installed.contents.insert(component, content);
         }
         Ok(installed)
@@ -181,4 +179,4 @@ fn exact<const N: usize>(d: &mut Decoder<'_>) -> Result<[u8; N], Error> {
 /// The length of what names a store.
 pub(super) const STORE_ID_BYTES: usize = 16;
 
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;

@@ -1,8 +1,9 @@
 //! What is installed, kept sealed on the disk of the REE.
 //!
-//! Contents are files of their own; one sealed index says which of them count. A change writes
-//! new contents first and then one index, so that a cut anywhere leaves what was there or what
-//! was to be there, never a mixture. Two slots take turns as the index.
+//! Contents are [slots](Slot) of their own, written as they arrive; one sealed index says which of
+//! them count, and has their keys. A change makes new contents durable first and then writes one
+//! index, so that a cut anywhere leaves what was there or what was to be there, never a mixture.
+//! Two files take turns as the index.
 //!
 //! The disk belongs to somebody else. Sealing shows changed bytes; the counter of the TEE shows
 //! an older index. Where the counter itself can be set back, or there is none, so can the store,
@@ -11,12 +12,13 @@
 mod disk;
 mod index;
 mod remote;
+mod slot;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use cose::Entropy as _;
 use keys::SystemEntropy;
@@ -24,12 +26,13 @@ use suit::ComponentId;
 use zeroize::Zeroizing;
 
 use crate::attester::{Attester, Unavailable};
-use crate::seal::{Foreign, Sealer};
+use crate::seal::Sealer;
 use index::{Index, STORE_ID_BYTES};
 
 pub use disk::{Disk, Folder};
-pub use index::{Content, Installed};
+pub use index::Installed;
 pub use remote::Remote;
+pub use slot::{Content, Slot};
 
 /// The installed Trusted Components of this device.
 pub struct Store {
@@ -37,6 +40,8 @@ pub struct Store {
     sealer: Arc<Sealer>,
     attester: Arc<dyn Attester>,
     index: Index,
+    /// The files of slots that no index speaks of yet, as long as somebody has them.
+    slots: Vec<Weak<str>>,
 }
 
 /// One change, which happens whole or not at all.
@@ -60,7 +65,7 @@ pub struct New {
     /// SHA-256 of the manifest.
     pub digest: [u8; 32],
     /// The contents of its components.
-    pub contents: BTreeMap<ComponentId, Vec<u8>>,
+    pub contents: BTreeMap<ComponentId, Content>,
 }
 
 /// Why the store cannot be used.
@@ -102,7 +107,8 @@ impl Store {
     ) -> Result<Self, Damaged> {
         let mut index = Index::default();
         SystemEntropy.fill(&mut index.store);
-        let mut store = Self { disk: Box::new(disk), sealer, attester, index };
+        let disk = Box::new(disk);
+        let mut store = Self { disk, sealer, attester, index, slots: Vec::new() };
         for slot in SLOTS {
             store.disk.remove(slot)?;
         }
@@ -137,7 +143,8 @@ impl Store {
                 return Err(Damaged::RolledBack);
             }
         }
-        let mut store = Self { disk: Box::new(disk), sealer, attester, index: newest };
+        let disk = Box::new(disk);
+        let mut store = Self { disk, sealer, attester, index: newest, slots: Vec::new() };
         store.tidy()?;
         Ok(store)
     }
@@ -183,23 +190,13 @@ impl Store {
     }
 
     /// The content of a component; `None` when it is not installed.
+    pub fn content(&self, component: &ComponentId) -> Option<&Content> {
+        self.owner_of(component).and_then(|installed| installed.contents.get(component))
+    }
+
+    /// The content of a component, in memory; `None` when it is not installed.
     pub fn read(&self, component: &ComponentId) -> Result<Option<Zeroizing<Vec<u8>>>, Damaged> {
-        let Some(content) =
-            self.owner_of(component).and_then(|installed| installed.contents.get(component))
-        else {
-            return Ok(None);
-        };
-        let name = &content.file;
-        let sealed =
-            self.disk.read(name)?.ok_or_else(|| Damaged::Missing { name: name.clone() })?;
-        let plain = self
-            .sealer
-            .open(name, &sealed)
-            .map_err(|Foreign| Damaged::Foreign { name: name.clone() })?;
-        if cose::sha256(&plain) != content.digest {
-            return Err(Damaged::Foreign { name: name.clone() });
-        }
-        Ok(Some(plain))
+        self.content(component).map(|content| self.load(content)).transpose()
     }
 
     /// Makes a change; when it returns, the change is durable.
@@ -209,17 +206,17 @@ impl Store {
             index.installed.remove(manifest);
         }
         for new in change.install {
-            let mut contents = BTreeMap::new();
-            for (component, content) in new.contents {
-                contents.insert(component, self.put(&content)?);
+            for content in new.contents.values() {
+                self.disk.sync(&content.file)?;
             }
+            self.disk.sync_names()?;
             let highest = index.sequence_numbers.entry(new.manifest.clone()).or_default();
             *highest = new.sequence_number.max(*highest);
             let installed = Installed {
                 manifest: new.manifest.clone(),
                 sequence_number: new.sequence_number,
                 digest: new.digest,
-                contents,
+                contents: new.contents,
             };
             index.installed.insert(new.manifest, installed);
         }
@@ -230,15 +227,6 @@ impl Store {
         // What is left over from here on is found again when the store is opened.
         let _ = self.tidy();
         Ok(())
-    }
-
-    /// Writes one content into a file with a name that was never used.
-    fn put(&mut self, content: &[u8]) -> Result<Content, Damaged> {
-        let mut name = [0; 16];
-        SystemEntropy.fill(&mut name);
-        let file = format!("{CONTENT}{}", hex::encode(name));
-        self.disk.put(&file, &self.sealer.seal(&file, content))?;
-        Ok(Content { file, digest: cose::sha256(content), length: content.len() as u64 })
     }
 
     /// Puts an index in place as the newest one, then counts.
@@ -252,22 +240,20 @@ impl Store {
         Ok(())
     }
 
-    /// Removes the files that no index speaks of.
+    /// Removes the files that no index speaks of and nobody writes.
     fn tidy(&mut self) -> Result<(), Damaged> {
-        let used: BTreeSet<&str> = self
-            .index
-            .installed
-            .values()
-            .flat_map(|installed| installed.contents.values())
-            .map(|content| content.file.as_str())
-            .collect();
+        let slots: Vec<Arc<str>> = self.slots.iter().filter_map(Weak::upgrade).collect();
+        let installed = self.index.installed.values();
+        let contents = installed.flat_map(|installed| installed.contents.values());
+        let contents = contents.map(|content| &content.file);
+        let used: BTreeSet<&str> = contents.chain(&slots).map(|file| &**file).collect();
         for name in self.disk.names()? {
             let ours = name.starts_with(CONTENT) || name.ends_with(disk::UNFINISHED);
             if ours && !used.contains(name.as_str()) {
                 self.disk.remove(&name)?;
             }
         }
-        Ok(())
+        Ok(self.disk.sync_names()?)
     }
 }
 

@@ -3,6 +3,7 @@
 //! Its replies are hostile: they may lie, and the sealing above shows it; they may not make the
 //! agent keep more than a file may be long.
 
+use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,17 +14,23 @@ use device::storage::{Name, PART_BYTES_MAX, Reply, Request};
 use super::Disk;
 
 /// A disk behind the messages of [`device::storage`].
+///
+/// A file is an upload until it is synced: then the other side puts it in place, durably.
 #[derive(Clone, Debug)]
-pub struct Remote(Arc<Mutex<UnixStream>>);
+pub struct Remote {
+    stream: Arc<Mutex<UnixStream>>,
+    /// The lengths of uploads.
+    uploads: BTreeMap<String, u64>,
+}
 
 impl Remote {
     /// The disk at the other end of this socket.
     pub fn new(stream: UnixStream) -> Self {
-        Self(Arc::new(Mutex::new(stream)))
+        Self { stream: Arc::new(Mutex::new(stream)), uploads: BTreeMap::new() }
     }
 
     fn ask(&self, request: &Request) -> io::Result<Reply> {
-        let mut stream = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner);
         let reply = frame::ask(&mut *stream, request).map_err(io::Error::other)?;
         if let Reply::Failed(failure) = reply {
             return Err(io::Error::other(failure));
@@ -61,19 +68,64 @@ impl Disk for Remote {
         }
     }
 
-    fn put(&mut self, name: &str, content: &[u8]) -> io::Result<()> {
+    fn read_at(&self, name: &str, offset: u64, length: usize) -> io::Result<Option<Vec<u8>>> {
         let name = checked(name)?;
-        let mut offset = 0;
-        let mut parts = content.chunks(PART_BYTES_MAX);
+        let mut piece = Vec::new();
+        loop {
+            let from = offset + piece.len() as u64;
+            let reply = self.ask(&Request::Read { name: name.clone(), offset: from })?;
+            if reply == Reply::Absent && piece.is_empty() {
+                return Ok(None);
+            }
+            let Reply::Part { part, length: whole } = reply else { return Err(unexpected()) };
+            let to = from + part.len() as u64;
+            if to > whole || (part.is_empty() && from < whole) {
+                return Err(ErrorKind::InvalidData.into());
+            }
+            piece.extend(part);
+            if piece.len() >= length || to == whole {
+                piece.truncate(length);
+                return Ok(Some(piece));
+            }
+        }
+    }
+
+    fn append(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let checked = checked(name)?;
+        let mut offset = self.uploads.get(name).copied().unwrap_or_default();
+        let mut parts = bytes.chunks(PART_BYTES_MAX);
         loop {
             let part = parts.next().unwrap_or_default().to_vec();
             let length = part.len() as u64;
-            self.tell(&Request::Write { name: name.clone(), offset, part })?;
+            self.tell(&Request::Write { name: checked.clone(), offset, part })?;
             offset += length;
-            if offset == content.len() as u64 {
-                return self.tell(&Request::Finish { name, length: offset });
+            self.uploads.insert(name.to_owned(), offset);
+            if parts.len() == 0 {
+                return Ok(());
             }
         }
+    }
+
+    fn sync(&mut self, name: &str) -> io::Result<()> {
+        match self.uploads.remove(name) {
+            Some(length) => self.tell(&Request::Finish { name: checked(name)?, length }),
+            None => Ok(()),
+        }
+    }
+
+    fn sync_names(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// The other side puts an upload in place by itself.
+    fn put(&mut self, name: &str, content: &[u8]) -> io::Result<()> {
+        self.uploads.remove(name);
+        self.append(name, content)?;
+        self.sync(name)
+    }
+
+    fn rename(&mut self, _: &str, _: &str) -> io::Result<()> {
+        Err(ErrorKind::Unsupported.into())
     }
 
     fn remove(&mut self, name: &str) -> io::Result<()> {
@@ -127,6 +179,8 @@ mod tests {
 
         disk.put("content-1", &content).unwrap();
 
+        let middle = disk.read_at("content-1", 7, PART_BYTES_MAX + 3).unwrap();
+        assert!(middle.as_deref() == Some(&content[7..PART_BYTES_MAX + 10]));
         assert!(disk.read("content-1").unwrap() == Some(content));
         drop(disk);
         serving.join().unwrap();

@@ -452,7 +452,7 @@ pub(crate) fn here() -> Compatibility {
     Compatibility { vendor: uuid(VENDOR), class: uuid(CLASS) }
 }
 
-fn name(text: &str) -> Name {
+pub(crate) fn name(text: &str) -> Name {
     Name::new(text).unwrap()
 }
 

@@ -256,6 +256,7 @@ impl Sim {
             session_keys: Some(SessionKeys {
                 report: self.keys.report.key().clone(),
                 receipt: self.keys.receipt.key().clone(),
+                payload: None,
             }),
             submods,
             ..Claims::default()

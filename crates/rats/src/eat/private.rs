@@ -17,7 +17,7 @@ use crate::refusal::Malformed;
 /// Keys of the Agent beside its TEEP key, each with one use.
 ///
 /// ```cddl
-/// session-keys = { 1: COSE_Key, 2: COSE_Key }     ; report, receipt
+/// session-keys = { 1: COSE_Key, 2: COSE_Key, ? 3: COSE_Key }     ; report, receipt, payload
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionKeys {
@@ -25,6 +25,8 @@ pub struct SessionKeys {
     pub report: Key,
     /// Signs channel receipts.
     pub receipt: Key,
+    /// Receives the encrypted payloads of manifests.
+    pub payload: Option<Key>,
 }
 
 impl SessionKeys {
@@ -32,13 +34,15 @@ impl SessionKeys {
         let mut members = Entries::decode(d)?;
         let report = members.require(1, |d| cnf::key(raw(d)?))?;
         let receipt = members.require(2, |d| cnf::key(raw(d)?))?;
-        Ok(Self { report, receipt })
+        let payload = members.take(3, |d| cnf::key(raw(d)?))?;
+        Ok(Self { report, receipt, payload })
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut members = Members::default();
         members.put(1, self.report.encode());
         members.put(2, self.receipt.encode());
+        members.put_some(3, self.payload.as_ref().map(Key::encode));
         members.encode()
     }
 }

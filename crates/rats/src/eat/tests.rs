@@ -458,6 +458,7 @@ fn full() -> Claims {
         session_keys: Some(SessionKeys {
             report: key(),
             receipt: Software::new(KEY).key().clone(),
+            payload: Some(key()),
         }),
         receiver: Some(key()),
         instance: Some(instance()),

@@ -112,6 +112,7 @@ fn claims() -> Claims {
         session_keys: Some(SessionKeys {
             report: ED25519.key().clone(),
             receipt: ESP256.key().clone(),
+            payload: Some(ESP256.key().clone()),
         }),
         receiver: Some(ESP256.key().clone()),
         instance: Some(instance()),

@@ -91,4 +91,4 @@ impl Prepared {
 /// How WebAssembly begins.
 pub(super) const COMPONENT: &[u8] = b"\0asm";
 const IMAGES_MAX: usize = 8;
-const IMAGE_BYTES_MAX: u64 = 64 << 20;
+pub(crate) const IMAGE_BYTES_MAX: u64 = 64 << 20;

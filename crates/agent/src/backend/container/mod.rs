@@ -32,6 +32,7 @@ use super::{Backend, Crash, Failed, Instance, Program};
 use control_group::ControlGroup;
 use image_store::ImageStore;
 
+pub(crate) use image_store::IMAGE_BYTES_MAX;
 pub(crate) use inside::prepare;
 
 /// Starts containers, by a launcher that needs no other program on the machine.

@@ -18,7 +18,7 @@ use rustix::fs::{MemfdFlags, SealFlags};
 use super::module_cache::ModuleCache;
 use super::wire::{Load, Reply, Request};
 use super::{Form, Limits};
-use crate::backend::{Backend, Crash, Failed, Instance, Program};
+use crate::backend::{Backend, Crash, FRAME_CONTENT_BYTES_MAX, Failed, Instance, Program};
 
 /// Starts workers: the agent's own program with the argument `ta-worker`.
 #[derive(Clone, Debug)]
@@ -61,6 +61,10 @@ impl ProcessBackend {
 impl Backend for ProcessBackend {
     fn start(&self, program: Program<'_>) -> Result<Box<dyn Instance>, Failed> {
         let form = Form::of(program.module);
+        let (length, max) = (program.module.len() as u64, FRAME_CONTENT_BYTES_MAX);
+        if form != Form::Program && length > max {
+            return Err(Failed::TooLong { length, max });
+        }
         let worker = self.spawn(form, program.module)?;
         let (code, submodule) = match form {
             Form::Program => (None, "native"),
