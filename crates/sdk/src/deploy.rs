@@ -248,7 +248,7 @@ impl Deploy<'_> {
         let ta = manifest_digest(&material.ta.built.digest);
         let to = release::To {
             deployment,
-            manifest_digest: ta,
+            ta: &material.ta,
             accepted,
             callers: &material.callers,
             sequence: sequence(),

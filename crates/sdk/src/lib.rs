@@ -10,6 +10,7 @@ pub mod client;
 pub mod deploy;
 pub mod identity;
 pub mod package;
+pub mod pinned;
 pub mod project;
 pub mod refusal;
 pub mod release;

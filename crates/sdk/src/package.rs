@@ -1,6 +1,6 @@
 //! Packages: signed SUIT manifests of what the Network User owns.
 
-use cose::{Signer, sha256};
+use cose::{Signer, Thumbprint, sha256};
 use suit::{
     Digest, Uuid,
     build::{
@@ -89,13 +89,22 @@ impl<'a> Packager<'a> {
         self.place(program, |payload| self.signed_ua(name, sequence, payload, &arguments))
     }
 
-    /// Sealed Personalization Data: ciphertext to everybody but its receiver.
+    /// Sealed Personalization Data for an application of this owner: ciphertext to everybody but
+    /// its receiver.
     ///
     /// # Errors
     /// See [`NotPackaged`].
-    pub fn pd(&self, name: &str, sequence: u64, sealed: Vec<u8>) -> Result<Package, NotPackaged> {
+    pub fn pd(
+        &self,
+        name: &str,
+        of: Thumbprint,
+        sequence: u64,
+        sealed: Vec<u8>,
+    ) -> Result<Package, NotPackaged> {
         self.place(sealed, |payload| {
             let pd = Pd::new(Name::new(name)?, sequence, self.compatibility(), payload);
+            let own = of == self.owner.key().thumbprint();
+            let pd = if own { pd } else { pd.for_application_of(of) };
             Ok(pd.sign(self.owner)?)
         })
     }

@@ -8,7 +8,10 @@ use std::{
 use api::{Hardware, InstanceType};
 use serde::Deserialize;
 
-use crate::package::{NotImaged, image_of};
+use crate::{
+    package::{NotImaged, Package, image_of},
+    pinned::{self, NotPinned},
+};
 
 /// A project file, `tamarack.toml`. Paths are relative to it; unknown members are errors.
 #[derive(Clone, Debug, Deserialize)]
@@ -39,7 +42,7 @@ pub struct Project {
     directory: PathBuf,
 }
 
-/// A Trusted Application: exactly one of `module`, `program` and `image`.
+/// A Trusted Application: exactly one of `module`, `program`, `image` and `package`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ta {
@@ -53,6 +56,14 @@ pub struct Ta {
     /// is made of the module or the program.
     #[serde(default)]
     pub image: Option<PathBuf>,
+    /// A package that another owner signed, with its payload beside it under its digest, as
+    /// `tamarack package build` writes them. Only in the cases 3 and 5.
+    #[serde(default)]
+    pub package: Option<PathBuf>,
+    /// The pin of that package: SHA-256 of its manifest, hexadecimal. Without it, another owner's
+    /// TA gets no Personalization Data.
+    #[serde(default)]
+    pub manifest: Option<String>,
     /// The manifest's sequence number; it must grow with each release. Default: 1.
     #[serde(default = "one")]
     pub sequence: u64,
@@ -114,8 +125,11 @@ pub enum Unusable {
     #[error("case {0} is not one of the draft's cases 1 to 5 (section 4)")]
     Case(u8),
     /// The TA is not said, or said twice.
-    #[error("`[ta]` must name exactly one of `module`, `program` and `image`")]
+    #[error("`[ta]` must name exactly one of `module`, `program`, `image` and `package`")]
     Content,
+    /// Another owner's TA cannot be used.
+    #[error(transparent)]
+    Pinned(#[from] NotPinned),
     /// An image for an instance that is no container.
     #[error("`[ta] image` needs `instance = \"container\"`")]
     ImageInstance,
@@ -212,7 +226,9 @@ impl Project {
     /// [`Unusable::File`], [`Unusable::Image`].
     pub fn ta_content(&self) -> Result<Vec<u8>, Unusable> {
         let container = self.instance == InstanceType::Container;
-        let Ta { module, program, image, .. } = &self.ta;
+        let Ta { module, program, image, package: None, .. } = &self.ta else {
+            return Err(Unusable::Content);
+        };
         match (module, program, image) {
             (Some(module), None, None) => {
                 let module = self.file("the TA's module", module)?;
@@ -226,6 +242,24 @@ impl Project {
             (None, None, Some(_)) => Err(Unusable::ImageInstance),
             _ => Err(Unusable::Content),
         }
+    }
+
+    /// The TA as its own owner signed it, when that is not the Network User.
+    ///
+    /// # Errors
+    /// [`Unusable::File`], [`Unusable::Pinned`].
+    pub fn pinned_ta(&self) -> Result<Option<Package>, Unusable> {
+        let Ta { module, program, image, package, manifest, .. } = &self.ta;
+        let Some(package) = package else { return Ok(None) };
+        if module.is_some() || program.is_some() || image.is_some() {
+            return Err(Unusable::Content);
+        }
+        if !matches!(self.case, 3 | 5) {
+            return Err(NotPinned::Bundled(self.case).into());
+        }
+        let envelope = self.file("the TA's package", package)?;
+        let payload = |sha256: &str| self.file("the TA's payload", &package.with_file_name(sha256));
+        pinned::open(envelope, manifest.as_deref(), &payload).map(Some)
     }
 
     /// The UA's program.

@@ -9,7 +9,7 @@ use cose::{Entropy, Key, Signer};
 
 use crate::{
     appraisal::Accepted,
-    package::{NotPackaged, Package, Packager},
+    package::{NotPackaged, Package, Packager, manifest_digest},
 };
 
 /// To whom, and for what, Personalization Data is released.
@@ -17,8 +17,8 @@ use crate::{
 pub struct To<'a> {
     /// The deployment.
     pub deployment: &'a str,
-    /// SHA-256 digest of the manifest of the TA that gets the data.
-    pub manifest_digest: [u8; 32],
+    /// The package of the TA that gets the data.
+    pub ta: &'a Package,
     /// The proof of the Network User's own appraisal.
     pub accepted: &'a Accepted,
     /// Those who may call the Trusted Application.
@@ -90,7 +90,7 @@ pub fn seal(
     };
     let binding = Binding {
         owner: owner.key().thumbprint(),
-        manifest_digest: to.manifest_digest,
+        manifest_digest: manifest_digest(&to.ta.built.digest),
         eat_digest: to.accepted.eat_digest,
         role,
     };
@@ -98,7 +98,7 @@ pub fn seal(
     let deployment = to.deployment;
     let (sealed, digests) =
         channel::release::seal(owner, receiver, &binding, deployment, to.callers, pd, entropy)?;
-    let package = packager.pd(name, to.sequence, sealed)?;
+    let package = packager.pd(name, to.ta.built.owner, to.sequence, sealed)?;
     Ok(Release { package, deployment: deployment.to_owned(), digests })
 }
 

@@ -3,12 +3,13 @@
 use std::{
     fs,
     io::Write as _,
+    net::TcpStream,
     process::{Command, Stdio},
 };
 
-use stage::{Sighting, Spec, search, search_memory};
+use stage::{Canary, Flow, Instance, Sighting, Spec, User, flows, search, search_memory};
 
-use crate::troupe::{Driver, assert_ride, open_stage, run};
+use crate::troupe::{Driver, assert_ride, open_stage, run, until};
 
 #[test]
 fn nothing_that_the_operator_holds_knows_the_driver() {
@@ -67,6 +68,57 @@ fn the_search_finds_what_was_planted_in_a_file_a_log_and_a_memory() {
     assert!(found(&files, "logs/moc.log", "as it is"), "{files:?}");
     assert!(found(&files, message.to_str().unwrap(), "hexadecimal"), "{files:?}");
     assert!(found(&memory.unwrap(), "", "as it is"));
+}
+
+/// The search that every row of the figures ends with finds what it shall find, case by case: a
+/// word of that case's data in each kind of place that it looks into.
+#[test]
+fn the_search_of_each_case_finds_what_was_planted() {
+    let stage = open_stage!();
+    let device = stage.device(&Spec::sgx("edge-1")).unwrap();
+    let user = stage.user("oda").unwrap();
+    let wanted =
+        |flow: &Flow| flow.hardware == "SGX" && flow.instance == Instance::Process && flow.with_ua;
+    for flow in flows().into_iter().filter(wanted) {
+        let canary = Canary::of(&flow);
+        let ran = flow.run(&stage, &user, &device).unwrap();
+        assert!(ran.ok && ran.canary.is_empty(), "{}: {:?} {:?}", flow.name(), ran.why, ran.canary);
+
+        let [_, stop] = canary.words();
+        let state = stage.layout.device(&device.name);
+        let places = [
+            stage.layout.moc().join("data/planted"),
+            stage.layout.log("planted"),
+            state.join("captured/planted"),
+            state.join("ree/planted"),
+        ];
+        for place in &places {
+            fs::write(place, stop).unwrap();
+        }
+        // What a caller of the UA sends in the clear is in the UA's memory for a while.
+        let mut ua = TcpStream::connect(address(&user, &flow)).unwrap();
+        let sent = stop.repeat(100);
+        ua.write_all(&u32::try_from(sent.len() + 1).unwrap().to_be_bytes()).unwrap();
+        ua.write_all(sent.as_bytes()).unwrap();
+        let seen = || canary.search(&stage, &device).unwrap();
+        let in_memory = |seen: &[Sighting]| seen.iter().any(|s| s.place.starts_with("process "));
+        until("the UA to hold what it was sent", || in_memory(&seen()));
+
+        let seen = seen();
+        for place in &places {
+            let place = place.to_str().unwrap();
+            assert!(found(&seen, place, "as it is"), "{}: {place} {seen:?}", flow.name());
+            fs::remove_file(place).unwrap();
+        }
+        drop(ua);
+    }
+}
+
+/// Where the UA of a row listens.
+fn address(user: &User, flow: &Flow) -> String {
+    let ticket = fs::read(user.home().join(flow.name()).join("call-ticket.json")).unwrap();
+    let ticket: serde_json::Value = serde_json::from_slice(&ticket).unwrap();
+    ticket["address"].as_str().unwrap().to_owned()
 }
 
 fn found(sightings: &[Sighting], place: &str, writing: &str) -> bool {

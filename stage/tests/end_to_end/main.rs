@@ -16,5 +16,6 @@ mod instances;
 mod kills;
 mod machines;
 mod main_job;
+mod ownership;
 mod refusals;
 mod troupe;

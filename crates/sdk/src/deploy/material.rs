@@ -3,6 +3,7 @@
 use api::PackageName;
 use channel::bundle::Bundle;
 use cose::{Entropy, Key, Secret, Signer};
+use suit::ComponentId;
 
 use super::DeployFailed;
 use crate::{
@@ -47,7 +48,7 @@ impl Material {
             Owner::Moc => (Vec::new(), None),
         };
         let packager = Packager::new(owner, project.instance, uri);
-        let (ta, ua) = applications(project, owner, &packager)?;
+        let (ta, ua) = applications(project, &packager)?;
         let ua_ta = match (&ua, project.case) {
             (Some(ua), 2) => {
                 // Grows when either of them grows.
@@ -91,14 +92,14 @@ impl Material {
     ) -> Result<(Release, Package), DeployFailed> {
         let packager = Packager::new(owner, project.instance, uri);
         if name == PackageName::UaPd {
-            let content = self.bundle(project, owner, &packager)?;
-            let own = format!("{}.ua-pd", project.name);
+            let content = self.bundle(project, &packager)?;
+            let own = format!("{}.ua-pd", self.ta_name(project));
             let content = content.expose();
             let release = release::seal(owner, &packager, &own, to, content, entropy)?;
             let package = release.package.clone();
             return Ok((release, package));
         }
-        let own = format!("{}.pd", project.name);
+        let own = format!("{}.pd", self.ta_name(project));
         let release = release::seal(owner, &packager, &own, to, self.data()?, entropy)?;
         let parts: Vec<&Package> = match (name, &self.ua) {
             (PackageName::UaTaPd, Some(ua)) => vec![&self.ta, &release.package, ua],
@@ -112,31 +113,34 @@ impl Material {
         Ok((release, package))
     }
 
+    /// The TA's name by its own component: another owner chose another one than the project's.
+    fn ta_name<'a>(&'a self, project: &'a Project) -> &'a str {
+        let component = self.ta.built.component.as_ref();
+        component.and_then(ComponentId::name).unwrap_or(&project.name)
+    }
+
     /// Case 5: the UA's whole envelope beside the data, as one plaintext.
-    fn bundle(
-        &self,
-        project: &Project,
-        owner: &dyn Signer,
-        packager: &Packager<'_>,
-    ) -> Result<Secret, DeployFailed> {
+    fn bundle(&self, project: &Project, packager: &Packager<'_>) -> Result<Secret, DeployFailed> {
         let ua = project.ua.as_ref().ok_or(Unusable::NotInCase("(UA,PD)"))?;
         let program = project.ua_program(ua)?;
-        let (own, arguments) = (ua_name(project), arguments(project, owner, ua));
+        let (own, arguments) = (ua_name(project), arguments(&self.ta, ua));
         let ua = packager.whole_ua(&own, ua.sequence, &program, &arguments)?;
         Ok(Bundle::encode(&ua.built.envelope, self.data()?))
     }
 }
 
 /// The TA's and the UA's package, each a manifest of its own.
-pub(super) fn applications(
+fn applications(
     project: &Project,
-    owner: &dyn Signer,
     packager: &Packager<'_>,
 ) -> Result<(Package, Option<Package>), DeployFailed> {
-    let ta = packager.ta(&project.name, project.ta.sequence, project.ta_content()?)?;
+    let ta = match project.pinned_ta()? {
+        Some(pinned) => pinned,
+        None => packager.ta(&project.name, project.ta.sequence, project.ta_content()?)?,
+    };
     let ua = match &project.ua {
         Some(ua) => {
-            let (own, arguments) = (ua_name(project), arguments(project, owner, ua));
+            let (own, arguments) = (ua_name(project), arguments(&ta, ua));
             let program = project.ua_program(ua)?;
             Some(packager.ua(&own, ua.sequence, program, &arguments)?)
         }
@@ -146,9 +150,10 @@ pub(super) fn applications(
 }
 
 /// `{ta}` stands for the TA's component.
-fn arguments(project: &Project, owner: &dyn Signer, ua: &crate::project::Ua) -> Vec<String> {
-    let own = format!("{}/{}", owner.key().thumbprint(), project.name);
-    ua.arguments.iter().map(|word| word.replace("{ta}", &own)).collect()
+fn arguments(ta: &Package, ua: &crate::project::Ua) -> Vec<String> {
+    let name = ta.built.component.as_ref().and_then(ComponentId::name).unwrap_or_default();
+    let component = format!("{}/{name}", ta.built.owner);
+    ua.arguments.iter().map(|word| word.replace("{ta}", &component)).collect()
 }
 
 fn ua_name(project: &Project) -> String {
