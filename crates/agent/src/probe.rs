@@ -309,8 +309,8 @@ const TEES: &[Interface] = &[
     Interface {
         name: "op-tee",
         path: "dev/tee0",
-        remedy: "boot OP-TEE below Linux and load the optee driver",
-        attester: Attester::Planned,
+        remedy: "boot OP-TEE with its attestation PTA below Linux and load the optee driver",
+        attester: Attester::Implemented,
     },
     Interface {
         name: "itrustee",

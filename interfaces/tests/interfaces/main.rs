@@ -9,4 +9,5 @@ mod fuse;
 mod gramine;
 mod kernel;
 mod library_os;
+mod op_tee;
 mod tsm;

@@ -5,8 +5,8 @@ use std::path::Path;
 use device::tee::{Description, Quote, REPORT_DATA_BYTES, SealingKey};
 
 use super::{
-    Attester, Counter, Fault, Gramine, SevGuest, TdxGuest, Tsm, Unavailable, gramine, sev_guest,
-    tdx_guest, tsm,
+    Attester, Counter, Fault, Gramine, OpTee, SevGuest, TdxGuest, Tsm, Unavailable, gramine,
+    op_tee, sev_guest, tdx_guest, tsm,
 };
 
 /// A way to reach a TEE, in the order in which they are tried.
@@ -20,11 +20,14 @@ pub enum Interface {
     SevGuest,
     /// `/dev/attestation`.
     Gramine,
+    /// `/dev/tee0`.
+    OpTee,
 }
 
 impl Interface {
     /// Every way.
-    pub const ALL: [Self; 4] = [Self::Tsm, Self::TdxGuest, Self::SevGuest, Self::Gramine];
+    pub const ALL: [Self; 5] =
+        [Self::Tsm, Self::TdxGuest, Self::SevGuest, Self::Gramine, Self::OpTee];
 
     /// Where it is, below the root.
     pub const fn path(self) -> &'static str {
@@ -33,6 +36,7 @@ impl Interface {
             Self::TdxGuest => tdx_guest::PATH,
             Self::SevGuest => sev_guest::PATH,
             Self::Gramine => gramine::ATTESTATION,
+            Self::OpTee => op_tee::PATH,
         }
     }
 
@@ -42,6 +46,7 @@ impl Interface {
             Self::TdxGuest => Box::new(TdxGuest::open(root)?),
             Self::SevGuest => Box::new(SevGuest::open(root, level)?),
             Self::Gramine => Box::new(Gramine::open(root)?),
+            Self::OpTee => Box::new(OpTee::open(root)?),
         })
     }
 }

@@ -48,6 +48,9 @@ pub enum Problem {
     /// What it gave is not what its documentation says.
     #[error("it gave no {0}")]
     Malformed(&'static str),
+    /// The secure world has no attestation service.
+    #[error("the secure world has no attestation service")]
+    NoService,
     /// The host runs no quoting service at this port of its vsock.
     #[error("the host has no quoting service at port {0}")]
     NoQuotingService(u32),
@@ -103,6 +106,7 @@ impl Problem {
             }
             Self::Denied => "give the Agent's user read and write access to it",
             Self::NoProvider => "load the TEE's guest driver inside a confidential VM",
+            Self::NoService => "build OP-TEE with CFG_ATTESTATION_PTA=y",
             Self::NoQuotingService(_) => {
                 "start Intel's qgs on the host, or name its port in /etc/tdx-attest.conf"
             }

@@ -5,6 +5,7 @@
 
 pub mod sev;
 pub mod tdx;
+pub mod tee;
 
 use std::io;
 use std::os::fd::{BorrowedFd, FromRawFd as _, OwnedFd};
