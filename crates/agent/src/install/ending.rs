@@ -68,7 +68,14 @@ impl Stopped {
     fn check(&self) -> Option<&'static str> {
         match self {
             Self::Release(refusal) | Self::Instance(Failed::Refused(refusal)) => refusal.check(),
-            _ => None,
+            Self::NoContent(_)
+            | Self::Part(_)
+            | Self::NoApplication
+            | Self::Instance(_)
+            | Self::Store(_)
+            | Self::Slot(_)
+            | Self::Ree(_)
+            | Self::Receipt(_) => None,
         }
     }
 }

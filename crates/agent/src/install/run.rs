@@ -11,7 +11,7 @@ use super::ending::{self, Done, Stopped, Subject};
 use super::staging::Staging;
 use super::{CONTENT_BYTES_MAX, NotAsked, Place, Refused, Step, chain, obstacle};
 use crate::settings::Settings;
-use crate::store::Slot;
+use crate::store::{Content, Slot};
 
 /// A manifest that is being run.
 #[derive(Debug)]
@@ -181,39 +181,18 @@ impl Run {
         let answer = match self.processor.step() {
             Request::Done(_) => return Want::Over,
             Request::Fetch { component, uri, limit, encryption, .. } => {
-                let limit = limit.min(CONTENT_BYTES_MAX);
-                match intake(encryption, limit, place) {
-                    Ok(intake) => {
-                        return Want::Fetch(Box::new(Fetch {
-                            action: None,
-                            uri: uri.to_owned(),
-                            limit,
-                            component: component.clone(),
-                            received: 0,
-                            piece: None,
-                            slot: place.store.slot(intake),
-                        }));
-                    }
+                match Fetch::new(component, uri, limit, encryption, place) {
+                    Ok(fetch) => return Want::Fetch(Box::new(fetch)),
                     Err(obstacle) => Outcome::Failed(obstacle),
                 }
             }
             Request::Write { component, content, encryption } => {
-                let written = intake(encryption, content.len() as u64, place).and_then(|intake| {
-                    let mut slot = place.store.slot(intake);
-                    place.store.extend(&mut slot, content)?;
-                    place.store.finish(slot)
-                });
-                staging.put(component, written)
+                staging.put(component, write(content, encryption, place))
             }
             Request::Copy { component, source, encryption } => {
                 let content = staging.content(place.store, source).cloned();
-                let copied = content.ok_or(Obstacle::Absent).and_then(|content| match encryption {
-                    None => Ok(content),
-                    Some(_) => {
-                        let intake = intake(encryption, content.length, place)?;
-                        place.store.pass(&content, intake)
-                    }
-                });
+                let copied = content.ok_or(Obstacle::Absent);
+                let copied = copied.and_then(|content| copy(content, encryption, place));
                 staging.put(component, copied)
             }
             Request::Swap { component, source } => staging.swap(place.store, component, source),
@@ -310,6 +289,26 @@ impl Errand {
 }
 
 impl Fetch {
+    fn new(
+        component: &ComponentId,
+        uri: &str,
+        limit: u64,
+        encryption: Option<&[u8]>,
+        place: &mut Place<'_>,
+    ) -> Result<Self, Obstacle> {
+        let limit = limit.min(CONTENT_BYTES_MAX);
+        let intake = intake(encryption, limit, place)?;
+        Ok(Self {
+            action: None,
+            uri: uri.to_owned(),
+            limit,
+            component: component.clone(),
+            received: 0,
+            piece: None,
+            slot: place.store.slot(intake),
+        })
+    }
+
     /// What the Broker is asked for next; nothing when it was asked before.
     fn ask(&mut self, place: &mut Place<'_>) -> Option<Action> {
         if self.action.is_some() {
@@ -330,6 +329,31 @@ fn intake(encryption: Option<&[u8]>, limit: u64, place: &Place<'_>) -> Result<In
     let info = Info::decode(info).map_err(|_| Obstacle::Decryption)?;
     let opener = Opener::Agreement(place.identity.payload.as_ref());
     Intake::encrypted(&info, &opener, DigestAlgorithm::Sha256, limit)
+}
+
+/// Puts a content that the manifest brings into a slot.
+fn write(
+    content: &[u8],
+    encryption: Option<&[u8]>,
+    place: &mut Place<'_>,
+) -> Result<Content, Obstacle> {
+    let intake = intake(encryption, content.len() as u64, place)?;
+    let mut slot = place.store.slot(intake);
+    place.store.extend(&mut slot, content)?;
+    place.store.finish(slot)
+}
+
+/// A content for another component: the same, or what it decrypts to.
+fn copy(
+    content: Content,
+    encryption: Option<&[u8]>,
+    place: &mut Place<'_>,
+) -> Result<Content, Obstacle> {
+    if encryption.is_none() {
+        return Ok(content);
+    }
+    let intake = intake(encryption, content.length, place)?;
+    place.store.pass(&content, intake)
 }
 
 /// How much to ask for: one byte beyond the limit is never taken, and one range fits a frame.

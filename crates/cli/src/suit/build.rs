@@ -5,11 +5,16 @@ use std::path::{Path, PathBuf};
 use anstream::println;
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
-use cose::{Accept, Signer};
+use cose::{
+    Accept, Key, Signer,
+    encrypt::{ContentKey, Recipient},
+};
+use keys::{AgreementKey, SystemEntropy};
 use serde_json::json;
 use suit::{
     Anchors, ComponentId, Digest, Envelope, authority,
     build::{Built, Delivery, Name, Payload as Content, Pd, Root, Ta, Ua, Uri},
+    encryption::{self, Sealed},
 };
 
 use super::{
@@ -55,9 +60,14 @@ impl Build {
         let owner = keys::file::load(&key)
             .with_context(|| format!("reading the owner's key {}", key.display()))?;
         let directory = self.description.parent().unwrap_or(Path::new(""));
-        let built =
-            assemble(&description, &|file| read(&directory.join(file), "the file"), &owner)?;
+        let files = |file: &Path| read(&directory.join(file), "the file");
+        let sealed = sealed(&description, &files)?;
+        let built = assemble(&description, &files, sealed.as_ref(), &owner)?;
         write(&self.out, &built.envelope)?;
+        let encryption = description.payload.as_ref().and_then(|all| all.encryption.as_ref());
+        if let (Some(out), Some(sealed)) = (encryption.and_then(|it| it.out.as_ref()), &sealed) {
+            write(&directory.join(out), &sealed.ciphertext)?;
+        }
         if self.json {
             println!("{}", json!(Summary::of(&built)));
         } else {
@@ -102,6 +112,7 @@ type Files<'a> = &'a dyn Fn(&Path) -> Result<Vec<u8>>;
 pub(super) fn assemble(
     description: &Description,
     files: Files<'_>,
+    sealed: Option<&Sealed>,
     owner: &dyn Signer,
 ) -> Result<Built, Failed> {
     let name = Name::new(&description.name).context("`name`")?;
@@ -111,6 +122,7 @@ pub(super) fn assemble(
     let payload = description.payload.as_ref().context("[payload] is missing")?;
     let content = payload.file.as_deref().map(files).transpose()?;
     let content = payload.content(content.as_deref())?;
+    let content = sealed.into_iter().fold(content, Content::encrypted);
     let arguments = description.arguments.as_ref().map(Arguments::bytes).transpose()?;
     let arguments = arguments.as_deref();
     let (sequence, compatibility) = (description.sequence, description.compatibility());
@@ -136,6 +148,31 @@ pub(super) fn assemble(
         Kind::Pd | Kind::Root => finish!(Pd::new(name, sequence, compatibility, content)),
     };
     Ok(built.context("building the manifest")?)
+}
+
+/// Encrypts the payload for its receivers, if the description names some.
+fn sealed(description: &Description, files: Files<'_>) -> Result<Option<Sealed>> {
+    let payload = description.payload.as_ref();
+    let Some((payload, encryption)) = payload.and_then(|it| Some((it, it.encryption.as_ref()?)))
+    else {
+        return Ok(None);
+    };
+    let plaintext = files(payload.file.as_deref().context("`payload.file`")?)?;
+    let mut receivers = Vec::new();
+    for file in &encryption.receivers {
+        let receiver = Key::decode(&files(file)?);
+        let receiver = receiver.with_context(|| format!("{} is no COSE_Key", file.display()))?;
+        let ephemeral = AgreementKey::generate(receiver.curve());
+        let ephemeral = ephemeral.with_context(|| format!("a key for {}", file.display()))?;
+        receivers.push((receiver, ephemeral));
+    }
+    let recipients: Vec<Recipient<'_>> = receivers
+        .iter()
+        .map(|(receiver, ephemeral)| Recipient::Agreement { receiver, ephemeral })
+        .collect();
+    let key = ContentKey::draw(encryption.cipher.algorithm(), &mut SystemEntropy);
+    let sealed = encryption::seal(key, &recipients, &plaintext);
+    Ok(Some(sealed.context("encrypting the payload")?))
 }
 
 fn root(

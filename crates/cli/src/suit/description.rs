@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, ensure};
+use cose::encrypt::ContentAlgorithm;
 use serde::{Deserialize, Serialize};
 use suit::build::{Compatibility, Uri};
 
@@ -87,6 +88,57 @@ pub(super) struct Payload {
     /// Its size in bytes; in place of `file`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
+    /// For whom alone it is. Default: for everybody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encryption: Option<Encryption>,
+}
+
+/// How a payload is encrypted; the content key and the IV are drawn anew by every build.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Encryption {
+    /// The cipher. Default: `A128GCM`.
+    #[serde(default)]
+    pub cipher: Cipher,
+    /// Files with the public keys of the devices (COSE_Key on P-256 or X25519).
+    pub receivers: Vec<PathBuf>,
+    /// Where the ciphertext goes, if it does not travel in the envelope.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub out: Option<PathBuf>,
+}
+
+/// The content ciphers of the SUIT profiles and their longer keys.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+pub(super) enum Cipher {
+    /// AES-GCM with a 128-bit key.
+    #[default]
+    #[serde(rename = "A128GCM")]
+    A128Gcm,
+    /// AES-GCM with a 256-bit key.
+    #[serde(rename = "A256GCM")]
+    A256Gcm,
+    /// ChaCha20/Poly1305.
+    #[serde(rename = "ChaCha20/Poly1305")]
+    ChaCha20Poly1305,
+    /// AES-CTR with a 128-bit key: the digest of the manifest is what authenticates.
+    #[serde(rename = "A128CTR")]
+    A128Ctr,
+    /// AES-CTR with a 256-bit key.
+    #[serde(rename = "A256CTR")]
+    A256Ctr,
+}
+
+impl Cipher {
+    /// For COSE.
+    pub(super) fn algorithm(self) -> ContentAlgorithm {
+        match self {
+            Self::A128Gcm => ContentAlgorithm::A128Gcm,
+            Self::A256Gcm => ContentAlgorithm::A256Gcm,
+            Self::ChaCha20Poly1305 => ContentAlgorithm::ChaCha20Poly1305,
+            Self::A128Ctr => ContentAlgorithm::A128Ctr,
+            Self::A256Ctr => ContentAlgorithm::A256Ctr,
+        }
+    }
 }
 
 /// Words for people, which a distributor may cut off.
@@ -190,8 +242,23 @@ impl Description {
             );
         } else {
             ensure!(self.dependencies.is_empty(), "[[dependency]] is for kind = \"root\"");
-            ensure!(self.payload.is_some(), "[payload] is missing: give `file`");
+            let payload = self.payload.as_ref().context("[payload] is missing: give `file`")?;
+            payload.check()?;
         }
+        Ok(())
+    }
+}
+
+impl Payload {
+    fn check(&self) -> Result<()> {
+        let Some(encryption) = &self.encryption else { return Ok(()) };
+        ensure!(self.file.is_some(), "`payload.encryption` needs `payload.file`: what to encrypt");
+        ensure!(!encryption.receivers.is_empty(), "`payload.encryption.receivers` names nobody");
+        ensure!(
+            encryption.out.is_some() == self.uri.is_some(),
+            "`payload.encryption.out` goes with `payload.uri`: without it the ciphertext travels \
+             in the envelope"
+        );
         Ok(())
     }
 }

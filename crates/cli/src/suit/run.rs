@@ -13,7 +13,8 @@ use cose::encrypt::Opener;
 use keys::AgreementKey;
 use serde_json::{Value, json};
 use suit::{
-    ComponentId, Context, Outcome, Procedure, Processor, Report, Request, Verified,
+    ComponentId, Context, DigestAlgorithm, Intake, Outcome, Procedure, Processor, Report, Request,
+    Verified,
     encryption::Info,
     process::{Ending, Obstacle},
     report::Reference,
@@ -299,30 +300,19 @@ impl Shell<'_> {
     ) -> Result<u64, Obstacle> {
         let mut progress = Progress::new(&brief(component), total);
         let mut seen = |bytes| progress.at(bytes);
-        let size = match encryption {
-            None => self.store.put(component, content, limit, &mut seen)?,
-            Some(info) => {
-                let opened = self.open(content, limit, info)?;
-                let size = opened.expose().len() as u64;
-                self.store.put(component, &mut opened.expose(), size, &mut seen)?
-            }
+        let intake = match encryption {
+            None => Intake::plain(DigestAlgorithm::Sha256, limit)?,
+            Some(info) => self.opened(limit, info)?,
         };
+        let size = self.store.put(component, content, intake, &mut seen)?;
         self.stored.insert(component.clone());
         Ok(size)
     }
 
-    fn open(
-        &self,
-        content: &mut dyn Read,
-        limit: u64,
-        info: &[u8],
-    ) -> Result<cose::Secret, Obstacle> {
+    fn opened(&self, limit: u64, info: &[u8]) -> Result<Intake, Obstacle> {
         let receiver = self.receiver.as_ref().ok_or(Obstacle::Unsupported)?;
-        let mut ciphertext = Vec::new();
-        let read = content.take(limit).read_to_end(&mut ciphertext);
-        read.map_err(|error| Obstacle::Other(error.to_string()))?;
         let info = Info::decode(info).map_err(|_| Obstacle::Decryption)?;
-        info.decrypt(&Opener::Agreement(receiver), &ciphertext).map_err(|_| Obstacle::Decryption)
+        Intake::encrypted(&info, &Opener::Agreement(receiver), DigestAlgorithm::Sha256, limit)
     }
 }
 

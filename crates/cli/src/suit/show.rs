@@ -117,7 +117,7 @@ fn describe(bytes: &[u8], keys: &Keyring, what: &str) -> Result<Described, Faile
         .ok_or_else(|| inexpressible(what, "it has another structure".to_owned()))?;
     let files = |path: &Path| described.files.get(path).cloned().context("no such file");
     let stand_in = StandIn { key };
-    let built = assemble(&described.description, &files, &stand_in)
+    let built = assemble(&described.description, &files, None, &stand_in)
         .map_err(|failed| inexpressible(what, because(failed)))?;
     match difference(&verified, &built) {
         Some(difference) => Err(inexpressible(what, difference)),
@@ -313,7 +313,7 @@ fn payload(
     let (sha256, size, uri) = source(all)?;
     if !uri.starts_with('#') {
         let (uri, sha256, size) = (Some(uri.to_owned()), Some(sha256), Some(size));
-        return Some(Payload { file: None, uri, sha256, size });
+        return Some(Payload { uri, sha256, size, ..Payload::default() });
     }
     let file = PathBuf::from(format!("{name}.payload"));
     files.insert(file.clone(), verified.envelope().payloads().get(uri)?.to_vec());

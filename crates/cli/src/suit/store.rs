@@ -9,11 +9,11 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use cose::{Entropy as _, Sha256};
+use cose::Entropy as _;
 use keys::SystemEntropy;
 use serde::{Deserialize, Serialize};
 use suit::{
-    ComponentId, Digest, DigestAlgorithm, Outcome,
+    ComponentId, DigestAlgorithm, Intake, Measured, Outcome, Sink,
     process::{Installed, Obstacle, References},
 };
 
@@ -94,72 +94,42 @@ impl Store {
         File::open(&path).map_err(|error| obstacle(&path, &error))
     }
 
-    /// Puts a content in place, and tells its size; `seen` hears how much came so far.
+    /// Puts what comes out of `intake` in place, and tells its size; `seen` hears how much went in.
     pub(super) fn put(
         &self,
         component: &ComponentId,
         content: &mut dyn Read,
-        limit: u64,
+        intake: Intake,
         seen: &mut dyn FnMut(u64),
     ) -> Result<u64, Obstacle> {
         let path = self.path(component);
         let new = path.with_extension("new");
-        let mut put = || -> Result<u64, Obstacle> {
-            let mut file = File::create(&new).map_err(|error| obstacle(&new, &error))?;
-            let mut piece = vec![0; PIECE_BYTES];
-            let mut size = 0;
-            loop {
-                let read = content.read(&mut piece).map_err(|error| obstacle(&new, &error))?;
-                if read == 0 {
-                    break;
-                }
-                size += read as u64;
-                if size > limit {
-                    return Err(Obstacle::TooLarge);
-                }
-                file.write_all(&piece[..read]).map_err(|error| obstacle(&new, &error))?;
-                seen(size);
-            }
+        let filled = fill(&new, content, intake, seen).and_then(|measured| {
             fs::rename(&new, &path).map_err(|error| obstacle(&path, &error))?;
-            Ok(size)
-        };
-        let outcome = put();
-        if outcome.is_err() {
+            Ok(measured.size)
+        });
+        if filled.is_err() {
             // What is left of it is never read, and the next attempt replaces it.
             let _absent = fs::remove_file(&new);
         }
-        outcome
+        filled
     }
 
     /// Digest and size of a component.
     pub(super) fn measure(&self, component: &ComponentId, algorithm: DigestAlgorithm) -> Outcome {
-        let measured = match algorithm {
-            DigestAlgorithm::Sha256 => self.sha256(component),
-            _ => self.content(component).and_then(|content| {
-                let digest = Digest::of(algorithm, &content);
-                let digest = digest.map_err(|error| Obstacle::Other(error.to_string()))?;
-                Ok((digest, content.len() as u64))
-            }),
+        let mut intake = match Intake::plain(algorithm, u64::MAX) {
+            Ok(intake) => intake,
+            Err(obstacle) => return Outcome::Failed(obstacle),
         };
+        let path = self.path(component);
+        let measured = self.reader(component).and_then(|mut file| {
+            each_piece(&path, &mut file, &mut |piece| intake.take(piece, &mut |_| Ok(())))?;
+            intake.finish(&mut |_| Ok(()))
+        });
         match measured {
-            Ok((digest, size)) => Outcome::Measured { digest, size },
+            Ok(Measured { digest, size }) => Outcome::Measured { digest, size },
             Err(Obstacle::Absent) => Outcome::Absent,
             Err(obstacle) => Outcome::Failed(obstacle),
-        }
-    }
-
-    fn sha256(&self, component: &ComponentId) -> Result<(Digest, u64), Obstacle> {
-        let path = self.path(component);
-        let mut file = self.reader(component)?;
-        let (mut hash, mut size) = (Sha256::new(), 0);
-        let mut piece = vec![0; PIECE_BYTES];
-        loop {
-            let read = file.read(&mut piece).map_err(|error| obstacle(&path, &error))?;
-            if read == 0 {
-                return Ok((Digest::sha256(hash.finish()), size));
-            }
-            hash.update(&piece[..read]);
-            size += read as u64;
         }
     }
 
@@ -203,6 +173,37 @@ impl Kept {
         }
         installed.references = References::decode(&hex::decode(&self.references)?)?;
         Ok(installed)
+    }
+}
+
+/// Writes what comes out of `intake` into a new file.
+fn fill(
+    new: &Path,
+    content: &mut dyn Read,
+    mut intake: Intake,
+    seen: &mut dyn FnMut(u64),
+) -> Result<Measured, Obstacle> {
+    let told = |error: io::Error| obstacle(new, &error);
+    let mut file = File::create(new).map_err(told)?;
+    let mut sink = |text: &[u8]| file.write_all(text).map_err(told);
+    let mut arrived = 0;
+    each_piece(new, content, &mut |piece| {
+        arrived += piece.len() as u64;
+        intake.take(piece, &mut sink)?;
+        seen(arrived);
+        Ok(())
+    })?;
+    intake.finish(&mut sink)
+}
+
+fn each_piece(path: &Path, content: &mut dyn Read, take: Sink<'_>) -> Result<(), Obstacle> {
+    let mut piece = vec![0; PIECE_BYTES];
+    loop {
+        let read = content.read(&mut piece).map_err(|error| obstacle(path, &error))?;
+        if read == 0 {
+            return Ok(());
+        }
+        take(&piece[..read])?;
     }
 }
 

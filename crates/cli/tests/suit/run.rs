@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use cose::{Agreement as _, Curve};
+use keys::file::load_or_create_agreement;
 use serde_json::Value;
 
 use crate::support::Desk;
@@ -170,6 +172,36 @@ fn a_store_that_is_none_is_not_used() {
     let identity = desk.run("suit run --envelope planner.suit --device model=x");
     assert_eq!(identity.code, Some(2));
     assert!(identity.err.contains("neither `vendor=…` nor `class=…`"), "{}", identity.err);
+}
+
+#[test]
+fn an_encrypted_payload_is_installed_by_its_receiver_alone() {
+    let desk = Desk::new();
+    let made = |name| load_or_create_agreement(desk.path(name), Curve::P256).unwrap();
+    let (receiver, _) = (made("receiver.pem"), made("stranger.pem"));
+    desk.put("receiver.pub", receiver.key().encode());
+    desk.put("planner.payload", vec![b'x'; 300_000]);
+    fs::create_dir(desk.path("net")).unwrap();
+    for cipher in ["A128GCM", "A256GCM", "ChaCha20/Poly1305", "A128CTR", "A256CTR"] {
+        for (uri, out) in [("", ""), ("uri = \"https://x/sealed\"\n", "out = \"net/sealed\"\n")] {
+            let description = format!(
+                "kind = \"ta\"\nname = \"planner\"\n[payload]\nfile = \"planner.payload\"\n{uri}\
+                 [payload.encryption]\ncipher = \"{cipher}\"\nreceivers = [\"receiver.pub\"]\n{out}"
+            );
+            desk.build("planner", &description).succeeded();
+            let run = "suit run --envelope planner.suit --payloads net --store device";
+
+            let refused = desk.run(&format!("{run} --receiver stranger.pem"));
+            assert_eq!(refused.code, Some(3), "{refused:?}");
+            assert!(!desk.path("device/components").read_dir().unwrap().any(|_| true));
+            desk.run(&format!("{run} --receiver receiver.pem")).succeeded();
+
+            assert_eq!(components(&desk), [vec![b'x'; 300_000]], "{cipher}");
+            fs::remove_dir_all(desk.path("device")).unwrap();
+        }
+    }
+    let described = desk.run("suit inspect --envelope planner.suit --toml");
+    assert_eq!(described.code, Some(3), "{described:?}");
 }
 
 fn steps(report: &Value) -> &Vec<Value> {
