@@ -70,7 +70,7 @@ fn messages(event: &Event, row: &Row) -> Vec<Message> {
             say(User, Moc, "nonce"),
             say(Moc, Agent, "QueryRequest: challenge of both nonces"),
             say(Agent, Moc, "QueryResponse: EAT and quote"),
-            say(Moc, User, "result (CMW); the user appraises it again"),
+            say(Moc, User, "result; the user appraises again"),
         ],
         (EventName::UaToRee, Actor::NetworkUser) => vec![
             say(User, Moc, "(UA)"),
@@ -101,7 +101,7 @@ fn messages(event: &Event, row: &Row) -> Vec<Message> {
             messages
         }
         (EventName::TaPdTo(_) | EventName::UaTaPdTo(_), _) => vec![
-            say(User, Moc, &format!("{}, PD sealed to the Agent", bundle(event.event))),
+            say(User, Moc, &format!("{}, PD sealed to Agent", bundle(event.event))),
             say(Moc, Agent, "Update: ciphertext"),
             say(Agent, Ta, &format!("starts it ({}), hands over the data", row.instance)),
             say(Agent, User, "receipt, with the TA's service key"),
@@ -171,7 +171,7 @@ fn arrow(svg: &mut String, message: &Message, y: f64) {
         tip - towards * 7.0,
         -towards * 9.0
     );
-    text(svg, "label", f64::midpoint(from, to), y - 5.0, "middle", &message.text);
+    text(svg, "label", f64::midpoint(from, to), y - 6.0, "middle", &message.text);
 }
 
 fn rectangle(svg: &mut String, class: &str, x: f64, y: f64, width: f64, height: f64) {
@@ -197,8 +197,8 @@ impl Party {
     const fn x(self) -> f64 {
         match self {
             Self::User => 70.0,
-            Self::Moc => 260.0,
-            Self::Broker => 470.0,
+            Self::Moc => 290.0,
+            Self::Broker => 480.0,
             Self::Ua => 610.0,
             Self::Agent => 780.0,
             Self::Ta => 960.0,
