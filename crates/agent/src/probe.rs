@@ -315,8 +315,8 @@ const TEES: &[Interface] = &[
     Interface {
         name: "itrustee",
         path: "dev/tc_ns_client",
-        remedy: "boot iTrustee below Linux and load Huawei's driver; its QCA is a closed library",
-        attester: Attester::Planned,
+        remedy: "boot iTrustee below Linux, load Huawei's driver and install its libqca.so",
+        attester: Attester::Implemented,
     },
     Interface {
         name: "csv-guest",

@@ -5,8 +5,8 @@ use std::path::Path;
 use device::tee::{Description, Quote, REPORT_DATA_BYTES, SealingKey};
 
 use super::{
-    Attester, Counter, Fault, Gramine, OpTee, SevGuest, TdxGuest, Tsm, Unavailable, gramine,
-    op_tee, sev_guest, tdx_guest, tsm,
+    Attester, Counter, Fault, Gramine, Itrustee, OpTee, SevGuest, TdxGuest, Tsm, Unavailable,
+    gramine, itrustee, op_tee, sev_guest, tdx_guest, tsm,
 };
 
 /// A way to reach a TEE, in the order in which they are tried.
@@ -22,12 +22,14 @@ pub enum Interface {
     Gramine,
     /// `/dev/tee0`.
     OpTee,
+    /// `libqca.so` over `/dev/tc_ns_client`.
+    Itrustee,
 }
 
 impl Interface {
     /// Every way.
-    pub const ALL: [Self; 5] =
-        [Self::Tsm, Self::TdxGuest, Self::SevGuest, Self::Gramine, Self::OpTee];
+    pub const ALL: [Self; 6] =
+        [Self::Tsm, Self::TdxGuest, Self::SevGuest, Self::Gramine, Self::OpTee, Self::Itrustee];
 
     /// Where it is, below the root.
     pub const fn path(self) -> &'static str {
@@ -37,6 +39,7 @@ impl Interface {
             Self::SevGuest => sev_guest::PATH,
             Self::Gramine => gramine::ATTESTATION,
             Self::OpTee => op_tee::PATH,
+            Self::Itrustee => itrustee::PATH,
         }
     }
 
@@ -47,6 +50,7 @@ impl Interface {
             Self::SevGuest => Box::new(SevGuest::open(root, level)?),
             Self::Gramine => Box::new(Gramine::open(root)?),
             Self::OpTee => Box::new(OpTee::open(root)?),
+            Self::Itrustee => Box::new(Itrustee::open(root)?),
         })
     }
 }

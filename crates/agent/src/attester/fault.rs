@@ -51,6 +51,9 @@ pub enum Problem {
     /// The secure world has no attestation service.
     #[error("the secure world has no attestation service")]
     NoService,
+    /// There is no library that reaches the quoting TA.
+    #[error("there is no usable libqca.so")]
+    NoLibrary,
     /// The host runs no quoting service at this port of its vsock.
     #[error("the host has no quoting service at port {0}")]
     NoQuotingService(u32),
@@ -107,6 +110,7 @@ impl Problem {
             Self::Denied => "give the Agent's user read and write access to it",
             Self::NoProvider => "load the TEE's guest driver inside a confidential VM",
             Self::NoService => "build OP-TEE with CFG_ATTESTATION_PTA=y",
+            Self::NoLibrary => "install Huawei's itrustee_sdk, which brings libqca.so",
             Self::NoQuotingService(_) => {
                 "start Intel's qgs on the host, or name its port in /etc/tdx-attest.conf"
             }

@@ -1,8 +1,8 @@
 //! OP-TEE's attestation PTA, asked from the normal world through `/dev/tee0`.
 //!
 //! The PTA digests the memory of an application for that application alone; whoever asks from the
-//! normal world gets the digest of OP-TEE itself. That says what the secure world runs, not where the
-//! Agent runs, so a Verifier refuses it unless its policy allows `tee-memory`.
+//! normal world gets the digest of OP-TEE itself. That says what the secure world runs, not where
+//! the Agent runs, so a Verifier refuses it unless its policy allows `tee-memory`.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};

@@ -3,6 +3,7 @@
 //! This is the one place with `unsafe`: the standard library cannot know that a number is a
 //! descriptor which nobody else in the process owns, nor what the structures of an ioctl point to.
 
+pub mod qca;
 pub mod sev;
 pub mod tdx;
 pub mod tee;

@@ -251,8 +251,8 @@ struct Raw {
 /// The operation that gives a descriptor back.
 struct Register<'m>(&'m mut Memory);
 
-// SAFETY: the operation reads and writes one `tee_ioctl_shm_register_data`, which the pointer names,
-// and returns a descriptor of our own, or an error, which never gets here.
+// SAFETY: the operation reads and writes one `tee_ioctl_shm_register_data`, which the pointer
+// names, and returns a descriptor of our own, or an error, which never gets here.
 #[expect(unsafe_code, reason = "the compiler knows of no ioctl what it gives")]
 unsafe impl Ioctl for Register<'_> {
     type Output = OwnedFd;
