@@ -11,8 +11,8 @@ use suit::authority::{AnyComponent, Authority as _, OwnerPrefix};
 use suit::process::{Ending, Obstacle, References};
 use suit::report::{self, Properties};
 use suit::{
-    Anchors, ComponentId, Context, Device, Digest, DigestAlgorithm, Envelope, Limits, Outcome,
-    Parameter, Procedure, Processor, Report, Request, Uuid, Verified, encryption,
+    Anchors, ComponentId, Context, Device, Digest, DigestAlgorithm, Envelope, Intake, Limits,
+    Outcome, Parameter, Procedure, Processor, Report, Request, Uuid, Verified, encryption,
 };
 
 use crate::known::{ED25519, NOW, REPORTER, SILENT};
@@ -42,6 +42,25 @@ pub fn suit_envelope(bytes: &[u8]) {
         assert_eq!(verified.signer_thumbprint(), Some(ED25519.key().thumbprint()));
         process(&verified);
     }
+}
+
+/// Opens a payload as it streams in.
+fn in_pieces(
+    info: &encryption::Info<'_>,
+    opener: &cose::encrypt::Opener<'_>,
+    ciphertext: &[u8],
+) -> Option<cose::Secret> {
+    let limit = ciphertext.len() as u64;
+    let mut intake = Intake::encrypted(info, opener, DigestAlgorithm::Sha256, limit).ok()?;
+    let mut text = Vec::new();
+    let mut sink = |piece: &[u8]| {
+        text.extend_from_slice(piece);
+        Ok(())
+    };
+    ciphertext.chunks(7).try_for_each(|piece| intake.take(piece, &mut sink)).ok()?;
+    let measured = intake.finish(&mut sink).ok()?;
+    assert_eq!(measured.digest, Digest::sha256(cose::sha256(&text)));
+    Some(cose::Secret::new(text))
 }
 
 /// A report comes back from its encoding, and none is believed that nobody signed.
@@ -77,7 +96,8 @@ pub fn suit_report(bytes: &[u8]) {
     }
     if let Ok(info) = encryption::Info::decode(bytes) {
         let opener = cose::encrypt::Opener::Agreement(&*crate::known::RECEIVER);
-        let _ = info.decrypt(&opener, crate::known::SIGNED);
+        let whole = info.decrypt(&opener, crate::known::SIGNED).ok();
+        assert_eq!(in_pieces(&info, &opener, crate::known::SIGNED), whole);
     }
 }
 
