@@ -5,6 +5,7 @@
 //! devices, and revocation lists. A file counts for what it contains, in PEM or DER.
 
 use crate::anchor::{Anchor, Anchors, Vendor};
+use crate::cache::Bounded;
 use crate::check::{Check, Checks, Failure, Owner, Reason, Stop};
 use crate::evidence::{Request, check_standing};
 use crate::x509::{Certificate, RevocationList, decode_list_file, decode_pem};
@@ -16,7 +17,16 @@ pub(super) struct Authorities {
     authorities: Vec<Authority>,
     /// The certificates of devices, DER.
     pub(super) devices: Vec<Vec<u8>>,
-    lists: Vec<Vec<u8>>,
+    lists: Vec<List>,
+    /// Which authority signed the certificates of devices that were verified.
+    issued: Bounded<usize>,
+}
+
+/// A revocation list, and the authorities whose key signed it: several when one was renewed.
+#[derive(Debug)]
+struct List {
+    der: Vec<u8>,
+    issuers: Vec<usize>,
 }
 
 #[derive(Debug)]
@@ -28,7 +38,12 @@ struct Authority {
 
 impl Authorities {
     pub(super) fn prepare(collateral: &Collateral) -> Self {
-        let mut sorted = Self { authorities: Vec::new(), devices: Vec::new(), lists: Vec::new() };
+        let mut sorted = Self {
+            authorities: Vec::new(),
+            devices: Vec::new(),
+            lists: Vec::new(),
+            issued: Bounded::new(MAX_KNOWN),
+        };
         let built_in = BUILT_IN.iter().copied();
         let supplied = collateral.files().map(|(_, bytes)| bytes);
         for bytes in built_in.chain(supplied) {
@@ -38,6 +53,9 @@ impl Authorities {
         }
         for index in 0..sorted.authorities.len() {
             sorted.authorities[index].issuer = sorted.find_issuer(index);
+        }
+        for index in 0..sorted.lists.len() {
+            sorted.lists[index].issuers = sorted.find_list_issuers(index);
         }
         sorted
     }
@@ -50,7 +68,9 @@ impl Authorities {
         match Certificate::decode(&der).map(|certificate| certificate.is_authority()) {
             Ok(true) => self.authorities.push(Authority { certificate: der, issuer: None }),
             Ok(false) => self.devices.push(der),
-            Err(_) if RevocationList::decode(&der).is_ok() => self.lists.push(der),
+            Err(_) if RevocationList::decode(&der).is_ok() => {
+                self.lists.push(List { der, issuers: Vec::new() })
+            }
             Err(_) => (),
         }
     }
@@ -61,6 +81,16 @@ impl Authorities {
             let issuer = Certificate::decode(&issuer.certificate);
             issuer.is_ok_and(|issuer| certificate.is_signed_by(&issuer))
         })
+    }
+
+    fn find_list_issuers(&self, index: usize) -> Vec<usize> {
+        let Ok(list) = RevocationList::decode(&self.lists[index].der) else { return Vec::new() };
+        let signed = |authority: &Authority| {
+            Certificate::decode(&authority.certificate)
+                .is_ok_and(|issuer| issuer.may_sign_lists() && list.is_signed_by(&issuer))
+        };
+        let authorities = self.authorities.iter().enumerate();
+        authorities.filter(|(_, it)| signed(it)).map(|(index, _)| index).collect()
     }
 
     /// Checks a device's certificate up to a pinned root: signatures, validity, revocation.
@@ -74,19 +104,19 @@ impl Authorities {
     ) -> Result<(), Stop> {
         let issuer = self.check_issuer(device, checks)?;
         let path = self.path(issuer);
-        let found = path.iter().find_map(|it| root_of(it, request.anchors));
+        let found = path.iter().find_map(|(_, it)| root_of(it, request.anchors));
         let Some(found) = found else {
-            return checks.fail(untrusted(path.last().unwrap_or(device)));
+            return checks.fail(untrusted(path.last().map_or(device, |(_, last)| last)));
         };
         let check = Check::new("huawei.chain.root").seen(&found.spki_sha256.0);
         checks.note(check.source("trust anchors"));
         *anchor = Some(found.clone());
-        let chain = || std::iter::once(device).chain(&path);
+        let chain = || std::iter::once(device).chain(path.iter().map(|(_, it)| it));
         for certificate in chain() {
             checks.need(check_validity(certificate, request.now))?;
         }
-        for (certificate, issuer) in chain().zip(&path) {
-            self.check_revocation(certificate, issuer, request.now, checks)?;
+        for (certificate, (issuer, _)) in chain().zip(&path) {
+            self.check_revocation(certificate, *issuer, request.now, checks)?;
         }
         checks.need(check_standing(found, request.policy))
     }
@@ -95,6 +125,12 @@ impl Authorities {
         let name = device.issuer_common_name().unwrap_or("an authority without name").to_owned();
         let check = Check::new("huawei.device.certificate").source(name);
         let check = check.seen(device.common_name().unwrap_or_default().to_owned());
+        //= EV-PERF-1: by the hash of the certificate; the authorities are fixed
+        let key = crate::crypto::sha256(device.raw);
+        if let Some(index) = self.issued.find(&key) {
+            checks.note(check);
+            return Ok(index);
+        }
         let mut named = self.authorities.iter().enumerate().filter_map(|(index, authority)| {
             let authority = Certificate::decode(&authority.certificate).ok()?;
             (authority.subject == device.issuer).then_some((index, authority))
@@ -102,6 +138,7 @@ impl Authorities {
         let unknown = named.clone().next().is_none();
         let signer = named.find(|(_, authority)| device.is_signed_by(authority));
         if let (Some((index, _)), true) = (signer, device.may_sign_data()) {
+            self.issued.insert(key, index);
             checks.note(check);
             return Ok(index);
         }
@@ -115,15 +152,17 @@ impl Authorities {
         }))
     }
 
-    /// The issuer and those above it, each once.
-    fn path(&self, issuer: usize) -> Vec<Certificate<'_>> {
+    /// The issuer and those above it, each once, with the place of each.
+    fn path(&self, issuer: usize) -> Vec<(usize, Certificate<'_>)> {
         let mut indices = vec![issuer];
         while let Some(next) = indices.last().and_then(|last| self.authorities[*last].issuer)
             && !indices.contains(&next)
         {
             indices.push(next);
         }
-        let decode = |index: usize| Certificate::decode(&self.authorities[index].certificate).ok();
+        let decode = |index: usize| {
+            Some((index, Certificate::decode(&self.authorities[index].certificate).ok()?))
+        };
         indices.into_iter().filter_map(decode).collect()
     }
 
@@ -131,14 +170,12 @@ impl Authorities {
     fn check_revocation(
         &self,
         certificate: &Certificate<'_>,
-        issuer: &Certificate<'_>,
+        issuer: usize,
         now: Timestamp,
         checks: &mut Checks,
     ) -> Result<(), Stop> {
-        let lists = self.lists.iter().filter_map(|der| RevocationList::decode(der).ok());
-        let of_issuer =
-            |list: &RevocationList<'_>| issuer.may_sign_lists() && list.is_signed_by(issuer);
-        for list in lists.filter(of_issuer) {
+        let of_issuer = self.lists.iter().filter(|list| list.issuers.contains(&issuer));
+        for list in of_issuer.filter_map(|list| RevocationList::decode(&list.der).ok()) {
             let name = certificate.common_name().unwrap_or_default().to_owned();
             let check = Check::new("huawei.device.revocation").source(name);
             let current = list.this_update <= now && now <= list.next_update;
@@ -192,6 +229,8 @@ const BUILT_IN: [&[u8]; 2] = [
 ];
 /// How many certificates and lists are looked at.
 const MAX_FILES: usize = 64;
+/// How many certificates of devices are remembered.
+const MAX_KNOWN: usize = 4096;
 
 #[cfg(test)]
 mod tests {
@@ -204,7 +243,7 @@ mod tests {
 
         let issuers = known.authorities.iter().map(|it| it.issuer).collect::<Vec<_>>();
         assert_eq!(issuers, [Some(0), Some(0)]);
-        let root = &known.path(1)[1];
+        let (_, root) = &known.path(1)[1];
         assert!(root_of(root, &Anchors::vendors()).is_some_and(|it| !it.is_emulated()));
         let digests = [0, 1]
             .map(|index| hex::encode(crate::crypto::sha256(&known.authorities[index].certificate)));
