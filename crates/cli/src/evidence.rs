@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use verifier::{
     Anchors, Appraisal, Collateral, Endorsements, Kind, Policy, Reason, ReferenceValues, Request,
     Timestamp, UserData, appraise,
-    evidence::{EventLog, sev::session::LaunchKeys},
+    evidence::{EventLog, dcap::Carried, sev::session::LaunchKeys},
 };
 
 use crate::{inspect::evidence_kind, outcome::Failed, reference};
@@ -207,9 +207,10 @@ fn format(kind: Kind, evidence: &[u8]) -> String {
         Kind::Sev => "sev-launch-measurement".to_owned(),
         Kind::SevSnp if evidence.starts_with(b"HCLA") => "sev-snp-report-hcl".to_owned(),
         Kind::SevSnp => format!("sev-snp-report-v{}", word(0).unwrap_or_default()),
-        Kind::Sgx | Kind::Tdx => {
-            format!("{kind}-quote-v{}", word(0).unwrap_or_default() & 0xffff)
-        }
+        Kind::Sgx | Kind::Tdx => match Carried::read(evidence) {
+            Ok(carried) if carried.in_certificate() => format!("{kind}-ra-tls-certificate"),
+            _ => format!("{kind}-quote-v{}", word(0).unwrap_or_default() & 0xffff),
+        },
         Kind::TrustZone => match evidence.trim_ascii_start() {
             [b'{', ..] => "itrustee-json",
             [0xd9, 0x01, 0x8f, ..] => "virtcca-token",

@@ -281,6 +281,9 @@ fn expected(file: &Path) -> &'static [&'static str] {
         _ if name.ends_with(".public.pem") => &["public key"],
         _ if name.ends_with(".cosekey.cbor") => &["COSE_Key"],
         _ if name.contains("chain.pem") => &["PEM"],
+        "cert.pem" if has("ratls-intel-sdk") => {
+            &["Intel SGX quote, version 3 in an RA-TLS certificate"]
+        }
         _ if name.ends_with(".pem") => &["X.509 certificate"],
         _ if name.ends_with(".sig.hex") => &["hexadecimal digits"],
         _ if name.contains("crl") => &["X.509 certificate revocation list"],

@@ -22,7 +22,7 @@ use crate::{Kind, Platform, Timestamp};
 /// collateral = { 0 => "tamarack-collateral-1", 1 => { * tstr => bstr } }
 /// ```
 ///
-/// deterministic (RFC 8949 section 4.2.1), at most 64 files and 1 MiB.
+/// deterministic (RFC 8949 section 4.2.1), at most 4096 files and 1 MiB.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Collateral {
     files: BTreeMap<String, Vec<u8>>,
@@ -246,7 +246,8 @@ const BUNDLE: &str = "a tamarack-collateral-1 bundle";
 const FORMAT: &str = "tamarack-collateral-1";
 const LABEL_FORMAT: i64 = 0;
 const LABEL_FILES: i64 = 1;
-const MAX_FILES: u64 = 64;
+/// One for each enrolled device of a fleet: more keys than that do not fit into 1 MiB.
+const MAX_FILES: u64 = 4096;
 
 #[cfg(test)]
 mod tests {
@@ -261,6 +262,17 @@ mod tests {
         for bundle in [bundle(), Collateral::default()] {
             assert_eq!(Collateral::decode(&bundle.encode()), Ok(bundle));
         }
+    }
+
+    #[test]
+    fn a_bundle_holds_the_keys_of_a_fleet_and_no_more() {
+        let fleet = |devices| {
+            Collateral::from_files((0..devices).map(|it| (format!("unit-{it}.pem"), vec![0; 200])))
+        };
+
+        assert_eq!(Collateral::decode(&fleet(MAX_FILES).encode()), Ok(fleet(MAX_FILES)));
+        let more = fleet(MAX_FILES + 1).encode();
+        assert_eq!(Collateral::decode(&more), Err(Malformed::TooMany));
     }
 
     #[test]

@@ -6,8 +6,8 @@
 use std::fmt;
 
 use crate::Kind;
-use crate::evidence::dcap::pck;
 use crate::evidence::dcap::quote::{Body, Certification, Quote};
+use crate::evidence::dcap::{Carried, pck};
 use crate::evidence::snp::container::Container;
 use crate::evidence::snp::product::Product;
 use crate::evidence::snp::report::SigningKey;
@@ -123,7 +123,8 @@ impl fmt::Display for Platform {
 }
 
 fn intel(evidence: &[u8]) -> Option<Platform> {
-    let quote = Quote::decode(evidence).ok()?;
+    let carried = Carried::read(evidence).ok()?;
+    let quote = Quote::decode(&carried.quote).ok()?;
     let tee = match quote.body {
         Body::Enclave(_) => Tee::Sgx,
         Body::TrustDomain(_) => Tee::Tdx,

@@ -7,6 +7,7 @@ use verifier::{
     Value, appraise,
     evidence::{
         arm::{PlatformClaims, RealmClaims},
+        dcap::Carried,
         trustzone::psa::PsaClaims,
     },
 };
@@ -17,12 +18,14 @@ use super::part::Part;
 pub(super) fn evidence(bytes: &[u8]) -> Option<Part> {
     let (kind, parts) = recognised(bytes)?;
     let dcap = matches!(kind, Kind::Sgx | Kind::Tdx);
-    let name = match bytes {
-        [low, high, ..] if dcap => {
-            let version = u16::from_le_bytes([*low, *high]);
-            format!("{} quote, version {version}", kind.title())
+    let carried = Carried::read(bytes).ok().filter(|_| dcap);
+    let name = match carried {
+        Some(carried) => {
+            let version = u16_at(&carried.quote, 0);
+            let place = if carried.in_certificate() { " in an RA-TLS certificate" } else { "" };
+            format!("{} quote, version {version}{place}", kind.title())
         }
-        _ => format!("{} evidence", kind.title()),
+        None => format!("{} evidence", kind.title()),
     };
     Some(Part::group(name, "not judged: use `tamarack evidence appraise`", parts))
 }
@@ -51,7 +54,7 @@ fn recognised(bytes: &[u8]) -> Option<(Kind, Vec<Part>)> {
     if bytes.len() > BYTES_MAX {
         return None;
     }
-    let by_header = quote_kind(bytes);
+    let by_header = Carried::read(bytes).ok().and_then(|carried| quote_kind(&carried.quote));
     PREPARED.iter().filter(|(kind, _)| by_header.is_none_or(|known| known == *kind)).find_map(
         |(kind, endorsements)| {
             let quote = matches!(kind, Kind::Sgx | Kind::Tdx);

@@ -95,7 +95,6 @@ pub enum EventLog<'a> {
 #[derive(Clone, Debug)]
 pub struct Endorsements(Arc<Prepared>);
 
-#[expect(clippy::large_enum_variant, reason = "a few are made and then borrowed")]
 #[derive(Debug)]
 pub(crate) enum Prepared {
     Cca(cca::Endorsements),

@@ -2,6 +2,9 @@
 
 use std::borrow::Cow;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use super::Malformed;
 
 /// Decodes a chain of certificates in PEM.
@@ -59,50 +62,15 @@ pub fn decode_list_file(bytes: &[u8]) -> Cow<'_, [u8]> {
 /// Decodes base64 (RFC 4648 section 4) in lines.
 fn decode_base64(text: &[u8]) -> Result<Vec<u8>, Malformed> {
     const BASE64: Malformed = Malformed("base64 in lines");
-    let text = match text {
-        [b'\n', inner @ ..] | [b'\r', b'\n', inner @ ..] => inner,
-        _ => return Err(BASE64),
-    };
-    let mut decoded = Vec::with_capacity(text.len() / 4 * 3);
-    let (mut group, mut count, mut padding) = (0_u32, 0_u8, 0_u8);
-    let mut octets = text.iter().copied().peekable();
-    while let Some(octet) = octets.next() {
-        let digit = match octet {
-            b'\n' => continue,
-            b'\r' if octets.peek() == Some(&b'\n') => continue,
-            b'=' if count >= 2 => {
-                padding += 1;
-                0
-            }
-            _ if padding > 0 => return Err(BASE64),
-            _ => base64_digit(octet).ok_or(BASE64)?,
-        };
-        group = group << 6 | digit;
-        count += 1;
-        if count == 4 {
-            let [_, first, second, third] = group.to_be_bytes();
-            match padding {
-                0 => decoded.extend([first, second, third]),
-                1 if third == 0 => decoded.extend([first, second]),
-                2 if second == 0 && third == 0 => decoded.push(first),
-                _ => return Err(BASE64),
-            }
-            (group, count) = (0, 0);
-        }
+    if !text.starts_with(b"\n") && !text.starts_with(b"\r\n") {
+        return Err(BASE64);
     }
-    if count != 0 || padding > 2 { Err(BASE64) } else { Ok(decoded) }
-}
-
-fn base64_digit(octet: u8) -> Option<u32> {
-    let digit = match octet {
-        b'A'..=b'Z' => octet - b'A',
-        b'a'..=b'z' => octet - b'a' + 26,
-        b'0'..=b'9' => octet - b'0' + 52,
-        b'+' => 62,
-        b'/' => 63,
-        _ => return None,
-    };
-    Some(digit.into())
+    let mut letters = Vec::with_capacity(text.len());
+    for line in text.split_inclusive(|&octet| octet == b'\n') {
+        let line_end = line.strip_suffix(b"\r\n").or(line.strip_suffix(b"\n"));
+        letters.extend_from_slice(line_end.unwrap_or(line));
+    }
+    STANDARD.decode(letters).map_err(|_| BASE64)
 }
 
 fn skip_line_ends(bytes: &[u8]) -> &[u8] {
@@ -110,8 +78,10 @@ fn skip_line_ends(bytes: &[u8]) -> &[u8] {
     &bytes[count..]
 }
 
-fn find(bytes: &[u8], pattern: &[u8]) -> Option<usize> {
-    bytes.windows(pattern.len()).position(|window| window == pattern)
+/// Where the block ends: at the first dash, which base64 has none of.
+fn find(bytes: &[u8], end: &[u8]) -> Option<usize> {
+    let at = bytes.iter().position(|&octet| octet == b'-')?;
+    bytes[at..].starts_with(end).then_some(at)
 }
 
 /// How many certificates a chain may have.

@@ -4,6 +4,7 @@
 mod hostile;
 mod known;
 mod made;
+mod ra_tls;
 mod recorded;
 mod renewed;
 mod teep;

@@ -25,7 +25,17 @@ pub(crate) fn each_checked<'b>(
     map: &'b [u8],
     mut read: impl FnMut(i64, Claim<'b>) -> Result<(), NotAToken>,
 ) -> Result<(), NotAToken> {
-    let claims = whole(map, |d| {
+    list(map)?.into_iter().try_for_each(|(key, claim)| read(key, claim))
+}
+
+/// The claims of a map, for who must know one of them before the others can be read.
+pub(crate) fn claims(map: &[u8]) -> Result<Vec<(i64, Claim<'_>)>, NotAToken> {
+    cbor::check(map, LIMITS)?;
+    Ok(list(map)?)
+}
+
+fn list(map: &[u8]) -> Result<Vec<(i64, Claim<'_>)>, Malformed> {
+    whole(map, |d| {
         let length = d.map().map_err(|_| Malformed::Expected("a claim map"))?;
         let mut claims = Vec::with_capacity(CLAIMS_USUAL);
         let mut seen = 0;
@@ -39,8 +49,7 @@ pub(crate) fn each_checked<'b>(
             seen += 1;
         }
         Ok(claims)
-    })?;
-    claims.into_iter().try_for_each(|(key, claim)| read(key, claim))
+    })
 }
 
 /// Takes a claim without which there is no token.

@@ -28,7 +28,7 @@ pub use realm::{RealmClaims, RealmReference};
 pub use refusal::NotAToken;
 
 pub(crate) use base64::{decode_base64, decode_base64url, encode_base64url};
-pub(crate) use claim::{Claim, each_checked, each_claim, missing};
+pub(crate) use claim::{Claim, claims, each_checked, each_claim, missing};
 pub(crate) use collection::Collection;
 pub(crate) use key::{DeviceKey, DeviceKeys, Enrolment, p521_spki, rsa_public_key};
 pub(crate) use signed::{Scheme, Signed};

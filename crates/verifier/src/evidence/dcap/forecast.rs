@@ -7,7 +7,7 @@
 use super::authenticity::{Authentic, authenticate, check_newer};
 use super::level::judge;
 use super::quote::Quote;
-use super::{Endorsements, State, not_a_quote};
+use super::{Carried, Endorsements, State, not_a_quote};
 use crate::check::{Check, Checks, Failure, Owner, Reason, Stop};
 use crate::evidence::Request;
 use crate::forecast::Forecast;
@@ -32,7 +32,9 @@ fn look(
     forecast: &mut Forecast,
     checks: &mut Checks,
 ) -> Result<(), Stop> {
-    let quote = Quote::decode(request.evidence).or_else(|error| checks.fail(not_a_quote(error)))?;
+    let carried =
+        Carried::read(request.evidence).or_else(|error| checks.fail(not_a_quote(error)))?;
+    let quote = Quote::decode(&carried.quote).or_else(|error| checks.fail(not_a_quote(error)))?;
     let authentic = checks.group("authenticity", |checks| {
         authenticate(&quote, endorsements, request, &mut None, checks)
     })?;

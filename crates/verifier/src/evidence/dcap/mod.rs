@@ -11,6 +11,7 @@ pub mod tcb;
 mod authenticity;
 mod forecast;
 mod level;
+mod ra_tls;
 
 use std::sync::Arc;
 
@@ -31,6 +32,8 @@ use tcb::TcbStatus;
 
 pub(crate) use authenticity::Authentic;
 pub(crate) use forecast::forecast;
+
+pub use ra_tls::Carried;
 
 /// Rules for Intel's endorsements.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -131,6 +134,7 @@ pub(crate) trait Subject {
 pub(crate) fn appraise<S: Subject>(
     quote: &Quote<'_>,
     subject: &S,
+    carried: &Carried<'_>,
     endorsements: &Endorsements,
     request: &Request<'_>,
 ) -> Appraisal {
@@ -146,6 +150,7 @@ pub(crate) fn appraise<S: Subject>(
         let binding = check_user_data(subject.report_data(), request.user_data);
         appraisal.bound = binding.ok && matches!(request.user_data, UserData::Exactly(_));
         checks.note(binding);
+        carried.check_key(subject.report_data()).into_iter().for_each(|check| checks.note(check));
         appraisal.reference = checks.group("instance", |checks| subject.check(request, checks));
         appraisal.claims = Some(subject.claims(&authentic));
     }

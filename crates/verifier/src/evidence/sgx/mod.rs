@@ -5,7 +5,7 @@ mod body;
 use serde::{Deserialize, Serialize};
 
 use super::dcap::quote::{Body, NotAQuote, Quote};
-use super::dcap::{self, Authentic, Subject, instance_id, not_a_quote};
+use super::dcap::{self, Authentic, Carried, Subject, instance_id, not_a_quote};
 use super::{Kind, Request, check_debug, refuse};
 use crate::Appraisal;
 use crate::check::{Check, Checks, Failure, Owner, Reason};
@@ -168,16 +168,20 @@ pub(crate) struct Measured {
     config_svn: u16,
 }
 
-/// Appraises an SGX quote.
+/// Appraises an SGX quote, by itself or in an RA-TLS certificate.
 pub(crate) fn appraise(request: &Request<'_>, endorsements: &dcap::Endorsements) -> Appraisal {
-    let quote = match Quote::decode(request.evidence) {
+    let carried = match Carried::read(request.evidence) {
+        Ok(carried) => carried,
+        Err(error) => return refuse(request, not_a_quote(error)),
+    };
+    let quote = match Quote::decode(&carried.quote) {
         Ok(quote) => quote,
         Err(error) => return refuse(request, not_a_quote(error)),
     };
     let Body::Enclave(body) = quote.body else {
         return refuse(request, not_a_quote(NotAQuote::Unsupported("a TDX quote as SGX evidence")));
     };
-    dcap::appraise(&quote, &body, endorsements, request)
+    dcap::appraise(&quote, &body, &carried, endorsements, request)
 }
 
 impl Subject for ReportBody<'_> {

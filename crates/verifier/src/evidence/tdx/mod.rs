@@ -6,7 +6,7 @@ pub mod event_log;
 use serde::{Deserialize, Serialize};
 
 use super::dcap::quote::{Body, NotAQuote, Quote};
-use super::dcap::{self, Authentic, Subject, instance_id, not_a_quote};
+use super::dcap::{self, Authentic, Carried, Subject, instance_id, not_a_quote};
 use super::{Kind, Request, check_debug, refuse};
 use crate::Appraisal;
 use crate::check::{Check, Checks, Failure, Owner, Reason};
@@ -112,9 +112,13 @@ impl Comparable for Reference {
     }
 }
 
-/// Appraises a TDX quote.
+/// Appraises a TDX quote, by itself or in an RA-TLS certificate.
 pub(crate) fn appraise(request: &Request<'_>, endorsements: &dcap::Endorsements) -> Appraisal {
-    let quote = match Quote::decode(request.evidence) {
+    let carried = match Carried::read(request.evidence) {
+        Ok(carried) => carried,
+        Err(error) => return refuse(request, not_a_quote(error)),
+    };
+    let quote = match Quote::decode(&carried.quote) {
         Ok(quote) => quote,
         Err(error) => return refuse(request, not_a_quote(error)),
     };
@@ -124,7 +128,7 @@ pub(crate) fn appraise(request: &Request<'_>, endorsements: &dcap::Endorsements)
             not_a_quote(NotAQuote::Unsupported("an SGX quote as TDX evidence")),
         );
     };
-    dcap::appraise(&quote, &body, endorsements, request)
+    dcap::appraise(&quote, &body, &carried, endorsements, request)
 }
 
 impl Subject for TdBody<'_> {

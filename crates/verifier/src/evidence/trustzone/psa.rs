@@ -12,8 +12,8 @@ use crate::claims::{Claims, Named};
 use crate::evidence::arm::component::{self, Component, check_lengths};
 use crate::evidence::arm::lifecycle::check_lifecycle;
 use crate::evidence::arm::{
-    DeviceKey, Enrolment, Lifecycle, NotAToken, Scheme, Signed, SoftwareComponent, each_checked,
-    each_claim, missing,
+    Claim, DeviceKey, Enrolment, Lifecycle, NotAToken, Scheme, Signed, SoftwareComponent, claims,
+    missing,
 };
 use crate::evidence::{Kind, Request, check_standing, check_user_data};
 use crate::reference::Row;
@@ -101,27 +101,24 @@ pub enum Profile {
 impl PsaClaims {
     /// Reads the claims; unknown ones are passed over, missing ones refused.
     pub fn decode(bytes: &[u8]) -> Result<Self, NotAToken> {
+        let claims = claims(bytes)?;
         let mut profile = None;
-        each_claim(bytes, |key, claim| {
-            if matches!(key, 265 | -75000) {
-                let named = Profile::of(claim.text()?).filter(|profile| profile.label() == key);
-                let known = named.ok_or_else(|| NotAToken::unsupported("another profile"))?;
-                if profile.replace(known).is_some() {
-                    return Err(Malformed::Expected("one profile").into());
-                }
+        for (key, claim) in claims.iter().filter(|(key, _)| matches!(key, 265 | -75000)) {
+            let named = Profile::of(claim.text()?).filter(|profile| profile.label() == *key);
+            let known = named.ok_or_else(|| NotAToken::unsupported("another profile"))?;
+            if profile.replace(known).is_some() {
+                return Err(Malformed::Expected("one profile").into());
             }
-            Ok(())
-        })?;
-        Self::decode_checked(bytes, missing(profile, "the claim profile")?)
+        }
+        Self::of_profile(&claims, missing(profile, "the claim profile")?)
     }
 
-    /// Reads the claims of a profile from a map that was checked.
-    fn decode_checked(bytes: &[u8], profile: Profile) -> Result<Self, NotAToken> {
+    fn of_profile(claims: &[(i64, Claim<'_>)], profile: Profile) -> Result<Self, NotAToken> {
         let (mut nonce, mut instance_id, mut client_id) = (None, None, None);
         let (mut lifecycle, mut implementation_id, mut boot_seed) = (None, None, None);
         let (mut certification, mut components, mut service) = (None, None, None);
-        each_checked(bytes, |key, claim| {
-            let Some(claimed) = profile.meaning(key) else { return Ok(()) };
+        for &(key, claim) in claims {
+            let Some(claimed) = profile.meaning(key) else { continue };
             match claimed {
                 10 => nonce = Some(Octets::new(claim.digest("a nonce of 32, 48 or 64 octets")?)),
                 256 => instance_id = Some(claim.fixed("an instance id of 33 octets")?),
@@ -135,8 +132,7 @@ impl PsaClaims {
                 NOTHING_MEASURED => components = components.take().or(Some(Vec::new())),
                 _ => (),
             }
-            Ok(())
-        })?;
+        }
         let instance_id: [u8; 33] = missing(instance_id, "the claim instance id")?;
         let components = missing(components, "the claim software components")?;
         component::require_signers(&components)?;

@@ -94,6 +94,11 @@ impl<'b> Json<'b> {
 
 fn print_text(text: &mut String, value: &str) {
     text.push('"');
+    if find_special(value.as_bytes()).is_none() {
+        text.push_str(value);
+        text.push('"');
+        return;
+    }
     for letter in value.chars() {
         match letter {
             '"' => text.push_str("\\\""),
@@ -110,6 +115,16 @@ fn print_text(text: &mut String, value: &str) {
         }
     }
     text.push('"');
+}
+
+/// Where the first letter stands that text does not contain as it is. All of them are ASCII, hence
+/// octets by themselves in UTF-8.
+fn find_special(text: &[u8]) -> Option<usize> {
+    let special = |octet: &u8| matches!(octet, b'"' | b'\\' | b'\0'..b' ');
+    // Without an early exit a block is compared at once.
+    let plain = |block: &&[u8; 32]| !block.iter().fold(false, |any, it| any | special(it));
+    let skipped = 32 * text.as_chunks().0.iter().take_while(plain).count();
+    Some(skipped + text[skipped..].iter().position(special)?)
 }
 
 struct Reader<'b> {
@@ -158,8 +173,7 @@ impl<'b> Reader<'b> {
         self.rest = self.rest.strip_prefix('"').ok_or(TEXT)?;
         let mut text = Cow::Borrowed("");
         loop {
-            let special = |letter: char| matches!(letter, '"' | '\\' | '\0'..' ');
-            let at = self.rest.find(special).ok_or(Malformed::Truncated)?;
+            let at = find_special(self.rest.as_bytes()).ok_or(Malformed::Truncated)?;
             let (plain, rest) = self.rest.split_at(at);
             text += plain;
             self.rest = rest;
