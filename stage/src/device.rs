@@ -14,7 +14,7 @@ use crate::{
     Stage,
     layout::{Layout, Programs},
     moc::write_secret,
-    party::Party,
+    party::{Party, free_port},
 };
 
 /// Which device plays.
@@ -200,6 +200,8 @@ pub struct Device {
     pub broker: Party,
     /// The software TEE, parent of the TEEP Agent.
     pub tee: Party,
+    /// Where its Broker takes releases that flow live.
+    pub relay: String,
     /// The ticket that the M/OC gave when the device was added.
     pub enrolment_ticket: String,
     layout: Layout,
@@ -224,7 +226,9 @@ impl Device {
         let token = added["token"].as_str().context("the M/OC gave the device no token")?;
         write_secret(&directory.join("device.token"), token)?;
         let ticket = added["enrolment_ticket"].as_str().context("no ticket for the enrolment")?;
-        fs::write(directory.join("broker.toml"), broker_settings(&stage.moc.url, name))?;
+        let relay = format!("127.0.0.1:{}", free_port()?);
+        let settings = broker_settings(&stage.moc.url, name, &relay);
+        fs::write(directory.join("broker.toml"), settings)?;
         let anchors = fs::read(stage.layout.anchors())?;
         let tee = start_tee(&stage.layout, &stage.programs, spec)?;
         // The operator enrols a device whose family has no common root before it is appraised.
@@ -236,6 +240,7 @@ impl Device {
             name: name.to_owned(),
             broker,
             tee,
+            relay,
             enrolment_ticket: ticket.to_owned(),
             layout: stage.layout.clone(),
             programs: stage.programs.clone(),
@@ -392,16 +397,18 @@ fn start_broker(layout: &Layout, programs: &Programs, name: &str) -> Result<Part
     Party::start("tamarack-broker", &mut command, &layout.log(&format!("{name}-broker")))
 }
 
-fn broker_settings(moc: &str, name: &str) -> String {
+fn broker_settings(moc: &str, name: &str, relay: &str) -> String {
     format!(
         "device = {}\n\
          moc = {}\n\
          token_file = \"device.token\"\n\
          agent_socket = \"agent.sock\"\n\
          state_dir = \"ree\"\n\
-         capture_dir = \"captured\"\n",
+         capture_dir = \"captured\"\n\
+         relay_listen = {}\n",
         json!(name),
-        json!(moc)
+        json!(moc),
+        json!(relay)
     )
 }
 

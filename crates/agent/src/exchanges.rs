@@ -4,6 +4,8 @@
 //! TEEP Agent), and so has the worker of each Trusted Application (cases 2, 3 and 5). Whose they
 //! are is part of what a release is bound to, so one never opens what is meant for the other.
 
+mod arriving;
+
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -14,12 +16,17 @@ use cose::{Key, Secret, Thumbprint};
 use keys::SystemEntropy;
 
 use crate::backend::Refusal;
+use arriving::Arriving;
+
+pub(crate) use arriving::Taken;
 
 /// The receivers of one place.
 #[derive(Debug)]
 pub(crate) struct Exchanges {
     role: Role,
     open: VecDeque<Exchange>,
+    /// The release that arrives in pieces.
+    arriving: Option<Arriving>,
 }
 
 /// The receiver of one exchange.
@@ -45,7 +52,7 @@ pub(crate) struct Opened {
 impl Exchanges {
     /// No exchange yet.
     pub(crate) fn new(role: Role) -> Self {
-        Self { role, open: VecDeque::new() }
+        Self { role, open: VecDeque::new(), arriving: None }
     }
 
     /// Makes the receiver of an exchange. Too many of them push out the oldest.

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use channel::release::Role;
-use device::broker::{Cause, Reply, Request, Session};
+use device::broker::{Cause, Piece, Reply, Request, Session};
 use device::tee::Quote;
 use device::{ComponentId, FailureCode};
 use keys::SystemEntropy;
@@ -24,7 +24,7 @@ use tracing::{debug, info, warn};
 
 use self::collect::{Answered, Asked};
 use crate::attester::{Attester, Economy, Unavailable};
-use crate::backend::{Failed, Refusal};
+use crate::backend::{Failed, Progress, Refusal};
 use crate::evidence::{NoEvidence, Prepared};
 use crate::exchanges::Exchanges;
 use crate::identity::Identity;
@@ -109,6 +109,10 @@ enum Fault {
     NoApplication,
     #[error("the application did not answer")]
     Application(#[source] Failed),
+    #[error("a package of the Network M/OC holds no Personalization Data (draft section 2.1)")]
+    DataOfTheTam,
+    #[error("the receipt cannot be signed")]
+    Receipt(#[from] cose::KeyUnusable),
 }
 
 impl TeepAgent {
@@ -151,6 +155,7 @@ impl TeepAgent {
                 let ta = self.applications.component(&component).ok_or(Fault::NoApplication)?;
                 ta.call(request).map(Reply::TaAnswer).map_err(Fault::Application)
             }
+            Request::TakeRelease { component, piece } => self.take_release(&component, piece),
             Request::RequestTa { component, tam_uri } => {
                 let turn = self.core().request_ta(&component, tam_uri)?;
                 self.conclude(turn)
@@ -189,6 +194,31 @@ impl TeepAgent {
                     let quote = self.quotes.quote(wait.prepared.report_data());
                     turn = self.core().quoted(*wait, quote)?;
                 }
+            }
+        }
+    }
+
+    /// A release of Personalization Data that the Broker carries live (its other carrier is a SUIT
+    /// component). It is for an application that runs, from the application's owner.
+    fn take_release(&self, component: &ComponentId, piece: Piece) -> Result<Reply, Fault> {
+        let component = named(component)?;
+        let ta = self.applications.component(&component).ok_or(Fault::NoApplication)?;
+        let owner = ta.facts().owner;
+        if self
+            .core()
+            .settings
+            .tams
+            .iter()
+            .flat_map(|tam| &tam.keys)
+            .any(|key| key.thumbprint() == owner)
+        {
+            return Err(Fault::DataOfTheTam);
+        }
+        match ta.take(piece).map_err(Fault::Application)? {
+            Progress::Until(offset) => Ok(Reply::Taken(offset)),
+            Progress::Opened(receipt) => {
+                let core = self.core();
+                Ok(Reply::Received(receipt.sign(core.identity.receipt.as_ref())?))
             }
         }
     }
@@ -455,7 +485,7 @@ impl Fault {
     /// What the Broker is told. The cause is for the log of the agent.
     fn reply(&self) -> Reply {
         let code = match self {
-            Self::Store(_) | Self::Misuse(_) => FailureCode::Broken,
+            Self::Store(_) | Self::Misuse(_) | Self::Receipt(_) => FailureCode::Broken,
             Self::Misbehaved(_) | Self::NotAsked(_) => FailureCode::Misbehaved,
             Self::Declined(agent::Declined::TooMany) => FailureCode::Busy,
             Self::Declined(_) | Self::NoApplication => FailureCode::Absent,
@@ -466,6 +496,7 @@ impl Fault {
                 FailureCode::Unsupported
             }
             Self::Application(Failed::Refused(refusal)) => code(*refusal),
+            Self::DataOfTheTam => FailureCode::Untrusted,
         };
         let mut text = self.to_string();
         let mut source = std::error::Error::source(self);

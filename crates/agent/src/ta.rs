@@ -10,12 +10,13 @@ use std::time::{Duration, Instant};
 
 use channel::receipt::Receipt;
 use cose::{Key, Secret, Thumbprint};
+use device::broker::Piece;
 use rats::eat::{Instance as InstanceClaim, InstanceType, ManifestId};
 use suit::ComponentId;
 use tracing::{info, warn};
 use zeroize::Zeroizing;
 
-use crate::backend::{Backend, Crash, Failed, Instance, Program};
+use crate::backend::{Backend, Crash, Failed, Instance, Program, Progress};
 
 /// All Trusted Applications of this device, by manifest component identifier.
 pub struct Applications {
@@ -271,6 +272,16 @@ impl Ta {
         let opened = self.with(|instance| instance.open_bundle(owner, release))?;
         self.released();
         Ok(opened)
+    }
+
+    /// Hands over a piece of a release, still sealed. It is one of the application's own owner:
+    /// no manifest of another one comes with it.
+    pub fn take(&self, piece: Piece) -> Result<Progress, Failed> {
+        let progress = self.with(|instance| instance.take(self.facts.owner, piece))?;
+        if let Progress::Opened(_) = &progress {
+            self.released();
+        }
+        Ok(progress)
     }
 
     /// Hands over data that was sealed to the agent, and gives the key that its callers need.

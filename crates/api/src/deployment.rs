@@ -194,6 +194,14 @@ pub struct PackageStored {
 /// `GET …/receipts`: base64 (standard alphabet, padded) of each COSE_Sign1, oldest first.
 pub type Receipts = Vec<String>;
 
+/// POST to the receipts of a deployment: Personalization Data was released live, past the M/OC.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PostReceipt {
+    /// The Agent's receipt, a COSE_Sign1 in base64.
+    pub receipt: String,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -21,7 +21,7 @@ mod tenant;
 
 pub use attestation::{AttestationAccepted, AttestationPending, PostAttestation};
 pub use audit::{ExportedLog, LogConsistency, LogPage, LogProof, SignedCheckpoint};
-pub use deployment::{Deployment, Need, PackageName, PackageStored, Receipts, State};
+pub use deployment::{Deployment, Need, PackageName, PackageStored, PostReceipt, Receipts, State};
 pub use device::{
     Check, DeviceAdded, DeviceState, DeviceView, EnrolmentOpened, Outcome, PostDevice,
     PostPlacement, UA_LOADS_WITHIN_MS, Verdict, Wake, WakeReason,

@@ -7,7 +7,7 @@ use std::{
 
 use device::{
     ComponentId, Message as _,
-    broker::{Cause, Reply, Request, Session},
+    broker::{Cause, Piece, Reply, Request, Session},
     frame::Broken,
 };
 use tokio::{net::UnixStream, time::timeout};
@@ -134,8 +134,27 @@ impl Conversation {
         match self.call(&Request::CallTa { component: component.clone(), request }).await? {
             Reply::TaAnswer(answer) => Ok(answer),
             Reply::Failed(failure) => Err(AgentFailed::Refused(failure)),
-            Reply::Nothing | Reply::Session(_) | Reply::Description(_) => {
-                Err(AgentFailed::WrongReply("CallTA"))
+            Reply::Nothing
+            | Reply::Session(_)
+            | Reply::Description(_)
+            | Reply::Taken(_)
+            | Reply::Received(_) => Err(AgentFailed::WrongReply("CallTA")),
+        }
+    }
+
+    /// Carries a piece of a release to a TA; the reply is the Agent's own word to the sender.
+    ///
+    /// # Errors
+    /// See [`AgentFailed`].
+    pub async fn take_release(
+        &mut self,
+        component: ComponentId,
+        piece: Piece,
+    ) -> Result<Reply, AgentFailed> {
+        match self.call(&Request::TakeRelease { component, piece }).await? {
+            reply @ (Reply::Taken(_) | Reply::Received(_) | Reply::Failed(_)) => Ok(reply),
+            Reply::Nothing | Reply::Session(_) | Reply::TaAnswer(_) | Reply::Description(_) => {
+                Err(AgentFailed::WrongReply("TakeRelease"))
             }
         }
     }
@@ -149,7 +168,9 @@ impl Conversation {
             Reply::Nothing => Ok(None),
             Reply::Session(session) => Ok(Some(session)),
             Reply::Failed(failure) => Err(AgentFailed::Refused(failure)),
-            Reply::TaAnswer(_) | Reply::Description(_) => Err(AgentFailed::WrongReply(call)),
+            Reply::TaAnswer(_) | Reply::Description(_) | Reply::Taken(_) | Reply::Received(_) => {
+                Err(AgentFailed::WrongReply(call))
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! The Broker's settings: one TOML file.
 
 use std::{
+    net::SocketAddr,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     time::Duration,
@@ -31,6 +32,10 @@ pub struct Config {
     /// PEM file with further trust anchors for TLS. Default: those of the platform alone.
     #[serde(default)]
     pub roots_file: Option<PathBuf>,
+    /// Where releases of Personalization Data are taken that flow live, `ADDRESS:PORT`. Default:
+    /// nowhere, they come through the Network M/OC.
+    #[serde(default)]
+    pub relay_listen: Option<SocketAddr>,
     /// SUIT vendor identifier of the REE. Default: Tamarack's.
     #[serde(default = "vendor", deserialize_with = "uuid")]
     pub vendor_id: Uuid,

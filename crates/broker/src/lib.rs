@@ -17,6 +17,7 @@ pub mod machine;
 pub mod moc;
 pub mod probe;
 pub mod refusal;
+pub mod relay;
 pub mod session;
 pub mod tam;
 pub mod ua;

@@ -17,6 +17,7 @@ use broker::{
     loads::{Loads, Patience},
     moc::MocClient,
     probe,
+    relay::Relay,
     session::Sessions,
     tam::TamClient,
     ua::{Care, Host, Identity},
@@ -125,14 +126,27 @@ async fn run(config: Config) -> Result<()> {
     loads.serve_with(Arc::clone(&sessions));
     host.resume().await?;
     let rhythm = Rhythm { policy_check_every: config.policy_check_every(), ..Rhythm::default() };
+    let relay = match config.relay_listen {
+        Some(address) => Some(Relay::bind(address, agent.clone()).await?),
+        None => None,
+    };
     let wakes = Arc::new(Wakes::new(agent, sessions, loads, rhythm));
     info!(device = %config.device, moc = %config.moc, "waiting to be woken");
     let mut terminate = signal(SignalKind::terminate())?;
     tokio::select! {
         () = wakes.serve() => {}
+        () = relaying(relay) => {}
         _ = terminate.recv() => info!("stopping"),
         _ = tokio::signal::ctrl_c() => info!("stopping"),
     }
     host.stop().await;
     Ok(())
+}
+
+/// Without a relay there is nothing to wait for.
+async fn relaying(relay: Option<Relay>) {
+    match relay {
+        Some(relay) => relay.serve().await,
+        None => std::future::pending().await,
+    }
 }

@@ -13,6 +13,8 @@ use sdk::{
     Project,
     appraisal::{Accepted, Examined},
     deploy::{Deploy as Flow, DeployFailed, Means, Progress},
+    live::NotSent,
+    release::NotReleased,
     trust::Trust,
 };
 use serde_json::{Value, json};
@@ -215,6 +217,9 @@ fn failure(failed: DeployFailed, report: Value) -> Failed {
     let failed = match failed {
         DeployFailed::Refused(refusal) => return Failed::Refused { refusal, report },
         DeployFailed::Call(call) => Failed::from(call),
+        DeployFailed::Release(NotReleased::Live(silent @ NotSent::Unreachable { .. })) => {
+            Failed::Unreachable(silent.into())
+        }
         unusable => Failed::Unusable(unusable.into()),
     };
     match failed {

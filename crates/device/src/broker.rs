@@ -19,6 +19,7 @@ use crate::{ComponentId, Failure, FailureCode, Malformed, Message};
 ///         / [5, session: uint, action: uint, outcome]
 ///         / [6, component-id, request: bstr]   ; call a Trusted Application
 ///         / [7]                                ; describe
+///         / [8, component-id, stream: bstr .size 32, offset: uint, bytes: bstr]
 /// outcome = [0, bstr] / [1, tstr]
 /// uri = tstr .size (1..2048)
 /// ```
@@ -72,6 +73,24 @@ pub enum Request {
     },
     /// Ask what the Agent is and what is installed.
     Describe,
+    /// Give a piece of a release of Personalization Data to a running Trusted Application.
+    TakeRelease {
+        /// The application.
+        component: ComponentId,
+        /// The piece.
+        piece: Piece,
+    },
+}
+
+/// A piece of a release that flows live; opaque to Broker and Agent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// Names the release among others; the sender draws it.
+    pub stream: [u8; 32],
+    /// Where the piece begins in the release. Bytes that are there already are passed over.
+    pub offset: u64,
+    /// Its bytes; none only asks how much is there. The first piece holds the whole head.
+    pub bytes: Vec<u8>,
 }
 
 impl Message for Request {
@@ -101,6 +120,10 @@ impl Message for Request {
             }
             Self::Describe => {
                 w.array(1).uint(7);
+            }
+            Self::TakeRelease { component, piece } => {
+                component.write(w.array(5).uint(8));
+                w.bytes(&piece.stream).uint(piece.offset).bytes(&piece.bytes);
             }
         })
     }
@@ -141,6 +164,17 @@ impl Message for Request {
                     Ok(Self::CallTa { component, request: r.bytes()?.to_vec() })
                 }
                 7 => kind.fields(0).map(|()| Self::Describe),
+                8 => {
+                    kind.fields(4)?;
+                    let component = ComponentId::read(r)?;
+                    let stream = r.bytes()?;
+                    let stream = stream.try_into().map_err(|_| Malformed::Length {
+                        what: "name of a release",
+                        got: stream.len(),
+                    })?;
+                    let piece = Piece { stream, offset: r.uint()?, bytes: r.bytes()?.to_vec() };
+                    Ok(Self::TakeRelease { component, piece })
+                }
                 _ => Err(kind.unknown()),
             }
         })
@@ -189,6 +223,8 @@ impl Cause {
 ///       / [2, answer: bstr]
 ///       / [3, json: tstr .size (0..1048576)]
 ///       / [4, failure]
+///       / [5, offset: uint]                    ; so much of a release is there
+///       / [6, receipt: bstr]                   ; all of it, and it was opened
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
@@ -202,6 +238,10 @@ pub enum Reply {
     Description(String),
     /// The request was not done.
     Failed(Failure),
+    /// The bytes of a release before this offset are there.
+    Taken(u64),
+    /// A release was opened: the receipt for its owner.
+    Received(Vec<u8>),
 }
 
 impl Reply {
@@ -225,6 +265,12 @@ impl Message for Reply {
                 w.array(2).uint(3).text(json);
             }
             Self::Failed(failure) => failure.write(w.array(3).uint(4)),
+            Self::Taken(offset) => {
+                w.array(2).uint(5).uint(*offset);
+            }
+            Self::Received(receipt) => {
+                w.array(2).uint(6).bytes(receipt);
+            }
         })
     }
 
@@ -248,6 +294,14 @@ impl Message for Reply {
                 4 => {
                     kind.fields(2)?;
                     Ok(Self::Failed(Failure::read(r)?))
+                }
+                5 => {
+                    kind.fields(1)?;
+                    Ok(Self::Taken(r.uint()?))
+                }
+                6 => {
+                    kind.fields(1)?;
+                    Ok(Self::Received(r.bytes()?.to_vec()))
                 }
                 _ => Err(kind.unknown()),
             }

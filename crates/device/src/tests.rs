@@ -248,6 +248,10 @@ fn broker_requests() -> Vec<broker::Request> {
         Request::ActionDone { session: 1, action: 2, outcome: Err("gone".to_owned()) },
         Request::CallTa { component: component(), request: vec![] },
         Request::Describe,
+        Request::TakeRelease {
+            component: component(),
+            piece: broker::Piece { stream: [6; 32], offset: 1 << 33, bytes: vec![7; 300] },
+        },
     ]
 }
 
@@ -265,6 +269,8 @@ fn broker_replies() -> Vec<broker::Reply> {
         Reply::TaAnswer(vec![5]),
         Reply::Description("{}".to_owned()),
         Reply::failed(FailureCode::Busy, "a session is open"),
+        Reply::Taken(1 << 33),
+        Reply::Received(vec![8; 40]),
     ]
 }
 

@@ -4,8 +4,8 @@ use std::{net::IpAddr, time::Duration};
 
 use api::{
     AttestationAccepted, Deployment, DeviceAdded, DeviceView, PackageName, PackageStored,
-    PostAttestation, PostDevice, PostRequest, PostTenant, Problem, Receipts, RequestPlaced,
-    TenantAdded, path,
+    PostAttestation, PostDevice, PostReceipt, PostRequest, PostTenant, Problem, Receipts,
+    RequestPlaced, TenantAdded, path,
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use reqwest::{
@@ -215,6 +215,21 @@ impl MocClient {
         }
         let bytes = response.bytes().await.map_err(|source| self.unreachable(source))?;
         Ok(Some(bytes.into()))
+    }
+
+    /// Hands over the receipt of a release that did not go through the M/OC.
+    ///
+    /// # Errors
+    /// See [`CallFailed`].
+    pub async fn put_receipt(&self, deployment: &str, receipt: Vec<u8>) -> Result<(), CallFailed> {
+        let receipt = base64::engine::general_purpose::STANDARD.encode(receipt);
+        let posted = PostReceipt { receipt };
+        let post = || self.sent(self.to(Method::POST, &path::receipts(deployment)).json(&posted));
+        match post().await {
+            // A connection that was idle while the data flowed may be closed; twice is as once.
+            Err(CallFailed::Unreachable { .. }) => post().await.map(drop),
+            posted => posted.map(drop),
+        }
     }
 
     /// The receipts of a deployment, each a COSE_Sign1.

@@ -16,6 +16,7 @@ use serde::Serialize;
 use crate::{
     CallFailed, MocClient, Project, Refusal,
     appraisal::{self, Accepted, Application, Examined, Expected},
+    live::NotSent,
     package::{NotPackaged, Package, manifest_digest},
     project::Unusable,
     release::{self, NotReleased},
@@ -253,6 +254,18 @@ impl Deploy<'_> {
             callers: &material.callers,
             sequence: sequence(),
         };
+        if let Some((mut data, relay)) = self.project.live()? {
+            let mut confirmed = |bytes: u64| (means.say)(&format!("{} KiB confirmed", bytes >> 10));
+            let entropy = &mut *means.entropy;
+            let sent = release::send(self.owner, relay, &to, &mut data, entropy, &mut confirmed);
+            let (sealed, receipt) = sent.map_err(not_sent)?;
+            let received = release::receipt(&[receipt], &sealed, accepted)?;
+            self.moc.put_receipt(deployment, received.receipt.clone()).await?;
+            self.until(deployment, progress, |now| now.state == State::Running).await?;
+            progress.service = Some((received.service_key, ta));
+            progress.receipt = Some(received.receipt);
+            return Ok(());
+        }
         let uri = |sha256: &str| self.moc.blob_uri(sha256);
         let (release, package) =
             material.seal(self.project, self.owner, &uri, name, &to, means.entropy)?;
@@ -260,7 +273,7 @@ impl Deploy<'_> {
         self.put(deployment, name, &package).await?;
         self.until(deployment, progress, |now| now.state == State::Running).await?;
         let receipts = self.moc.receipts(deployment).await?;
-        let received = release::receipt(&receipts, &release, accepted)?;
+        let received = release::receipt(&receipts, &release.sealed, accepted)?;
         progress.service = Some((received.service_key, ta));
         progress.receipt = Some(received.receipt);
         Ok(())
@@ -271,6 +284,18 @@ impl Deploy<'_> {
 fn sequence() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or_default()
+}
+
+/// What the TEE says no to is a refusal as any other.
+fn not_sent(not: NotReleased) -> DeployFailed {
+    let NotReleased::Live(NotSent::Refused(failure)) = not else { return not.into() };
+    DeployFailed::Refused(Box::new(Refusal {
+        check: "release.live".to_owned(),
+        expected: "a release that the Trusted Application opens".to_owned(),
+        seen: failure.to_string(),
+        owner: "device".to_owned(),
+        remedy: "attest again and release again; the Agent's log has the details".to_owned(),
+    }))
 }
 
 /// A script that releases before it attests does not exist; if it did, nothing would move.

@@ -95,6 +95,10 @@ pub struct Pd {
     /// Public keys (COSE_Key) of those who may call the TA. Default: nobody.
     #[serde(default)]
     pub callers: Vec<PathBuf>,
+    /// The relay of the device's Broker, `HOST:PORT`: the data flows live, whatever its size. Only
+    /// in the cases 2 and 3. Default: it travels in a package, through the M/OC.
+    #[serde(default)]
+    pub relay: Option<String>,
 }
 
 /// Why a project cannot be used.
@@ -161,6 +165,12 @@ pub enum Unusable {
         /// The figure of the case.
         figure: u8,
     },
+    /// A relay where data does not travel alone.
+    #[error(
+        "`[pd] relay` needs data that is a package of its own, and an own TA: the cases 2 and 3 \
+         (draft sections 4.2 and 4.3)"
+    )]
+    Relay,
     /// A package of the Network M/OC with Personalization Data.
     #[error(
         "the Network M/OC owns this package, so it must hold no Personalization Data (draft \
@@ -209,6 +219,10 @@ impl Project {
                 return Err(Unusable::Missing { case, packages, part: "pd" });
             }
             (Owner::Moc, None) | (Owner::NetworkUser, Some(_)) => {}
+        }
+        let relayed = self.pd.as_ref().is_some_and(|pd| pd.relay.is_some());
+        if relayed && (!matches!(case, 2 | 3) || self.ta.package.is_some()) {
+            return Err(Unusable::Relay);
         }
         let instance = self.instance;
         for hardware in &self.hardware {
@@ -277,6 +291,20 @@ impl Project {
     pub fn pd(&self) -> Result<Vec<u8>, Unusable> {
         let pd = self.data()?;
         self.file("the Personalization Data", &pd.file)
+    }
+
+    /// The Personalization Data, to be read as it flows, and the relay that it flows through.
+    ///
+    /// # Errors
+    /// [`Unusable::File`].
+    pub fn live(&self) -> Result<Option<(fs::File, &str)>, Unusable> {
+        let Some(pd) = &self.pd else { return Ok(None) };
+        let Some(relay) = &pd.relay else { return Ok(None) };
+        let path = self.directory.join(&pd.file);
+        let what = "the Personalization Data";
+        let file = fs::File::open(&path);
+        let file = file.map_err(|source| Unusable::File { what, path, source })?;
+        Ok(Some((file, relay)))
     }
 
     /// The callers' public keys, as COSE_Key bytes.

@@ -1,5 +1,7 @@
 //! Sealing Personalization Data to an attested key, and checking the receipt.
 
+use std::io::Read;
+
 use channel::{
     Refused,
     receipt::Receipt,
@@ -9,6 +11,7 @@ use cose::{Entropy, Key, Signer};
 
 use crate::{
     appraisal::Accepted,
+    live::{self, NotSent},
     package::{NotPackaged, Package, Packager, manifest_digest},
 };
 
@@ -27,11 +30,18 @@ pub struct To<'a> {
     pub sequence: u64,
 }
 
-/// A sealed release on its way.
+/// A sealed release on its way in a package.
 #[derive(Clone, Debug)]
 pub struct Release {
     /// The package that carries it; its payload is ciphertext.
     pub package: Package,
+    /// What its receipt has to confirm.
+    pub sealed: Sealed,
+}
+
+/// What was sealed: a receipt that fits confirms it, whichever way it went.
+#[derive(Clone, Debug)]
+pub struct Sealed {
     deployment: String,
     digests: Digests,
 }
@@ -58,6 +68,12 @@ pub enum NotReleased {
     /// It was not packaged.
     #[error("the sealed data was not packaged")]
     Package(#[from] NotPackaged),
+    /// It did not flow to its end.
+    #[error("the data was not sent")]
+    Live(#[from] NotSent),
+    /// The package of the TA is not about one.
+    #[error("the package of the TA names no component")]
+    Application,
     /// No receipt fits what was sealed.
     #[error("no receipt of the {0} delivered ones is signed by the attested key over this release")]
     Receipt(usize),
@@ -83,23 +99,52 @@ pub fn seal(
     pd: &[u8],
     entropy: &mut dyn Entropy,
 ) -> Result<Release, NotReleased> {
-    // Only evidence that names the TA makes the channel end there.
-    let role = match &to.accepted.ta {
-        Some(_) => Role::Ta,
-        None => Role::Agent,
-    };
-    let binding = Binding {
-        owner: owner.key().thumbprint(),
-        manifest_digest: manifest_digest(&to.ta.built.digest),
-        eat_digest: to.accepted.eat_digest,
-        role,
-    };
+    let binding = binding(owner, to);
     let receiver = &to.accepted.receiver;
     let deployment = to.deployment;
     let (sealed, digests) =
         channel::release::seal(owner, receiver, &binding, deployment, to.callers, pd, entropy)?;
     let package = packager.pd(name, to.ta.built.owner, to.sequence, sealed)?;
-    Ok(Release { package, deployment: deployment.to_owned(), digests })
+    Ok(Release { package, sealed: Sealed { deployment: deployment.to_owned(), digests } })
+}
+
+/// Seals Personalization Data as it is read, and sends it live through a relay; gives what was
+/// sealed and the receipt. Blocks its thread.
+///
+/// # Errors
+/// See [`NotReleased`].
+pub fn send(
+    owner: &dyn Signer,
+    relay: &str,
+    to: &To<'_>,
+    data: &mut dyn Read,
+    entropy: &mut dyn Entropy,
+    progress: &mut dyn FnMut(u64),
+) -> Result<(Sealed, Vec<u8>), NotReleased> {
+    let component = to.ta.built.component.as_ref().ok_or(NotReleased::Application)?;
+    let live = live::To {
+        relay,
+        component,
+        receiver: &to.accepted.receiver,
+        binding: binding(owner, to),
+        deployment: to.deployment,
+        callers: to.callers,
+    };
+    let live::Sent { receipt, digests } = live::send(owner, &live, data, entropy, progress)?;
+    Ok((Sealed { deployment: to.deployment.to_owned(), digests }, receipt))
+}
+
+fn binding(owner: &dyn Signer, to: &To<'_>) -> Binding {
+    Binding {
+        owner: owner.key().thumbprint(),
+        manifest_digest: manifest_digest(&to.ta.built.digest),
+        eat_digest: to.accepted.eat_digest,
+        // Only evidence that names the TA makes the channel end there.
+        role: match &to.accepted.ta {
+            Some(_) => Role::Ta,
+            None => Role::Agent,
+        },
+    }
 }
 
 /// Finds the receipt of this release: signed by the attested receipt key, over what was sealed.
@@ -108,14 +153,14 @@ pub fn seal(
 /// [`NotReleased::Receipt`].
 pub fn receipt(
     delivered: &[Vec<u8>],
-    release: &Release,
+    sealed: &Sealed,
     accepted: &Accepted,
 ) -> Result<Received, NotReleased> {
     let fits = |bytes: &Vec<u8>| {
         let receipt = Receipt::verify(bytes, accepted.receipt_key()).ok()?;
-        let same = receipt.deployment == release.deployment
+        let same = receipt.deployment == sealed.deployment
             && receipt.eat_digest == accepted.eat_digest
-            && receipt.digests == release.digests;
+            && receipt.digests == sealed.digests;
         // The evidence's own word comes first; the Agent names the key that it could not attest
         // to before, as the attested holder of the receipt key.
         let service_key = accepted.service_key().cloned().or(receipt.service_key);

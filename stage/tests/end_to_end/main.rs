@@ -14,6 +14,7 @@ mod flows;
 mod forgery;
 mod instances;
 mod kills;
+mod live;
 mod machines;
 mod main_job;
 mod ownership;

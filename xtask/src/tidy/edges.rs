@@ -27,7 +27,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("link", &[]),
     ("moc", &["api", "audit", "cose", "keys", "rats", "suit", "teep", "verifier"]),
     ("rats", &["cose"]),
-    ("sdk", &["api", "channel", "cose", "image", "keys", "rats", "suit", "verifier"]),
+    ("sdk", &["api", "channel", "cose", "device", "image", "keys", "rats", "suit", "verifier"]),
     ("stage", &[]),
     ("suit", &["cose"]),
     ("teep", &["cose", "rats", "suit"]),

@@ -8,6 +8,7 @@ pub mod process;
 
 use channel::receipt::Receipt;
 use cose::{Key, Secret, Thumbprint};
+use device::broker::Piece;
 use rats::eat::{Instance as InstanceClaim, InstanceType};
 
 pub use process::wire::{FaultCode, Refusal};
@@ -51,6 +52,9 @@ pub trait Instance: Send {
         release: Vec<u8>,
     ) -> Result<(Receipt, Vec<u8>), Failed>;
 
+    /// Takes a piece of a release of this owner.
+    fn take(&mut self, owner: Thumbprint, piece: Piece) -> Result<Progress, Failed>;
+
     /// Takes data that the agent opened (cases 1 and 4), and whom its owner lets call.
     fn personalize(
         &mut self,
@@ -64,6 +68,15 @@ pub trait Instance: Send {
 
     /// Whether it still runs.
     fn alive(&mut self) -> bool;
+}
+
+/// How far a release in pieces has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// The bytes before this offset are there.
+    Until(u64),
+    /// It was opened; this is what to confirm to the owner.
+    Opened(Receipt),
 }
 
 /// Why an instance did not do what was asked.

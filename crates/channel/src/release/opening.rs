@@ -174,6 +174,11 @@ impl Opening {
         &self.header.options
     }
 
+    /// Whether the last frame was opened.
+    pub(super) const fn has_ended(&self) -> bool {
+        self.ended
+    }
+
     /// Opens the first frame of `bytes`; what lies behind it comes back.
     ///
     /// # Errors

@@ -53,6 +53,18 @@ impl Stream {
         chunks
     }
 
+    /// Whether the head was there and opened: the release is one for this receiver.
+    #[must_use]
+    pub const fn has_begun(&self) -> bool {
+        self.opening.is_some()
+    }
+
+    /// Whether the last chunk was given, so that [`Stream::finish`] is due.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.opening.as_ref().is_some_and(Opening::has_ended) && self.pending.is_empty()
+    }
+
     /// Ends the opening and destroys the receiver's key.
     ///
     /// # Errors

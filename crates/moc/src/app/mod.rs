@@ -9,6 +9,7 @@ mod init;
 mod operator;
 mod package;
 pub(crate) mod parts;
+mod receipt;
 mod refusal;
 mod user;
 

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use api::{
     AttestationAccepted, AttestationPending, BlobStored, Deployment, LogProof, PackageStored,
-    PostAttestation, PostRequest, Receipts, RequestPlaced,
+    PostAttestation, PostReceipt, PostRequest, Receipts, RequestPlaced,
 };
 use axum::{
     Json as Answer, Router,
@@ -33,7 +33,7 @@ pub(super) fn routes() -> Router<Arc<Moc>> {
         .route(api::path::PACKAGE, put(put_package))
         .route(api::path::ATTESTATIONS, post(attest))
         .route(api::path::ATTESTATION, get(attestation))
-        .route(api::path::RECEIPTS, get(receipts))
+        .route(api::path::RECEIPTS, get(receipts).post(put_receipt))
         .route(api::path::PROOFS, get(proofs))
 }
 
@@ -115,6 +115,16 @@ async fn receipts(
     Path(deployment): Path<String>,
 ) -> Result<Answer<Receipts>, Refused> {
     Ok(Answer(moc.receipts(tenant.id(), &deployment).await?))
+}
+
+async fn put_receipt(
+    tenant: Tenant,
+    State(moc): State<Arc<Moc>>,
+    Path(deployment): Path<String>,
+    Json(posted): Json<PostReceipt>,
+) -> Result<StatusCode, Refused> {
+    moc.put_receipt(tenant.id(), &deployment, &posted).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 async fn proofs(

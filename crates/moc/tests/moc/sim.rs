@@ -58,7 +58,7 @@ pub(crate) struct AgentKeys {
     pub(crate) teep: SigningKey,
     evidence: SigningKey,
     report: SigningKey,
-    receipt: SigningKey,
+    pub(crate) receipt: SigningKey,
     service: SigningKey,
 }
 

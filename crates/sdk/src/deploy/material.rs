@@ -43,7 +43,12 @@ impl Material {
     ) -> Result<Self, DeployFailed> {
         let (callers, pd) = match project.owner {
             Owner::NetworkUser => {
-                (release::callers(&project.callers()?)?, Some(Secret::new(project.pd()?)))
+                // What flows live is read as it flows.
+                let pd = match project.live()? {
+                    Some(_) => None,
+                    None => Some(Secret::new(project.pd()?)),
+                };
+                (release::callers(&project.callers()?)?, pd)
             }
             Owner::Moc => (Vec::new(), None),
         };

@@ -7,12 +7,14 @@
 //! the memory of the same application.
 
 use channel::call::{Endpoint, Received};
+use channel::receipt::Receipt;
 use channel::release::Role;
 use cose::{Key, Thumbprint};
+use device::broker::Piece;
 use keys::SystemEntropy;
 
 use super::wire::Refusal;
-use crate::exchanges::{Exchanges, Opened, refusal_of};
+use crate::exchanges::{Exchanges, Opened, Taken, refusal_of};
 
 /// The keys of one application.
 #[derive(Debug)]
@@ -22,6 +24,17 @@ pub(super) struct Custody {
     exchanges: Exchanges,
     /// Whose data the application holds.
     released_by: Option<Thumbprint>,
+    /// The last release that arrived in pieces, by its sender's name for it.
+    received: Option<([u8; 32], Receipt)>,
+}
+
+/// What became of a piece of a release.
+#[derive(Debug)]
+pub(super) enum Arrived {
+    /// It was taken.
+    Now(Taken),
+    /// It is of a release that was opened before.
+    Before(Receipt),
 }
 
 impl Custody {
@@ -29,7 +42,7 @@ impl Custody {
     pub(super) fn new(manifest_digest: [u8; 32]) -> Self {
         let endpoint = Endpoint::new(manifest_digest, &mut SystemEntropy);
         let exchanges = Exchanges::new(Role::Ta);
-        Self { manifest_digest, endpoint, exchanges, released_by: None }
+        Self { manifest_digest, endpoint, exchanges, released_by: None, received: None }
     }
 
     /// The key that callers seal to.
@@ -55,6 +68,27 @@ impl Custody {
     pub(super) fn open(&mut self, owner: Thumbprint, release: &[u8]) -> Result<Opened, Refusal> {
         self.claim(owner)?;
         self.exchanges.open(release, owner, self.manifest_digest)
+    }
+
+    /// Takes a piece of a release, of at most `limit` bytes of plaintext.
+    pub(super) fn take(
+        &mut self,
+        owner: Thumbprint,
+        piece: &Piece,
+        limit: usize,
+    ) -> Result<Arrived, Refusal> {
+        if let Some((name, receipt)) = &self.received
+            && *name == piece.stream
+        {
+            // Its sender did not hear of it.
+            return Ok(Arrived::Before(receipt.clone()));
+        }
+        self.claim(owner)?;
+        let taken = self.exchanges.take(piece, owner, self.manifest_digest, limit)?;
+        if let Taken::Whole(opened) = &taken {
+            self.received = Some((piece.stream, opened.receipt.clone()));
+        }
+        Ok(Arrived::Now(taken))
     }
 
     /// Refuses the data of a second owner.

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use channel::receipt::Receipt;
 use cose::{Key, Secret, Thumbprint};
+use device::broker::Piece;
 use device::frame::{self, Broken};
 use rats::eat::{ImageId, Instance as InstanceClaim, InstanceType};
 use rustix::fs::{MemfdFlags, SealFlags};
@@ -18,7 +19,9 @@ use rustix::fs::{MemfdFlags, SealFlags};
 use super::module_cache::ModuleCache;
 use super::wire::{Load, Reply, Request};
 use super::{Form, Limits};
-use crate::backend::{Backend, Crash, FRAME_CONTENT_BYTES_MAX, Failed, Instance, Program};
+use crate::backend::{
+    Backend, Crash, FRAME_CONTENT_BYTES_MAX, Failed, Instance, Program, Progress,
+};
 
 /// Starts workers: the agent's own program with the argument `ta-worker`.
 #[derive(Clone, Debug)]
@@ -202,6 +205,15 @@ impl Instance for Process {
             return Err(Crash::Unexpected.into());
         };
         Ok((receipt, ua))
+    }
+
+    fn take(&mut self, owner: Thumbprint, piece: Piece) -> Result<Progress, Failed> {
+        let reply = self.worker.ask_now(&Request::Take { owner: owner.0, piece })?;
+        if let Reply::Taken { offset } = reply {
+            return Ok(Progress::Until(offset));
+        }
+        let Reply::Opened(receipt) = reply else { return Err(Crash::Unexpected.into()) };
+        Ok(Progress::Opened(receipt))
     }
 
     fn personalize(

@@ -9,6 +9,7 @@ use std::convert::Infallible;
 use channel::receipt::Receipt;
 use channel::release::{CALLERS_MAX, Digests};
 use cose::{Key, Secret};
+use device::broker::Piece;
 use device::{Malformed, Message};
 use minicbor::decode::Decoder;
 use minicbor::encode::Encoder;
@@ -23,6 +24,7 @@ use minicbor::encode::Encoder;
 ///         / [4, request: bstr]
 ///         / [5, owner: bstr .size 32, release: bstr]     ; of a UA and data
 ///         / [6, owner: bstr .size 32, data: bstr, [* caller: bstr .cbor COSE_Key]]
+///         / [7, owner: bstr .size 32, stream: bstr .size 32, offset: uint, bytes: bstr]
 /// ```
 #[derive(Debug)]
 pub(super) enum Request {
@@ -40,6 +42,8 @@ pub(super) enum Request {
     OpenBundle { owner: [u8; 32], release: Vec<u8> },
     /// Take Personalization Data that the agent itself opened.
     Personalize { owner: [u8; 32], data: Secret, callers: Vec<Key> },
+    /// Take a piece of a release.
+    Take { owner: [u8; 32], piece: Piece },
 }
 
 /// A Trusted Application and what is known of it from its verified manifest.
@@ -71,6 +75,7 @@ pub(super) struct Load {
 ///       / [8, deployment: tstr, eat, enc, ciphertext, ua: bstr]   ; opened, with a UA
 ///       / [9]                                        ; personalized
 ///       / [10, code: bstr]                           ; compiled; `loaded` follows
+///       / [11, offset: uint]                         ; so much of a release is there
 /// eat = enc = ciphertext = bstr .size 32
 /// ```
 #[derive(Debug, PartialEq, Eq)]
@@ -98,6 +103,10 @@ pub(super) enum Reply {
     /// The machine code of the component, before it runs for the first time.
     Compiled {
         code: Vec<u8>,
+    },
+    /// The bytes of a release before this offset are there.
+    Taken {
+        offset: u64,
     },
 }
 
@@ -241,6 +250,10 @@ impl Message for Request {
                     }
                     e
                 }
+                Self::Take { owner, piece } => {
+                    e.array(5)?.u8(7)?.bytes(owner)?.bytes(&piece.stream)?;
+                    e.u64(piece.offset)?.bytes(&piece.bytes)?
+                }
             };
             Ok(())
         })
@@ -267,6 +280,11 @@ impl Message for Request {
                 data: Secret::new(byte_string(d)?),
                 callers: keys(d)?,
             }),
+            (7, 5) => {
+                let (owner, stream) = (exact(d, "owner")?, exact(d, "name of a release")?);
+                let offset = d.u64().map_err(|_| Malformed::Cbor("number"))?;
+                Ok(Self::Take { owner, piece: Piece { stream, offset, bytes: byte_string(d)? } })
+            }
             _ => Err(Malformed::Unknown { what: "request to a worker", value: kind }),
         })
     }
@@ -299,6 +317,7 @@ impl Message for Reply {
                 }
                 Self::Personalized => e.array(1)?.u8(9)?,
                 Self::Compiled { code } => e.array(2)?.u8(10)?.bytes(code)?,
+                Self::Taken { offset } => e.array(2)?.u8(11)?.u64(*offset)?,
             };
             Ok(())
         })
@@ -317,6 +336,7 @@ impl Message for Reply {
             (8, 6) => Ok(Self::OpenedBundle { receipt: receipt(d)?, ua: byte_string(d)? }),
             (9, 1) => Ok(Self::Personalized),
             (10, 2) => Ok(Self::Compiled { code: byte_string(d)? }),
+            (11, 2) => Ok(Self::Taken { offset: d.u64().map_err(|_| Malformed::Cbor("number"))? }),
             _ => Err(Malformed::Unknown { what: "reply of a worker", value: kind }),
         })
     }
@@ -421,6 +441,10 @@ mod tests {
             Request::Call { request: vec![2] },
             Request::OpenBundle { owner: [1; 32], release: vec![1] },
             Request::Personalize { owner: [1; 32], data: Secret::new(vec![3]), callers: vec![] },
+            Request::Take {
+                owner: [1; 32],
+                piece: Piece { stream: [2; 32], offset: 3, bytes: vec![4] },
+            },
         ] {
             let written = request.encode();
             let read = Request::decode(&written).unwrap();
@@ -440,6 +464,7 @@ mod tests {
             Reply::Ready { enforced: vec!["seccomp".to_owned()] },
             Reply::Bound,
             Reply::Compiled { code: vec![1] },
+            Reply::Taken { offset: 5 },
             Reply::Opened(receipt),
             Reply::Answer(vec![1]),
         ];

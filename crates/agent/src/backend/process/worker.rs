@@ -10,17 +10,18 @@ use std::time::Duration;
 
 use channel::bundle::Bundle;
 use cose::{Key, Secret, Thumbprint};
+use device::broker::Piece;
 use device::frame;
 use zeroize::Zeroizing;
 
-use super::custody::{self, Custody};
+use super::custody::{self, Arrived, Custody};
 use super::lockdown::{self, Profile};
 use super::native::Native;
 use super::sandbox::{Application, Budget, Code, Fault};
 use super::wire::{FaultCode, Load, Refusal, Reply, Request};
 use super::{Form, Limits};
 use crate::backend::container;
-use crate::exchanges::Opened;
+use crate::exchanges::{Opened, Taken};
 
 /// Runs a worker on its standard input until the agent closes it.
 ///
@@ -129,6 +130,8 @@ impl Running {
 struct Worker {
     application: Running,
     custody: Custody,
+    /// Personalization Data that the application could hold at all, bytes.
+    data_bytes_max: usize,
 }
 
 impl Worker {
@@ -174,7 +177,7 @@ impl Worker {
             }
         };
         let custody = Custody::new(load.manifest_digest);
-        Ok(Self { application, custody })
+        Ok(Self { application, custody, data_bytes_max: budget.memory_bytes_max })
     }
 
     fn answer(&mut self, request: Request) -> Reply {
@@ -189,6 +192,7 @@ impl Worker {
             }
             Request::Open { owner, release } => self.open(Thumbprint(owner), &release),
             Request::Call { request } => self.call(&request),
+            Request::Take { owner, piece } => self.take(Thumbprint(owner), &piece),
             Request::OpenBundle { owner, release } => self.open_bundle(Thumbprint(owner), &release),
             Request::Personalize { owner, data, callers } => {
                 let owner = Thumbprint(owner);
@@ -205,6 +209,18 @@ impl Worker {
             Ok(Opened { data, callers, receipt }) => {
                 self.personalize(owner, &data, callers, Reply::Opened(receipt))
             }
+            Err(refusal) => Reply::Refused(refusal),
+        }
+    }
+
+    fn take(&mut self, owner: Thumbprint, piece: &Piece) -> Reply {
+        match self.custody.take(owner, piece, self.data_bytes_max) {
+            Ok(Arrived::Now(Taken::Until(offset))) => Reply::Taken { offset },
+            Ok(Arrived::Now(Taken::Whole(opened))) => {
+                let Opened { data, callers, receipt } = *opened;
+                self.personalize(owner, &data, callers, Reply::Opened(receipt))
+            }
+            Ok(Arrived::Before(receipt)) => Reply::Opened(receipt),
             Err(refusal) => Reply::Refused(refusal),
         }
     }
