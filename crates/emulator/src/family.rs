@@ -21,6 +21,7 @@ use device::tee::{Description, Quote, REPORT_DATA_BYTES, SealingKey};
 use jiff::Timestamp;
 use serde_json::Value;
 
+use crate::fuses::Fuses;
 use crate::vm::{Architecture, Image};
 use crate::{Error, Misbehaviour};
 
@@ -274,7 +275,19 @@ fn reference(format: &str, measured: serde_json::Result<Value>) -> Value {
 }
 
 /// EAT claim 258 of every emulated device: 16 bytes, type RAND.
-pub(crate) const OEM_ID: [u8; 16] = *b"Tamarack Emulati";
+/// What a device of the emulator says of itself.
+pub(crate) fn describe(fuses: &Fuses, family: &str, hwmodel: &str) -> Description {
+    Description {
+        family: family.to_owned(),
+        hwmodel: hwmodel.into(),
+        hwversion: "1".to_owned(),
+        oemid: OEM_ID.to_vec(),
+        ueid: fuses.ueid().to_vec(),
+        interface: "emulator".to_owned(),
+    }
+}
+
+const OEM_ID: [u8; 16] = *b"Tamarack Emulati";
 
 fn no_registers() -> Failure {
     Failure::new(FailureCode::Unsupported, "this hardware has no measurement registers")

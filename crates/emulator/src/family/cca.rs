@@ -14,7 +14,7 @@ use crate::Error;
 use crate::disk::{self, Access};
 use crate::family::arm::{enrolment, lifecycle};
 use crate::family::registers::Registers;
-use crate::family::{Family, OEM_ID, evidence};
+use crate::family::{Family, describe, evidence};
 use crate::fuses::Fuses;
 use crate::key::P384Key;
 use crate::misbehaviour::Misbehaviour;
@@ -108,8 +108,7 @@ impl Family for Machine {
         report_data: &[u8; REPORT_DATA_BYTES],
     ) -> Result<Quote, Error> {
         let sign = |report_data| self.sign(report_data);
-        let evidence = evidence::make(&self.dir, self.misbehaviour, report_data, sign)?;
-        Ok(Quote { media_type: MEDIA_TYPE.to_owned(), evidence, aux: None })
+        evidence::quote(&self.dir, self.misbehaviour, MEDIA_TYPE, report_data, sign)
     }
 
     /// CCA itself has no such key yet; the emulated platform derives one as SGX does.
@@ -120,14 +119,7 @@ impl Family for Machine {
     }
 
     fn describe(&self) -> Description {
-        Description {
-            family: "CCA".to_owned(),
-            hwmodel: b"Tamarack emulated CCA".to_vec(),
-            hwversion: "1".to_owned(),
-            oemid: OEM_ID.to_vec(),
-            ueid: self.fuses.ueid().to_vec(),
-            interface: "emulator".to_owned(),
-        }
+        describe(&self.fuses, "CCA", "Tamarack emulated CCA")
     }
 
     fn extend(&mut self, index: u64, digest: &[u8]) -> Result<(), Failure> {

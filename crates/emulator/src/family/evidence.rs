@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use device::tee::REPORT_DATA_BYTES;
+use device::tee::{Quote, REPORT_DATA_BYTES};
 
 use crate::disk::{self, Access};
 use crate::{Error, Misbehaviour};
@@ -31,6 +31,18 @@ pub(super) fn make(
     let evidence = sign(report_data)?;
     disk::write(&path, &evidence, Access::Private)?;
     Ok(evidence)
+}
+
+/// The same as a quote of this media type, with nothing beside it.
+pub(super) fn quote(
+    dir: &Path,
+    misbehaviour: Misbehaviour,
+    media_type: &str,
+    report_data: &[u8; REPORT_DATA_BYTES],
+    sign: impl Fn([u8; REPORT_DATA_BYTES]) -> Result<Vec<u8>, Error>,
+) -> Result<Quote, Error> {
+    let evidence = make(dir, misbehaviour, report_data, sign)?;
+    Ok(Quote { media_type: media_type.to_owned(), evidence, aux: None })
 }
 
 const EARLIER: &str = "earlier.quote";

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use crate::Error;
 use crate::family::intel::Host;
 use crate::family::intel::quote::{Attributes, Body, ReportBody};
-use crate::family::{Family, OEM_ID};
+use crate::family::{Family, describe};
 use crate::misbehaviour::Misbehaviour;
 
 pub use crate::family::intel::{Freshness, Vendor};
@@ -83,14 +83,7 @@ impl Family for Machine {
     }
 
     fn describe(&self) -> Description {
-        Description {
-            family: "SGX".to_owned(),
-            hwmodel: b"Tamarack emulated SGX".to_vec(),
-            hwversion: "1".to_owned(),
-            oemid: OEM_ID.to_vec(),
-            ueid: self.host.fuses.ueid().to_vec(),
-            interface: "emulator".to_owned(),
-        }
+        describe(&self.host.fuses, "SGX", "Tamarack emulated SGX")
     }
 }
 

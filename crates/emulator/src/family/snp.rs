@@ -16,7 +16,7 @@ use jiff::Timestamp;
 
 use crate::Error;
 use crate::disk::{self, Access};
-use crate::family::{Family, OEM_ID, evidence};
+use crate::family::{Family, describe, evidence};
 use crate::fuses::Fuses;
 use crate::key::P384Key;
 use crate::misbehaviour::Misbehaviour;
@@ -149,14 +149,7 @@ impl Family for Machine {
     }
 
     fn describe(&self) -> Description {
-        Description {
-            family: "SEV-SNP".to_owned(),
-            hwmodel: format!("Tamarack emulated {}", self.product.name()).into_bytes(),
-            hwversion: "1".to_owned(),
-            oemid: OEM_ID.to_vec(),
-            ueid: self.fuses.ueid().to_vec(),
-            interface: "emulator".to_owned(),
-        }
+        describe(&self.fuses, "SEV-SNP", &format!("Tamarack emulated {}", self.product.name()))
     }
 }
 

@@ -15,7 +15,7 @@ use crate::Error;
 use crate::family::intel::Host;
 use crate::family::intel::quote::Body;
 use crate::family::registers::Registers;
-use crate::family::{Family, OEM_ID};
+use crate::family::{Family, describe};
 use crate::misbehaviour::Misbehaviour;
 
 pub use measurement::Measurement;
@@ -110,15 +110,11 @@ impl Family for Machine {
 
     fn describe(&self) -> Description {
         Description {
-            family: "TDX".to_owned(),
-            hwmodel: b"Tamarack emulated TDX".to_vec(),
             hwversion: match self.generation {
                 Generation::Td10 => "1.0".to_owned(),
                 Generation::Td15 => "1.5".to_owned(),
             },
-            oemid: OEM_ID.to_vec(),
-            ueid: self.host.fuses.ueid().to_vec(),
-            interface: "emulator".to_owned(),
+            ..describe(&self.host.fuses, "TDX", "Tamarack emulated TDX")
         }
     }
 

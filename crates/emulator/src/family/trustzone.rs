@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::Error;
 use crate::disk::{self, Access};
 use crate::family::arm::{CURRENT, Component, enrolment, lifecycle, token, version};
-use crate::family::{Family, OEM_ID, evidence};
+use crate::family::{Family, describe, evidence};
 use crate::fuses::Fuses;
 use crate::key::{SigningKey, sha256};
 use crate::misbehaviour::Misbehaviour;
@@ -140,8 +140,7 @@ impl Family for Machine {
         report_data: &[u8; REPORT_DATA_BYTES],
     ) -> Result<Quote, Error> {
         let sign = |report_data| self.sign(report_data);
-        let evidence = evidence::make(&self.dir, self.misbehaviour, report_data, sign)?;
-        Ok(Quote { media_type: MEDIA_TYPE.to_owned(), evidence, aux: None })
+        evidence::quote(&self.dir, self.misbehaviour, MEDIA_TYPE, report_data, sign)
     }
 
     fn sealing_key(&self, label: &str) -> SealingKey {
@@ -152,14 +151,7 @@ impl Family for Machine {
     }
 
     fn describe(&self) -> Description {
-        Description {
-            family: "TrustZone".to_owned(),
-            hwmodel: b"Tamarack emulated PSA".to_vec(),
-            hwversion: "1".to_owned(),
-            oemid: OEM_ID.to_vec(),
-            ueid: self.fuses.ueid().to_vec(),
-            interface: "emulator".to_owned(),
-        }
+        describe(&self.fuses, "TrustZone", "Tamarack emulated PSA")
     }
 }
 
