@@ -70,14 +70,21 @@ pub fn run(storage: Option<&Path>, own_digest: Option<[u8; 32]>) -> anyhow::Resu
         .read_to_end(&mut text)
         .context("reading the settings")?;
     let settings = Settings::parse(&text).context("reading the settings")?;
-    let channel = Channel::open(UnixStream::from(inherited.tee)).context("reaching the TEE")?;
-    let storage = match (storage, inherited.storage) {
-        (Some(folder), _) => Storage::Folder(folder.to_owned()),
-        (None, Some(stream)) => Storage::Remote(UnixStream::from(stream)),
+    let channel = UnixStream::from(inherited.tee);
+    let (storage, attester): (_, Box<dyn Attester>) = match (storage, inherited.storage) {
+        (Some(folder), _) => {
+            let channel = Channel::open(channel).context("reaching the TEE")?;
+            (Storage::Folder(folder.to_owned()), Box::new(channel))
+        }
+        (None, Some(stream)) => {
+            let tee =
+                attester::reach(Path::new("/"), channel, &text).context("reaching the TEE")?;
+            (Storage::Remote(UnixStream::from(stream)), tee)
+        }
         (None, None) => anyhow::bail!("no storage was handed down"),
     };
     let own = own_digest.map_or_else(own_program, Ok)?;
-    up(settings, storage, Arc::new(channel), inherited.listener, own)
+    up(settings, storage, Arc::from(attester), inherited.listener, own)
 }
 
 /// Where the agent's sealed state lies.

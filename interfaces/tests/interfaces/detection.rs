@@ -1,6 +1,12 @@
 //! Which interface the Agent takes, and what it says when there is none.
 
-use agent::attester::{Attester as _, Interface, Problem, Unavailable, detect};
+use std::os::unix::net::UnixStream;
+use std::thread;
+
+use agent::attester::{Attester as _, Interface, NotReached, Problem, Unavailable, detect, reach};
+use aws_lc_rs::digest::{self, SHA256, SHA384, SHA512};
+use device::frame;
+use device::tee::{Description, Reply, Request};
 
 use crate::fuse::Mounted;
 use crate::kernel::Kernel;
@@ -43,4 +49,47 @@ fn what_is_there_and_does_not_work_is_the_reason() {
 
     let Err(Unavailable::Interface(fault)) = none.quote([0; 64]) else { panic!() };
     assert_eq!(fault.problem, Problem::NoProvider);
+}
+
+#[test]
+fn a_confidential_machine_takes_only_settings_that_were_measured_with_it() {
+    for (provider, algorithm) in
+        [("tdx_guest", &SHA384), ("sev_guest", &SHA256), ("arm_cca_guest", &SHA512)]
+    {
+        let mut kernel = Kernel::new(provider);
+        kernel.settings = digest::digest(algorithm, b"settings").as_ref().to_vec();
+        let kernel = mount!(kernel);
+        // Nobody is behind the host's channel.
+        let reached = |settings| {
+            let tee = reach(kernel.root(), UnixStream::pair().unwrap().0, settings)?;
+            Ok(tee.description().interface.clone())
+        };
+
+        assert_eq!(reached(b"settings"), Ok(format!("configfs-tsm {provider}")));
+        assert_eq!(reached(b"other settings"), Err(NotReached::Settings));
+    }
+}
+
+#[test]
+fn a_machine_without_hardware_takes_the_tee_behind_the_hosts_channel() {
+    let root = tempfile::tempdir().unwrap();
+    let (guest, mut host) = UnixStream::pair().unwrap();
+    let description = Description {
+        family: "TDX".to_owned(),
+        hwmodel: b"test".to_vec(),
+        hwversion: String::new(),
+        oemid: vec![0; 16],
+        ueid: vec![1; 33],
+        interface: "emulator".to_owned(),
+    };
+    let described = Reply::Description(description);
+    let tee = thread::spawn(move || {
+        assert_eq!(frame::receive(&mut host), Ok(Some(Request::Describe)));
+        frame::send(&mut host, &described).unwrap();
+    });
+
+    let reached = reach(root.path(), guest, b"settings").ok().unwrap();
+
+    assert_eq!(reached.description().interface, "emulator");
+    tee.join().unwrap();
 }

@@ -24,6 +24,8 @@ pub(crate) struct Kernel {
     pub(crate) missing_bytes: usize,
     /// Whether the evidence covers other data.
     pub(crate) other_data: bool,
+    /// The digest of settings that the machine was started with.
+    pub(crate) settings: Vec<u8>,
     /// How often the hardware made evidence.
     pub(crate) made: u32,
     pub(crate) reports: BTreeMap<String, Report>,
@@ -64,6 +66,7 @@ impl Kernel {
             floor: 0,
             missing_bytes: 0,
             other_data: false,
+            settings: Vec::new(),
             made: 0,
             reports: BTreeMap::new(),
         }
@@ -95,7 +98,7 @@ impl Kernel {
                 let mut data = report.data.clone();
                 data.resize(64, 0);
                 data[0] ^= u8::from(other_data);
-                let mut made = evidence(provider, report.level, &data);
+                let mut made = evidence(provider, report.level, &data, &self.settings);
                 made.truncate(made.len() - missing);
                 report.evidence = Some((report.generation, made.clone()));
                 made
@@ -195,7 +198,7 @@ impl Machine for Kernel {
 }
 
 /// Evidence of the provider's length, with the data in its place and a name of the platform.
-fn evidence(provider: &str, level: u8, data: &[u8]) -> Vec<u8> {
+fn evidence(provider: &str, level: u8, data: &[u8], settings: &[u8]) -> Vec<u8> {
     let (length, at, platform) = match provider {
         "sev_guest" => (1184, 0x50, 0x1a0..0x1e0),
         "tdx_guest" => (5000, 48 + 520, 28..44),
@@ -204,11 +207,21 @@ fn evidence(provider: &str, level: u8, data: &[u8]) -> Vec<u8> {
     let mut evidence = vec![0; length];
     evidence[platform].fill(0x77);
     evidence[at..at + 64].copy_from_slice(data);
-    match provider {
-        "sev_guest" => evidence[0x30] = level,
-        "tdx_guest" => evidence[0] = 4,
-        _ => {}
-    }
+    let at = match provider {
+        "sev_guest" => {
+            evidence[0x30] = level;
+            0xc0
+        }
+        "tdx_guest" => {
+            evidence[0] = 4;
+            48 + 184
+        }
+        _ => {
+            evidence[1000..1005].copy_from_slice(&[0x19, 0xac, 0xcb, 0x58, 0x40]);
+            1005
+        }
+    };
+    evidence[at..at + settings.len()].copy_from_slice(settings);
     evidence
 }
 

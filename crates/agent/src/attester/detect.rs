@@ -1,12 +1,13 @@
 //! Finds the TEE that the Agent runs in, and says what was tried when there is none.
 
+use std::io::{Read, Write};
 use std::path::Path;
 
 use device::tee::{Description, Quote, REPORT_DATA_BYTES, SealingKey};
 
 use super::{
-    Attester, Counter, Fault, Gramine, Itrustee, OpTee, SevGuest, TdxGuest, Tsm, Unavailable,
-    gramine, itrustee, op_tee, sev_guest, tdx_guest, tsm,
+    Attester, Channel, Family, Fault, Gramine, Itrustee, OpTee, SevGuest, TdxGuest, Tsm,
+    Unavailable, gramine, itrustee, op_tee, sev_guest, tdx_guest, tsm,
 };
 
 /// A way to reach a TEE, in the order in which they are tried.
@@ -30,6 +31,9 @@ impl Interface {
     /// Every way.
     pub const ALL: [Self; 6] =
         [Self::Tsm, Self::TdxGuest, Self::SevGuest, Self::Gramine, Self::OpTee, Self::Itrustee];
+
+    /// The ways that a confidential virtual machine has.
+    const OF_MACHINES: [Self; 3] = [Self::Tsm, Self::TdxGuest, Self::SevGuest];
 
     /// Where it is, below the root.
     pub const fn path(self) -> &'static str {
@@ -59,8 +63,51 @@ impl Interface {
 ///
 /// `privilege_level` is the VMPL that an SEV-SNP guest asks with.
 pub fn detect(root: &Path, privilege_level: Option<u8>) -> Result<Box<dyn Attester>, Box<NoTee>> {
+    among(&Interface::ALL, root, privilege_level)
+}
+
+/// Opens the TEE of a virtual machine whose settings came from its host.
+///
+/// Where the machine is confidential its hardware says so, and the settings have to be those that
+/// were measured with it. Elsewhere whoever is behind the host's channel is the TEE; a Verifier
+/// sees by the anchor which one it was, so nothing is gained by hiding the hardware.
+pub fn reach(
+    root: &Path,
+    channel: impl Read + Write + Send + 'static,
+    settings: &[u8],
+) -> Result<Box<dyn Attester>, NotReached> {
+    match among(&Interface::OF_MACHINES, root, None) {
+        Ok(hardware) => {
+            let quote = hardware.quote(super::sealing::chance())?;
+            let family = Family::of_media_type(&quote.media_type);
+            let covered = family.is_some_and(|it| it.covers_settings(&quote.evidence, settings));
+            if covered { Ok(hardware) } else { Err(NotReached::Settings) }
+        }
+        Err(_) => Ok(Box::new(Channel::open(channel)?)),
+    }
+}
+
+/// There is no TEE that an Agent in a virtual machine could rely on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotReached {
+    /// The host gave other settings than those that the hardware measured.
+    #[error(
+        "the settings are not those that were measured with this machine: \
+         start it with their digest as MRCONFIGID, HOST_DATA or RPV"
+    )]
+    Settings,
+    /// The TEE does not do what it has to.
+    #[error(transparent)]
+    Tee(#[from] Unavailable),
+}
+
+fn among(
+    interfaces: &[Interface],
+    root: &Path,
+    privilege_level: Option<u8>,
+) -> Result<Box<dyn Attester>, Box<NoTee>> {
     let mut tried = Vec::new();
-    for interface in Interface::ALL {
+    for interface in interfaces {
         match interface.open(root, privilege_level) {
             Ok(attester) => return Ok(attester),
             Err(fault) => tried.push(fault),
@@ -110,14 +157,6 @@ impl Attester for NoTee {
 
     fn sealing_key(&self, _: &str) -> Result<SealingKey, Unavailable> {
         Err(Unavailable::lacks("there is no TEE that derives keys"))
-    }
-
-    fn counter(&self) -> Result<Option<Counter>, Unavailable> {
-        Ok(None)
-    }
-
-    fn count(&self) -> Result<Option<Counter>, Unavailable> {
-        Ok(None)
     }
 
     fn trouble(&self) -> Option<Unavailable> {

@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use device::tee::{Description, Quote, REPORT_DATA_BYTES, SealingKey};
 use zeroize::Zeroizing;
 
-use super::{Attester, Counter, Family, Fault, Problem, Unavailable, sealing};
+use super::{Attester, Family, Fault, Problem, Unavailable, sealing};
 
 /// An enclave of Gramine's.
 #[derive(Debug)]
@@ -58,14 +58,6 @@ impl Attester for Gramine {
             return Err(Fault::new(&path, problem).into());
         }
         Ok(sealing::derive(&key, label))
-    }
-
-    fn counter(&self) -> Result<Option<Counter>, Unavailable> {
-        Ok(None)
-    }
-
-    fn count(&self) -> Result<Option<Counter>, Unavailable> {
-        Ok(None)
     }
 }
 

@@ -11,7 +11,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use device::tee::{Description, Quote, REPORT_DATA_BYTES, SealingKey};
 use serde_json::{Value, json};
 
-use super::{Attester, Counter, Family, Fault, Problem, Unavailable, sealing};
+use super::{Attester, Family, Fault, Problem, Unavailable, sealing};
 use crate::sys::qca::{Library, Qca};
 
 /// The quoting TA of this machine.
@@ -58,14 +58,6 @@ impl Attester for Itrustee {
 
     fn sealing_key(&self, _: &str) -> Result<SealingKey, Unavailable> {
         Err(Unavailable::lacks("iTrustee derives keys for its own applications alone"))
-    }
-
-    fn counter(&self) -> Result<Option<Counter>, Unavailable> {
-        Ok(None)
-    }
-
-    fn count(&self) -> Result<Option<Counter>, Unavailable> {
-        Ok(None)
     }
 }
 

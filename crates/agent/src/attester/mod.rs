@@ -27,7 +27,7 @@ mod tdx_guest;
 mod tsm;
 
 pub use channel::Channel;
-pub use detect::{Interface, NoTee, detect};
+pub use detect::{Interface, NoTee, NotReached, detect, reach};
 pub use economy::Economy;
 pub use fault::{Fault, Problem};
 pub use gramine::Gramine;
@@ -61,10 +61,14 @@ pub trait Attester: Send + Sync {
     fn sealing_key(&self, label: &str) -> Result<SealingKey, Unavailable>;
 
     /// The counter; `None` when this TEE has none.
-    fn counter(&self) -> Result<Option<Counter>, Unavailable>;
+    fn counter(&self) -> Result<Option<Counter>, Unavailable> {
+        Ok(None)
+    }
 
     /// Adds one to the counter; `None` when this TEE has none.
-    fn count(&self) -> Result<Option<Counter>, Unavailable>;
+    fn count(&self) -> Result<Option<Counter>, Unavailable> {
+        Ok(None)
+    }
 
     /// Why nothing can be attested, where that is known from the start.
     fn trouble(&self) -> Option<Unavailable> {

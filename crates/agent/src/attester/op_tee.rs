@@ -12,7 +12,7 @@ use aws_lc_rs::signature::{RSA_PSS_2048_8192_SHA256, RsaPublicKeyComponents};
 use cose::cbor::encode;
 use device::tee::{Description, Quote, REPORT_DATA_BYTES, SealingKey};
 
-use super::{Attester, Counter, Family, Fault, Problem, Unavailable};
+use super::{Attester, Family, Fault, Problem, Unavailable};
 use crate::sys::tee::{Device, Failed, Parameter, SecureWorld};
 
 /// OP-TEE below the normal world that the Agent runs in.
@@ -82,14 +82,6 @@ impl Attester for OpTee {
 
     fn sealing_key(&self, _: &str) -> Result<SealingKey, Unavailable> {
         Err(Unavailable::lacks("OP-TEE derives keys for its own applications alone"))
-    }
-
-    fn counter(&self) -> Result<Option<Counter>, Unavailable> {
-        Ok(None)
-    }
-
-    fn count(&self) -> Result<Option<Counter>, Unavailable> {
-        Ok(None)
     }
 }
 

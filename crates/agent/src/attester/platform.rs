@@ -1,5 +1,6 @@
 //! What is known of each hardware family apart from how it is reached.
 
+use aws_lc_rs::digest;
 use device::tee::{Description, REPORT_DATA_BYTES};
 
 use super::Problem;
@@ -52,6 +53,29 @@ impl Family {
         }
     }
 
+    /// The family whose evidence has this media type.
+    pub(super) fn of_media_type(media_type: &str) -> Option<Self> {
+        let all = [Self::Cca, Self::SevSnp, Self::Sgx, Self::Tdx, Self::TrustZone];
+        all.into_iter().find(|family| family.media_type() == media_type)
+    }
+
+    /// Whether evidence of a virtual machine says that it was started with these settings: by
+    /// MRCONFIGID, HOST_DATA or the realm's personalization value.
+    pub(super) fn covers_settings(self, evidence: &[u8], settings: &[u8]) -> bool {
+        let digest = |algorithm| digest::digest(algorithm, settings).as_ref().to_vec();
+        let has = |at: usize, value: Vec<u8>| evidence.get(at..at + value.len()) == Some(&value);
+        match self {
+            Self::SevSnp => has(0xc0, digest(&digest::SHA256)),
+            Self::Tdx => has(tdx_body(evidence) + 184, digest(&digest::SHA384)),
+            Self::Cca => {
+                // The claim's key and the head of its value: nothing else in a token is so spelt.
+                let claim = [RPV, &digest(&digest::SHA512)].concat();
+                evidence.windows(claim.len()).any(|window| window == claim)
+            }
+            Self::Sgx | Self::TrustZone => false,
+        }
+    }
+
     /// The least length of evidence.
     const fn evidence_bytes_min(self) -> usize {
         match self {
@@ -69,9 +93,7 @@ impl Family {
         let at = match self {
             Self::SevSnp => 0x50,
             Self::Sgx => 48 + 320,
-            // Version 5 has a descriptor of 6 bytes before the body.
-            Self::Tdx if evidence.starts_with(&5_u16.to_le_bytes()) => 48 + 6 + 520,
-            Self::Tdx => 48 + 520,
+            Self::Tdx => tdx_body(evidence) + 520,
             Self::Cca | Self::TrustZone => return None,
         };
         evidence.get(at..at + REPORT_DATA_BYTES)
@@ -138,6 +160,13 @@ impl Family {
     }
 }
 
+/// Where the body of a TDX quote begins: version 5 has a descriptor of 6 bytes before it.
+fn tdx_body(quote: &[u8]) -> usize {
+    if quote.starts_with(&5_u16.to_le_bytes()) { 48 + 6 } else { 48 }
+}
+
+/// Claim 44235 of a realm, 64 bytes.
+const RPV: &[u8] = &[0x19, 0xac, 0xcb, 0x58, 0x40];
 /// RFC 9711 section 4.2.1: type RAND.
 const UEID_RANDOM: u8 = 0x01;
 /// Organisations as the IEEE numbers them.

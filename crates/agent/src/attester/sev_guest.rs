@@ -8,7 +8,7 @@ use std::time::Duration;
 use device::tee::{Description, Quote, REPORT_DATA_BYTES, SealingKey};
 use zeroize::Zeroizing;
 
-use super::{Attester, Counter, Family, Fault, Problem, Unavailable, sealing};
+use super::{Attester, Family, Fault, Problem, Unavailable, sealing};
 use crate::sys::sev::{Device, Failed, Firmware};
 
 /// The secure processor's guest interface.
@@ -52,14 +52,6 @@ impl Attester for SevGuest {
     fn sealing_key(&self, label: &str) -> Result<SealingKey, Unavailable> {
         let firmware = self.firmware.lock().unwrap_or_else(PoisonError::into_inner);
         derived_key(&**firmware, &self.path, self.privilege_level, label)
-    }
-
-    fn counter(&self) -> Result<Option<Counter>, Unavailable> {
-        Ok(None)
-    }
-
-    fn count(&self) -> Result<Option<Counter>, Unavailable> {
-        Ok(None)
     }
 }
 

@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 
 use device::tee::{Description, Quote, REPORT_DATA_BYTES, SealingKey};
 
-use super::{Attester, Counter, Family, Fault, Problem, Registers, Unavailable, sealing};
+use super::{Attester, Family, Fault, Problem, Registers, Unavailable, sealing};
 use crate::sys::tdx::{Device, Module, Stream};
 
 /// A TDX guest with its host's quoting service.
@@ -53,14 +53,6 @@ impl Attester for TdxGuest {
 
     fn sealing_key(&self, _: &str) -> Result<SealingKey, Unavailable> {
         Err(Unavailable::lacks("this hardware derives no sealing keys"))
-    }
-
-    fn counter(&self) -> Result<Option<Counter>, Unavailable> {
-        Ok(None)
-    }
-
-    fn count(&self) -> Result<Option<Counter>, Unavailable> {
-        Ok(None)
     }
 
     fn extend(&self, index: u64, digest: &[u8]) -> Result<(), Unavailable> {

@@ -13,8 +13,7 @@ use std::time::Duration;
 use device::tee::{Description, Quote, REPORT_DATA_BYTES, SealingKey};
 
 use super::{
-    Attester, Counter, Family, Fault, Problem, Registers, Unavailable, sealing, sev_guest,
-    write_once,
+    Attester, Family, Fault, Problem, Registers, Unavailable, sealing, sev_guest, write_once,
 };
 
 /// A report folder of the Agent's own.
@@ -96,14 +95,6 @@ impl Attester for Tsm {
                 Err(Unavailable::lacks("this hardware derives no sealing keys"))
             }
         }
-    }
-
-    fn counter(&self) -> Result<Option<Counter>, Unavailable> {
-        Ok(None)
-    }
-
-    fn count(&self) -> Result<Option<Counter>, Unavailable> {
-        Ok(None)
     }
 
     fn extend(&self, index: u64, digest: &[u8]) -> Result<(), Unavailable> {

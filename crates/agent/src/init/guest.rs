@@ -21,6 +21,12 @@ pub(super) fn set_up() -> anyhow::Result<()> {
         mount(Some(*source), *target, Some(*source), *flags, *data)
             .with_context(|| format!("mounting {target}"))?;
     }
+    // Where the kernel has it, the hardware of a confidential machine is reached by way of it.
+    if Path::new(CONFIGFS).exists()
+        && let Err(error) = mount(NAME, CONFIGFS, NAME, PRIVATE, None::<&str>)
+    {
+        eprintln!("{CONFIGFS} is not mounted: {error}");
+    }
     Ok(())
 }
 
@@ -75,6 +81,8 @@ const MOUNTS: &[Mount] = &[
     ("tmpfs", "/tmp", MsFlags::MS_NOSUID.union(MsFlags::MS_NODEV), Some("mode=1777")),
 ];
 
+const NAME: Option<&str> = Some("configfs");
+const CONFIGFS: &str = "/sys/kernel/config";
 const BARE: &str = "tamarack.bare";
 const DRIVERS: &str = "/drivers";
 const ROOT: &str = "/guest";

@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 
-use agent::attester::{Attester, Counter, Fault, Problem, Unavailable};
+use agent::attester::{Attester, Fault, Problem, Unavailable};
 use cose::Accept;
 use device::frame::Broken;
 use device::tee::{Description, Quote, SealingKey};
@@ -162,13 +162,5 @@ impl Attester for Hardware {
 
     fn sealing_key(&self, label: &str) -> Result<SealingKey, Unavailable> {
         Ok(SealingKey::new(cose::sha256(label.as_bytes())))
-    }
-
-    fn counter(&self) -> Result<Option<Counter>, Unavailable> {
-        Ok(None)
-    }
-
-    fn count(&self) -> Result<Option<Counter>, Unavailable> {
-        Ok(None)
     }
 }
