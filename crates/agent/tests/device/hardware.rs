@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use agent::attester::Interface;
 use device::broker::{Reply, Request};
 use device::frame;
 
@@ -30,6 +31,25 @@ fn an_agent_without_hardware_stays_up_says_why_and_starts_again() {
         assert!(trouble.contains("/sys/kernel/config/tsm/report"), "{trouble}");
         assert!(trouble.contains("run the Agent inside the TEE"), "{trouble}");
         assert_eq!(said["rollable"], true, "{start}");
+    }
+}
+
+#[test]
+fn a_probe_lists_every_interface_with_what_was_seen_and_a_remedy() {
+    let program = env!("CARGO_BIN_EXE_tamarack-agent");
+    let output = Command::new(program).args(["probe", "--json"]).output().unwrap();
+
+    assert!(output.status.success());
+    let findings: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).unwrap();
+    for interface in Interface::ALL {
+        let path = format!("/{}", interface.path());
+        let seen = |it: &&serde_json::Value| it["reason"].as_str().unwrap().starts_with(&path);
+        let finding = findings.iter().find(seen).unwrap_or_else(|| panic!("{path}"));
+
+        assert_eq!(finding["attester"], "implemented", "{finding}");
+        let usable = finding["status"] == "found";
+        assert_ne!(finding["remedy"].is_string(), usable, "{finding}");
+        assert!(!usable || Path::new(&path).exists(), "{finding}");
     }
 }
 
