@@ -59,7 +59,8 @@ impl Tsm {
         Ok(Self {
             family,
             description: family.describe(&evidence, &interface, sealing::chance()),
-            privilege_level: folder.privilege_level.unwrap_or(0),
+            // Keys are derived at the level of the reports.
+            privilege_level: folder.privilege_level()?.unwrap_or(0),
             folder: Mutex::new(folder),
             sev_guest: root.join(sev_guest::PATH),
             registers: Registers::below(root),
@@ -179,15 +180,15 @@ impl Folder {
     }
 
     /// The level to ask with: the one that was set, or the floor where that is not zero.
-    fn privilege_level(&self) -> Result<Option<u8>, Attempt> {
+    fn privilege_level(&self) -> Result<Option<u8>, Fault> {
         let floor = match self.text("privlevel_floor") {
             Ok(floor) => floor.parse().map_err(|_| self.fault(Problem::Malformed("floor")))?,
             Err(Fault { problem: Problem::Absent, .. }) => 0,
-            Err(fault) => return Err(fault.into()),
+            Err(fault) => return Err(fault),
         };
         match self.privilege_level {
             Some(asked) if asked < floor => {
-                Err(self.fault(Problem::PrivilegeLevel { asked, floor }).into())
+                Err(self.fault(Problem::PrivilegeLevel { asked, floor }))
             }
             Some(asked) => Ok(Some(asked)),
             None => Ok(Some(floor).filter(|floor| *floor > 0)),

@@ -1,14 +1,16 @@
 //! Scarce quotes: who shares one, who waits, who needs none, and what an Agent does without.
 
+use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 
-use agent::attester::{Attester, Fault, Problem, Unavailable};
+use agent::attester::{Attester, Channel, Fault, Problem, Unavailable};
 use cose::Accept;
-use device::frame::Broken;
-use device::tee::{Description, Quote, SealingKey};
+use device::broker::Request;
+use device::frame::{self, Broken};
+use device::tee::{self, Description, Quote, SealingKey};
 use rats::evidence::Evidence;
 use teep::message::DataItems;
 use teep::{ErrCode, Message};
@@ -95,6 +97,45 @@ fn an_agent_whose_tee_fails_stays_up_and_says_why_until_it_works_again() {
         *tee.fault.lock().unwrap() = None;
         attest(&device, &tam, &[number; 64]);
         assert_eq!(device.description()["tee"]["trouble"], serde_json::Value::Null);
+    }
+}
+
+#[test]
+fn an_agent_whose_emulator_is_killed_stays_up_and_says_so() {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let emulator = thread::spawn(move || serve_until_a_quote(theirs));
+    let (tam, tee) = (Tam::new(), Channel::open(ours).unwrap());
+    let device = Device::over(&tam, Arc::new(tee));
+    let session = connect(&device);
+    let (_, query) = tam.query(DataItems::ATTESTATION, Some(&CHALLENGE));
+
+    let _no_evidence = device.ask(Request::ProcessTeepMessage { session, message: query });
+
+    emulator.join().unwrap();
+    for _ in 0..2 {
+        let trouble = device.description()["tee"]["trouble"].as_str().unwrap().to_owned();
+        let said = "the channel to the TEE is broken: start the device again";
+        assert!(trouble.starts_with(said), "{trouble}");
+    }
+}
+
+/// An emulator that is killed at the first quote.
+fn serve_until_a_quote(mut agent: UnixStream) {
+    let mut count = 0;
+    while let Some(request) = frame::receive::<tee::Request>(&mut agent).unwrap() {
+        let reply = match request {
+            tee::Request::Describe => tee::Reply::Description(Hardware::default().description),
+            tee::Request::SealingKey { label } => {
+                tee::Reply::SealingKey(SealingKey::new(cose::sha256(label.as_bytes())))
+            }
+            tee::Request::CounterIncrement | tee::Request::CounterRead => {
+                count += u64::from(request == tee::Request::CounterIncrement);
+                tee::Reply::Counter { value: count, rollable: true }
+            }
+            tee::Request::Quote { .. } => return,
+            other => panic!("{other:?}"),
+        };
+        frame::send(&mut agent, &reply).unwrap();
     }
 }
 
