@@ -1,7 +1,7 @@
 //! The one file that configures the M/OC; `deploy/moc.toml` is its commented sample.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     path::{Path, PathBuf},
 };
@@ -24,6 +24,9 @@ pub struct Config {
     /// The identity to serve HTTPS with. Default: none, so plain HTTP on loopback.
     #[serde(default)]
     pub tls: Option<Tls>,
+    /// How the TAM speaks with devices. Default: as today's draft says, with all of them.
+    #[serde(default)]
+    pub tam: Tam,
     /// What the Verifier accepts. Default: the strict policy and no anchors beyond the vendors'.
     #[serde(default)]
     pub appraisal: Appraisal,
@@ -43,6 +46,15 @@ pub struct Tls {
     pub certificate: PathBuf,
     /// Its private key: PKCS#8 in PEM, unreadable for others than owner and group.
     pub key: PathBuf,
+}
+
+/// How the TAM speaks with devices.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tam {
+    /// Devices, by name, whose Agents have the message types and labels of drafts -18 to -25 of the
+    /// protocol. Nothing in a message tells them apart, so it is never guessed. Default: none.
+    pub legacy_devices: BTreeSet<String>,
 }
 
 /// What the Verifier accepts.

@@ -1,5 +1,4 @@
 //! What is written satisfies the documents' CDDL, as `spec/cddl` has it.
-#![expect(clippy::unwrap_used, reason = "lets a test fail")]
 
 use std::collections::BTreeMap;
 

@@ -75,7 +75,7 @@ impl Moc {
     pub async fn open(config: &Config, clock: Clock) -> Result<Self, NotOpened> {
         let store = Store::open(&config.data_dir).await?;
         let keys = config.data_dir.join("keys");
-        let tam = TamShell::open(&keys, &config.limits)?;
+        let tam = TamShell::open(&keys, config)?;
         let now_ms = clock.now_ms();
         let verification = Verification::open(&keys, &config.appraisal, now_ms)?;
         let audit = Auditor::open(&keys, config.tam_uri())?;

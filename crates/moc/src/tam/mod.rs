@@ -13,7 +13,7 @@ mod report;
 mod run;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io,
     path::{Path, PathBuf},
     sync::OnceLock,
@@ -27,14 +27,16 @@ use teep::{
     envelope::{Dialect, Hint, NoKey, Opened, Outgoing, PeerKey, Sealed, Standing},
     evidence,
     message::Message,
-    tam::{Correlation, Effect, Exchange, Peer, Purpose as Opening, Tam, correlate},
+    tam::{
+        Correlation, Effect, Exchange, Peer, Purpose as Opening, Tam, correlate, correlate_payload,
+    },
 };
 
 pub use self::keys::TamKeys;
 
 use crate::{
     app::{ATTEMPTS_MAX, Moc, by_user, hash, is_stale},
-    config::Limits,
+    config::Config as Settings,
     http,
     store::{Change, DeviceRow, Errand, ExchangeRow, NotCommitted, Purpose, StoreFailed},
 };
@@ -45,7 +47,7 @@ use run::Run;
 pub struct TamShell {
     keys: TamKeys,
     tam: Tam,
-    dialect: Dialect,
+    legacy_devices: BTreeSet<String>,
 }
 
 /// The TAM could not do its work. The peer learns nothing of it.
@@ -80,11 +82,18 @@ pub enum TamFailed {
 
 impl TamShell {
     /// Loads or makes the keys.
-    pub fn open(dir: &Path, limits: &Limits) -> Result<Self, TamFailed> {
+    pub fn open(dir: &Path, settings: &Settings) -> Result<Self, TamFailed> {
         let keys = TamKeys::open(dir)?;
         let mut config = teep::tam::Config::new(keys::challenge_key(dir)?);
-        config.reply_wait_s = i64::try_from(limits.exchange_ms_max / 1000).unwrap_or(i64::MAX);
-        Ok(Self { keys, tam: Tam::new(config), dialect: Dialect::default() })
+        let wait_s = settings.limits.exchange_ms_max / 1000;
+        config.reply_wait_s = i64::try_from(wait_s).unwrap_or(i64::MAX);
+        let legacy_devices = settings.tam.legacy_devices.clone();
+        Ok(Self { keys, tam: Tam::new(config), legacy_devices })
+    }
+
+    /// The code points of a device: a setting, never a guess.
+    fn numbering(&self, device: &str) -> Numbering {
+        if self.legacy_devices.contains(device) { Numbering::Legacy18 } else { Numbering::V26 }
     }
 
     /// The keys.
@@ -144,14 +153,16 @@ impl Moc {
         errand: Errand,
     ) -> Result<Option<(Run<'_>, Opening)>, TamFailed> {
         let Some(device) = self.store().device(&errand.device).await? else { return Ok(None) };
-        let agent = peer(&device);
+        let numbering = self.tam().numbering(&device.device);
+        let agent = peer(&device, numbering);
         let opening = match (errand.purpose, agent) {
             (Purpose::Enrol, _) => {
-                Opening::Attest { agent: None, user_nonce: None, renewal: false }
+                Opening::Attest { agent: None, numbering, user_nonce: None, renewal: false }
             }
             (Purpose::Attest, Some(agent)) => {
                 let Some(user_nonce) = self.user_nonce(&errand).await? else { return Ok(None) };
-                Opening::Attest { agent: Some(agent), user_nonce: Some(user_nonce), renewal: false }
+                let user_nonce = Some(user_nonce);
+                Opening::Attest { agent: Some(agent), numbering, user_nonce, renewal: false }
             }
             (Purpose::Deploy | Purpose::Unasked, Some(agent)) => Opening::Manage { agent },
             (Purpose::Place, _) | (Purpose::Attest | Purpose::Deploy | Purpose::Unasked, None) => {
@@ -184,12 +195,14 @@ impl Moc {
     async fn message_once(&self, message: &[u8]) -> Result<Round, TamFailed> {
         let shell = self.tam();
         let now = Timestamp(i64::try_from(self.clock().now_ms() / 1000).unwrap_or(i64::MAX));
-        let sealed = match Sealed::decode(message, &shell.dialect) {
+        let mut dialect = Dialect::default();
+        let sealed = match Sealed::decode(message, &dialect) {
             Ok(sealed) => sealed,
             Err(error) => return Ok(dropped(&error)),
         };
-        let found = self.peer_keys(&sealed).await?;
-        let opened = match sealed.open(&shell.dialect, &|hint: &Hint<'_>| lookup(&found, hint)) {
+        dialect.numbering = self.numbering_of(&sealed).await?;
+        let found = self.peer_keys(&sealed, dialect.numbering).await?;
+        let opened = match sealed.open(&dialect, &|hint: &Hint<'_>| lookup(&found, hint)) {
             Ok(opened) => opened,
             Err(error) => return Ok(dropped(&error)),
         };
@@ -291,11 +304,33 @@ impl Moc {
         Ok(Run::new(self, errand, device))
     }
 
+    /// The code points of a message: those of the device whose key it names, else those of the
+    /// device whose exchange it answers.
+    async fn numbering_of(&self, sealed: &Sealed<'_>) -> Result<Numbering, StoreFailed> {
+        let shell = self.tam();
+        if shell.legacy_devices.is_empty() {
+            return Ok(Numbering::V26);
+        }
+        for thumbprint in sealed.hints().iter().filter_map(Hint::thumbprint) {
+            if let Some(device) = self.store().device_by_agent(&thumbprint.to_string()).await? {
+                return Ok(shell.numbering(&device.device));
+            }
+        }
+        let read = Message::decode(sealed.unverified_payload(), Numbering::Legacy18);
+        let Some(correlation) = read.ok().as_ref().and_then(correlate_payload) else {
+            return Ok(Numbering::V26);
+        };
+        let now_ms = self.clock().now_ms();
+        let row = self.store().exchange(&correlation.to_bytes(), now_ms).await?;
+        Ok(row.map_or(Numbering::V26, |row| shell.numbering(&row.errand.device)))
+    }
+
     /// The keys that the signatures of a message may be by: those of enrolled devices, else the
     /// one that its own Evidence claims.
     async fn peer_keys(
         &self,
         sealed: &Sealed<'_>,
+        numbering: Numbering,
     ) -> Result<BTreeMap<Thumbprint, PeerKey>, TamFailed> {
         let mut keys = BTreeMap::new();
         for hint in sealed.hints() {
@@ -304,7 +339,7 @@ impl Moc {
             let anchored = device.and_then(|device| device.agent_key);
             let peer = match anchored.and_then(|key| Key::decode(&key).ok()) {
                 Some(key) => Some(peer_key(key, Standing::Anchored)),
-                None => claimed(sealed.unverified_payload(), thumbprint)
+                None => claimed(sealed.unverified_payload(), numbering, thumbprint)
                     .map(|key| peer_key(key, Standing::Claimed)),
             };
             keys.extend(peer.map(|peer| (thumbprint, peer)));
@@ -339,9 +374,8 @@ const fn peer_key(key: Key, standing: Standing) -> PeerKey {
 }
 
 /// The key that the Evidence in a message claims, if it is the one that the signature names.
-fn claimed(payload: &[u8], thumbprint: Thumbprint) -> Option<Key> {
-    let Ok(Message::QueryResponse(response)) = Message::decode(payload, Numbering::default())
-    else {
+fn claimed(payload: &[u8], numbering: Numbering, thumbprint: Thumbprint) -> Option<Key> {
+    let Ok(Message::QueryResponse(response)) = Message::decode(payload, numbering) else {
         return None;
     };
     let key = evidence::peek(&response.attestation_payload?.bytes).key?;
@@ -354,10 +388,10 @@ fn lookup(keys: &BTreeMap<Thumbprint, PeerKey>, hint: &Hint<'_>) -> Result<PeerK
 }
 
 /// The Agent of a device that was appraised.
-fn peer(device: &DeviceRow) -> Option<Peer> {
+fn peer(device: &DeviceRow, numbering: Numbering) -> Option<Peer> {
     let key = Key::decode(device.agent_key.as_ref()?).ok()?.thumbprint();
     let suite = Suite::from_id(device.suite?)?;
-    Some(Peer { key, suite, numbering: Numbering::default() })
+    Some(Peer { key, suite, numbering })
 }
 
 fn unasked(device: Option<&DeviceRow>) -> Errand {

@@ -10,6 +10,7 @@ mod certificate;
 mod contract;
 mod disorder;
 mod hostile;
+mod legacy;
 mod live;
 mod ownership;
 mod program;

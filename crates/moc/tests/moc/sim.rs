@@ -28,7 +28,7 @@ use suit::{
     report::{Conclusion, Entry, Properties, Reason, Record, Reference, Report, protect},
 };
 use teep::{
-    AttestationPayload, Fresh, Present, RequestedTc, Suite, SystemProperties, Timestamp,
+    AttestationPayload, Fresh, Numbering, Present, RequestedTc, Suite, SystemProperties, Timestamp,
     agent::{Agent, Collected, Config, Effect, Handle, Outcome, TamUri, Wanted},
     envelope::{Hint, NoKey, PeerKey, Signers, Standing},
 };
@@ -97,6 +97,22 @@ impl Sim {
         misbehaviour: Misbehaviour,
         algorithm: Algorithm,
     ) -> Self {
+        Self::speaking(bench, added, misbehaviour, algorithm, Numbering::V26)
+    }
+
+    /// A device with the code points of older drafts.
+    pub(crate) fn legacy(bench: &Bench, added: &DeviceAdded) -> Self {
+        let numbering = Numbering::Legacy18;
+        Self::speaking(bench, added, Misbehaviour::None, Algorithm::Esp256, numbering)
+    }
+
+    fn speaking(
+        bench: &Bench,
+        added: &DeviceAdded,
+        misbehaviour: Misbehaviour,
+        algorithm: Algorithm,
+        numbering: Numbering,
+    ) -> Self {
         let state = bench.dir.path().join(format!("device-{}", added.device));
         let measurement = Measurement::of(PROGRAM, SETTINGS).unwrap();
         let now = bench.now();
@@ -107,6 +123,7 @@ impl Sim {
         let tam = TamUri::new("http://moc.example/tam").unwrap();
         let mut config = Config::new(SystemProperties::measured(own, &digest), vec![tam]);
         config.suites = vec![Suite::from_algorithm(algorithm).unwrap()];
+        config.dialect.numbering = numbering;
         Self {
             broker: bench.caller(&added.token),
             name: added.device.clone(),

@@ -124,6 +124,8 @@ pub enum Purpose {
     Attest {
         /// The Agent, if it is known; else the opening is for everybody.
         agent: Option<Peer>,
+        /// The code points to open with where the Agent is not known.
+        numbering: Numbering,
         /// The nonce of the Network User who wants to see the Evidence.
         user_nonce: Option<UserNonce>,
         /// Whether Evidence of the agent layer alone is enough.
@@ -173,13 +175,13 @@ impl Tam {
                 let challenge = Challenge::issue(&self.config.challenge_key, now, fresh);
                 (None, numbering, self.attestation(challenge.clone(), challenge, false), false)
             }
-            Purpose::Attest { agent, user_nonce, renewal } => {
+            Purpose::Attest { agent, numbering, user_nonce, renewal } => {
                 let tam_nonce = Challenge::issue_stored(&self.config.challenge_key, now, fresh);
                 let challenge = match user_nonce {
                     Some(user_nonce) => Challenge::combined(&tam_nonce, &user_nonce),
                     None => tam_nonce.clone(),
                 };
-                let numbering = agent.map(|agent| agent.numbering).unwrap_or_default();
+                let numbering = agent.map_or(numbering, |agent| agent.numbering);
                 (agent, numbering, self.attestation(challenge, tam_nonce, renewal), true)
             }
             Purpose::Passport { agent } => {

@@ -83,7 +83,12 @@ fn what_is_encrypted_to_another_key_is_not_believed() {
     session(&mut tam, &mut agent, STRANGER);
     let peer = tam.agents[&agent.key().thumbprint()].1;
     agent.receiver = Some((other.key().clone(), SuitCoseProfile::ED25519_CHACHA_POLY));
-    let attest = Purpose::Attest { agent: Some(peer), user_nonce: None, renewal: false };
+    let attest = Purpose::Attest {
+        agent: Some(peer),
+        numbering: Numbering::V26,
+        user_nonce: None,
+        renewal: false,
+    };
     let handle = agent.session();
 
     let request = tam.connect(attest);
@@ -108,7 +113,12 @@ fn a_tam_without_a_key_takes_nothing_that_is_encrypted() {
     session(&mut tam, &mut agent, STRANGER);
     let peer = tam.agents[&agent.key().thumbprint()].1;
     agent.receiver = Some((receiver.key().clone(), SuitCoseProfile::ED25519_A128CTR));
-    let attest = Purpose::Attest { agent: Some(peer), user_nonce: None, renewal: false };
+    let attest = Purpose::Attest {
+        agent: Some(peer),
+        numbering: Numbering::V26,
+        user_nonce: None,
+        renewal: false,
+    };
     let handle = agent.session();
 
     let request = tam.connect(attest);

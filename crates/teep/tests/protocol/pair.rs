@@ -174,7 +174,12 @@ impl TamShell {
             tam::Effect::Dropped(_) => {}
             tam::Effect::Refused { code, .. } => self.log.push(Event::Refused(code)),
             tam::Effect::Connect(agent) => {
-                let purpose = Purpose::Attest { agent, user_nonce: None, renewal: false };
+                let purpose = Purpose::Attest {
+                    agent,
+                    numbering: Numbering::V26,
+                    user_nonce: None,
+                    renewal: false,
+                };
                 let fresh = self.draws.draw();
                 let effects = self.tam.process_connect(self.now, fresh, purpose, Vec::new());
                 return Ok(effects.unwrap());

@@ -106,7 +106,8 @@ fn a_network_users_nonce_travels_in_the_evidence() {
     let mut agent = AgentShell::new(Suite::Esp256, &mut tam);
     let user_nonce = Some(UserNonce::new([7; 32]).unwrap());
 
-    let purpose = Purpose::Attest { agent: None, user_nonce, renewal: false };
+    let purpose =
+        Purpose::Attest { agent: None, numbering: Numbering::V26, user_nonce, renewal: false };
     let wire = session(&mut tam, &mut agent, purpose);
 
     assert_eq!(kinds(&wire), INSTALLED);

@@ -111,7 +111,8 @@ impl Shell {
         let purpose = match (script.byte() % 5, known) {
             (1, agent) => {
                 let nonce = UserNonce::new(vec![5; 32]).ok().filter(|_| script.byte() & 1 != 0);
-                Purpose::Attest { agent, user_nonce: nonce, renewal: false }
+                let numbering = self.dialect.numbering;
+                Purpose::Attest { agent, numbering, user_nonce: nonce, renewal: false }
             }
             (2, Some(agent)) => Purpose::Passport { agent },
             (3 | 4, Some(agent)) => Purpose::Manage { agent },

@@ -237,7 +237,12 @@ fn a_stranger_whose_attestation_fails_leaves_nothing_behind() {
 fn nobody_who_saw_a_challenge_pass_by_ends_the_exchange_with_it() {
     let mut scene = Scene::new();
     let user_nonce = Some(UserNonce::new([5; 32]).unwrap());
-    let request = scene.connect(Purpose::Attest { agent: None, user_nonce, renewal: false });
+    let request = scene.connect(Purpose::Attest {
+        agent: None,
+        numbering: Numbering::V26,
+        user_nonce,
+        renewal: false,
+    });
     let challenge = request.challenge.clone().unwrap();
     scene.standing = Standing::Claimed;
     let junk = scene.answer(&request);

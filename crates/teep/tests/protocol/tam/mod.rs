@@ -147,7 +147,8 @@ impl Scene {
 
     fn attest(&mut self) -> (QueryRequest<'static>, Challenge) {
         let agent = Some(self.peer());
-        let purpose = Purpose::Attest { agent, user_nonce: None, renewal: false };
+        let purpose =
+            Purpose::Attest { agent, numbering: Numbering::V26, user_nonce: None, renewal: false };
         let request = self.connect(purpose);
         let challenge = request.challenge.clone().unwrap();
         (request, challenge)

@@ -82,8 +82,12 @@ fn every_token_and_challenge_is_another_one() {
 fn the_network_users_nonce_is_folded_into_the_challenge_and_the_tams_part_comes_back() {
     let mut scene = Scene::new();
     let user_nonce = UserNonce::new([5; 32]).unwrap();
-    let purpose =
-        Purpose::Attest { agent: None, user_nonce: Some(user_nonce.clone()), renewal: true };
+    let purpose = Purpose::Attest {
+        agent: None,
+        numbering: Numbering::V26,
+        user_nonce: Some(user_nonce.clone()),
+        renewal: true,
+    };
 
     let request = scene.connect(purpose);
 
