@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use stage::{Device, Spec, Stage, User};
 
 use crate::troupe::{
-    Driver, assert_ride, deployment, events, files, get, log, open_stage, run, running, sequence,
-    until,
+    Driver, assert_ride, deployment, events, explained, files, get, limited, log, open_stage,
+    refused, run, running, sequence, until,
 };
 
 #[test]
@@ -142,6 +142,32 @@ fn after_a_restart_of_the_tee_the_owner_releases_again() {
     let report = run(&stage, &user, &project, &device);
 
     assert_eq!(sequence(&report).len(), 4);
+    assert_ride(&stage, &user, &project, &Driver::ODA);
+}
+
+#[test]
+fn a_device_that_is_lost_midway_ends_the_deployment_and_says_what_it_waited_for() {
+    let mut stage = open_stage!();
+    limited(&mut stage, "device_turn_ms_max = 4000");
+    let mut device = stage.device(&Spec::sgx("edge-1")).unwrap();
+    let user = stage.user("oda").unwrap();
+    let project = user.project(&stage, "route-planner", &Driver::ODA.data()).unwrap();
+    let deploying = user.begin(&stage, &project, &device.name).unwrap();
+    until("the first step", || log(&stage, "moc").contains("event=UA->REE"));
+    device.cut_power().unwrap();
+
+    let attempt = deploying.end_within(Duration::from_secs(60)).unwrap();
+
+    let refusal = explained(refused(&stage, &user, &project, &attempt));
+    assert_eq!((&*refusal.check, &*refusal.owner), ("time", "device"), "{refusal:#?}");
+    let steps = sequence(&attempt.report);
+    let next = ["TA->ConfidentialProcess", "att:TEEP-Agent", "PD->TA"][steps.len() - 1];
+    assert!(refusal.expected.contains(next), "{steps:?}: {refusal:#?}");
+    let id = attempt.report["deployment"].as_str().unwrap();
+    assert_eq!(deployment(&stage, &user, id)["state"], "failed");
+    // A device that comes back is as good as new.
+    device.start_again().unwrap();
+    run(&stage, &user, &project, &device);
     assert_ride(&stage, &user, &project, &Driver::ODA);
 }
 

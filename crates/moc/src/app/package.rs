@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use api::{Owner, PackageName, PackageStored};
+use api::{Need, Owner, PackageName, PackageStored};
 use cose::Key;
 use suit::ComponentId;
 
 use crate::{
-    deployment::{Failure, need},
+    deployment::{Failure, NotNow, Plan, need},
     store::{
         BlobDigest, BlobRow, Change, DeploymentRow, NamedBlobs, NewDecision, PackageRow,
         StoreFailed,
@@ -51,7 +51,10 @@ impl Moc {
         {
             return Ok((false, stored_package(&stored)));
         }
-        row.machine.bring(need(package)).map_err(|no| conflict(package.as_str(), &no))?;
+        row.machine.bring(need(package)).map_err(|no| match no {
+            NotNow::NotInPlan => not_in_case(row.machine.plan(), package),
+            no => conflict(package.as_str(), &no),
+        })?;
         let read = read(envelope, package)?;
         self.check_data(&row, package, &read).await?;
         self.check_sequence(&row, &read).await?;
@@ -249,6 +252,21 @@ fn named(envelope: &[u8], own: BlobDigest) -> Result<Vec<BlobDigest>, Refusal> {
             "put more into one payload, or into the envelope",
         ))),
     }
+}
+
+/// A package that the case of the deployment does not have.
+fn not_in_case(plan: &Plan, package: PackageName) -> Refusal {
+    let case = plan.case;
+    let needs: Vec<Need> =
+        plan.steps().unwrap_or_default().into_iter().flat_map(|step| step.needs).collect();
+    let has = PackageName::ALL.into_iter().filter(|has| needs.contains(&need(*has)));
+    let has: Vec<&str> = has.map(PackageName::figure).collect();
+    Refusal::conflict(
+        "plan",
+        &format!("a package of case {case}: {} (draft section 4.{case})", has.join(" ")),
+        package.figure(),
+        "build the packages of the case that was requested, or request the package's case",
+    )
 }
 
 /// A package holds what its case says: nothing else, and nothing less.

@@ -79,8 +79,14 @@ pub(crate) fn authenticate(envelope: &[u8]) -> Result<(Verified<'_>, Key), suit:
 
 /// The parts of a package in the order in which it holds them, each authenticated.
 pub(crate) fn parts(envelope: &[u8], package: PackageName) -> Result<Vec<Part>, suit::Error> {
+    let alone = |envelope| Ok(part(envelope)?.into_iter().collect());
     if !package.is_bundle() {
-        return Ok(part(envelope)?.into_iter().collect());
+        return alone(envelope);
+    }
+    let (root, _) = authenticate(envelope)?;
+    if root.manifest().common.dependencies.is_empty() {
+        // No package of several parts: what it is instead shows what is missing.
+        return alone(envelope);
     }
     let envelope = Envelope::decode(envelope)?;
     let mut parts = Vec::new();

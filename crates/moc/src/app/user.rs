@@ -1,8 +1,8 @@
 //! What a Network User does: ask for a place, bring packages, ask for evidence, look.
 
 use api::{
-    AttestationAccepted, Deployment, Need, PostAttestation, PostRequest, Problem, Receipts,
-    RequestPlaced,
+    AttestationAccepted, Deployment, Hardware, Need, PostAttestation, PostRequest, Problem,
+    Receipts, RequestPlaced,
 };
 use base64::{
     Engine as _,
@@ -36,15 +36,16 @@ pub enum Shown {
 impl Moc {
     /// Finds a place and opens a deployment there.
     pub async fn place(&self, tenant: &str, asked: &PostRequest) -> Result<RequestPlaced, Refusal> {
+        // What no figure shows is refused with its figure, whatever devices there are.
+        let rows = asked.hardware.iter().map(|hardware| plan(asked, *hardware).steps());
+        let none: Result<Vec<NoSuchRow>, _> = rows.map(|row| row.map_or_else(Ok, Err)).collect();
+        if let Ok([first, ..]) = none.as_deref() {
+            return Err(unsupported(first));
+        }
         let chosen = placement::choose(asked, &self.places().await?)
             .map_err(|none| Refusal::NoPlace(none.candidates))?;
-        let plan = Plan {
-            case: asked.case,
-            instance: asked.instance,
-            hardware: chosen.hardware,
-            with_ua: asked.with_ua,
-        };
-        let machine = Machine::new(plan).map_err(|none| unsupported(&none))?;
+        let machine =
+            Machine::new(plan(asked, chosen.hardware)).map_err(|none| unsupported(&none))?;
         let placed = RequestPlaced {
             request: identifier(),
             deployment: identifier(),
@@ -265,6 +266,10 @@ impl Moc {
             })
             .collect())
     }
+}
+
+const fn plan(asked: &PostRequest, hardware: Hardware) -> Plan {
+    Plan { case: asked.case, instance: asked.instance, hardware, with_ua: asked.with_ua }
 }
 
 fn as_place(row: &DeviceRow, open_deployments: u64) -> Place {

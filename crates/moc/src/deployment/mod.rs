@@ -79,23 +79,25 @@ pub enum NoSuchRow {
         figure: u8,
     },
     /// This instance type does not exist on this hardware.
-    #[error("{instance} does not exist on {hardware}")]
+    #[error("{instance} does not exist on {hardware} (figure {figure})")]
     Instance {
         /// What was asked for.
         instance: InstanceType,
         /// Where.
         hardware: Hardware,
+        /// Where the draft has no such cell.
+        figure: u8,
     },
 }
 
 impl Plan {
     /// The row of the figures, in order.
     pub fn steps(&self) -> Result<Vec<Step>, NoSuchRow> {
-        if !self.hardware.hosts(self.instance) {
-            let Self { instance, hardware, .. } = *self;
-            return Err(NoSuchRow::Instance { instance, hardware });
+        let Self { case, instance, hardware, .. } = *self;
+        if (1..=5).contains(&case) && !hardware.hosts(instance) {
+            return Err(NoSuchRow::Instance { instance, hardware, figure: case + 1 });
         }
-        match self.case {
+        match case {
             case @ (1 | 2 | 5) if !self.with_ua => Err(NoSuchRow::Ua { case, figure: case + 1 }),
             1 => Ok(case1::steps(self)),
             2 => Ok(case2::steps(self)),

@@ -146,7 +146,7 @@ fn what_the_figures_do_not_show_has_no_row() {
 
     assert_eq!(
         vm_on_sgx.steps(),
-        Err(NoSuchRow::Instance { instance: InstanceType::Vm, hardware: Hardware::Sgx })
+        Err(NoSuchRow::Instance { instance: InstanceType::Vm, hardware: Hardware::Sgx, figure: 4 })
     );
     assert_eq!(case9.steps(), Err(NoSuchRow::Case(9)));
 }

@@ -150,7 +150,7 @@ async fn a_case_that_is_not_served_is_unsupported_and_a_place_that_does_not_exis
     };
 
     assert_eq!(ask(9, "SGX").await.refused(422, "unsupported").check.unwrap(), "case");
-    let problem = ask(3, "TDX").await.refused(409, "no-place");
+    let problem = ask(3, "TrustZone").await.refused(409, "no-place");
     assert_eq!(problem.candidates[0].constraint, "hardware");
     assert_eq!(problem.candidates[0].seen, "SGX");
     assert_eq!(

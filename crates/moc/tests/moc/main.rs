@@ -9,6 +9,7 @@ mod case3;
 mod certificate;
 mod contract;
 mod disorder;
+mod figures;
 mod hostile;
 mod legacy;
 mod live;
