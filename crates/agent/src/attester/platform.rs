@@ -173,3 +173,70 @@ const UEID_RANDOM: u8 = 0x01;
 const AMD: [u8; 3] = [0x00, 0x00, 0x1a];
 const ARM: [u8; 3] = [0x00, 0x02, 0xf7];
 const INTEL: [u8; 3] = [0x00, 0x02, 0xb3];
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const ALL: [Family; 5] =
+        [Family::Cca, Family::SevSnp, Family::Sgx, Family::Tdx, Family::TrustZone];
+
+    #[test]
+    fn settings_count_where_the_hardware_names_them_and_nowhere_else() {
+        let digest = |algorithm| digest::digest(algorithm, b"settings").as_ref().to_vec();
+        let cases = [
+            (Family::SevSnp, 0, 0xc0, digest(&digest::SHA256)),
+            (Family::Tdx, 4, 48 + 184, digest(&digest::SHA384)),
+            (Family::Tdx, 5, 48 + 6 + 184, digest(&digest::SHA384)),
+            (Family::Cca, 0, 900, [RPV, &digest(&digest::SHA512)].concat()),
+        ];
+        for (family, version, at, value) in cases {
+            let mut evidence = vec![0; 2000];
+            evidence[0] = version;
+            evidence[at..at + value.len()].copy_from_slice(&value);
+            assert!(family.covers_settings(&evidence, b"settings"), "{family:?} {version}");
+            assert!(!family.covers_settings(&evidence, b"others"), "{family:?} {version}");
+
+            evidence[at + value.len() - 1] ^= 1;
+            assert!(!family.covers_settings(&evidence, b"settings"), "{family:?} {version}");
+        }
+        for family in ALL {
+            assert!(!family.covers_settings(&[], b"settings"), "{family:?}");
+        }
+    }
+
+    #[test]
+    fn evidence_of_each_family_is_checked_for_length_and_data() {
+        for family in ALL {
+            let (data, mut evidence) = ([7; 64], vec![0; family.evidence_bytes_min()]);
+            let at = if family == Family::SevSnp { 0x50 } else { 0 };
+            let at = if family == Family::Sgx { 368 } else { at };
+            let at = if family == Family::Tdx { 568 } else { at };
+            evidence[at..at + 64].copy_from_slice(&data);
+            assert_eq!(family.check(&evidence, &data), Ok(()), "{family:?}");
+
+            assert_eq!(family.check(&evidence, &[8; 64]), Err(Problem::OtherData), "{family:?}");
+            let expected = evidence.len();
+            evidence.pop();
+            let short = Problem::Length { expected, seen: expected - 1 };
+            assert_eq!(family.check(&evidence, &data), Err(short), "{family:?}");
+            assert_eq!(Family::of_media_type(family.media_type()), Some(family));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_without_panic(
+            evidence in proptest::collection::vec(any::<u8>(), 0..2000)
+        ) {
+            for family in ALL {
+                let described = family.describe(&evidence, "test", [1; 32]);
+                prop_assert_eq!(described.ueid.len(), 33);
+                prop_assert!(family.check(&evidence, &[7; 64]).is_err());
+                prop_assert!(!family.covers_settings(&evidence, b"settings"));
+            }
+        }
+    }
+}

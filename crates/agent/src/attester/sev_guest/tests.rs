@@ -1,5 +1,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::sys::sev::Response;
 
@@ -78,6 +80,34 @@ fn a_machine_without_the_device_says_so() {
     let absent = SevGuest::open(root.path(), None).unwrap_err();
 
     assert_eq!(absent, Fault::new(&root.path().join(PATH), Problem::Absent));
+}
+
+#[test]
+fn a_table_ends_with_its_last_certificate_or_is_none() {
+    let certificates = certificates();
+    let filled = [&certificates[..], &[0; 100]].concat();
+    assert_eq!(table(&filled), Some(&certificates[..]));
+
+    assert_eq!(table(&[0; 100]), None, "no certificate");
+    assert_eq!(table(&[1; 96]), None, "no end");
+    assert_eq!(table(&filled[..certificates.len() - 1]), None, "a certificate beyond the end");
+    assert_eq!(table(&[]), None);
+}
+
+proptest! {
+    /// The host fills the table.
+    #[test]
+    fn any_table_is_read_without_panic(
+        words in proptest::collection::vec(any::<u32>(), 0..40), end in 0_usize..160
+    ) {
+        let mut bytes = words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<_>>();
+        if let Some(entry) = bytes.get_mut(end..end + TABLE_ENTRY_BYTES) {
+            entry.fill(0);
+        }
+        if let Some(table) = table(&bytes) {
+            prop_assert!(bytes.starts_with(table));
+        }
+    }
 }
 
 /// The secure processor of a test.

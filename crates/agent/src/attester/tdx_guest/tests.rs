@@ -2,6 +2,8 @@ use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::thread;
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::sys::tdx::TdReport;
 
@@ -71,6 +73,24 @@ fn a_machine_without_the_device_says_so() {
     let absent = TdxGuest::open(root.path()).unwrap_err();
 
     assert_eq!(absent, Fault::new(&root.path().join(PATH), Problem::Absent));
+}
+
+proptest! {
+    /// What the host answers is the host's.
+    #[test]
+    fn any_response_is_read_without_panic(
+        words in proptest::collection::vec(any::<u32>(), 0..12), cut in 0_usize..48
+    ) {
+        let response = words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<_>>();
+        let _ = opened(&response[..response.len().min(cut)]);
+        let mut response = [&[1, 0, 0, 0, 1, 0, 0, 0][..], &response].concat();
+        if let Some(code) = response.get_mut(12..16) {
+            code.fill(0);
+        }
+        if let Ok(quote) = opened(&response) {
+            prop_assert!(response.ends_with(&quote));
+        }
+    }
 }
 
 /// A TDX module of a test, and what its host's service does.
