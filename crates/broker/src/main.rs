@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result};
@@ -25,7 +26,7 @@ use broker::{
 };
 use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
-use tracing::info;
+use tracing::{info, warn};
 use tracing_subscriber::{filter::LevelFilter, fmt};
 
 #[derive(Parser)]
@@ -134,10 +135,13 @@ async fn run(config: Config) -> Result<()> {
     info!(device = %config.device, moc = %config.moc, "waiting to be woken");
     let mut terminate = signal(SignalKind::terminate())?;
     tokio::select! {
-        () = wakes.serve() => {}
+        () = Arc::clone(&wakes).serve() => {}
         () = relaying(relay) => {}
         _ = terminate.recv() => info!("stopping"),
         _ = tokio::signal::ctrl_c() => info!("stopping"),
+    }
+    if !wakes.finished(FINISH_WITHIN).await {
+        warn!("some sessions did not end in time");
     }
     host.stop().await;
     Ok(())
@@ -150,3 +154,6 @@ async fn relaying(relay: Option<Relay>) {
         None => std::future::pending().await,
     }
 }
+
+/// How long a session may still take when the program is told to stop.
+const FINISH_WITHIN: Duration = Duration::from_secs(5);

@@ -6,6 +6,7 @@ use reqwest::{
     Certificate, Client, ClientBuilder, Response, Url,
     header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE},
     redirect::Policy,
+    tls::Version,
 };
 
 use crate::refusal::{TamFailed, causes};
@@ -16,7 +17,8 @@ pub const TEEP: &str = "application/teep+cbor";
 /// A longer answer of a TAM is refused, bytes.
 pub const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// An HTTP client that keeps the binding's rules: no redirects, no cookies, no proxies.
+/// An HTTP client that keeps the binding's rules: no redirects, no cookies, no proxies, no TLS
+/// before 1.3.
 #[derive(Clone, Debug)]
 pub struct TamClient {
     http: Client,
@@ -96,6 +98,7 @@ pub(crate) fn client(roots: Option<&str>) -> Result<ClientBuilder, TamFailed> {
     Ok(Client::builder()
         .redirect(Policy::none())
         .no_proxy()
+        .tls_version_min(Version::TLS_1_3)
         .tls_certs_merge(roots)
         .connect_timeout(CONNECT_WITHIN)
         .user_agent(concat!("tamarack-broker/", env!("CARGO_PKG_VERSION"))))

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use device::{ComponentId, broker::Session};
 use tokio::{
     sync::{Mutex, Semaphore},
-    time::{Instant, sleep, sleep_until},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 use tracing::{info, warn};
 
@@ -96,6 +96,15 @@ impl Wakes {
                 }
             }
         }
+    }
+
+    /// Waits until the work of every wake-up is done, for a while; tells whether it is.
+    ///
+    /// For the end of the program: a session that is cut off is begun anew later, and an Update
+    /// may then be installed whose Success nobody heard.
+    pub async fn finished(&self, within: Duration) -> bool {
+        let every = u32::try_from(AT_ONCE_MAX).unwrap_or(u32::MAX);
+        timeout(within, self.places.acquire_many(every)).await.is_ok()
     }
 
     async fn on_wake(&self, wake: api::Wake) {

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
-mod binding;
+mod http_client;
 mod install;
 mod lifecycle;
 mod loads;

@@ -10,7 +10,12 @@ use tokio::{
 };
 use tokio_rustls::{
     TlsAcceptor,
-    rustls::{ServerConfig, crypto::aws_lc_rs, pki_types::PrivatePkcs8KeyDer},
+    rustls::{
+        ServerConfig, SupportedProtocolVersion,
+        crypto::aws_lc_rs,
+        pki_types::PrivatePkcs8KeyDer,
+        version::{TLS12, TLS13},
+    },
 };
 
 use crate::support::certificate::{Issued, Name, issue};
@@ -47,6 +52,26 @@ async fn a_server_whose_chain_ends_nowhere_is_not_talked_to() {
     refused(client(Some(&issue(Name::Loopback).root)).send(&uri, vec![1]).await);
 }
 
+#[tokio::test]
+async fn a_server_without_tls_1_3_is_not_talked_to() {
+    let issued = issue(Name::Loopback);
+    let uri = serve_with(&issued, &[&TLS12], Vec::new()).await;
+
+    refused(client(Some(&issued.root)).connect(&uri).await);
+}
+
+#[tokio::test]
+async fn http_2_is_offered_to_a_server_that_speaks_it() {
+    let issued = issue(Name::Loopback);
+    let uri = serve_with(&issued, &[&TLS13], vec![b"h2".to_vec()]).await;
+
+    let answer = client(Some(&issued.root)).connect(&uri).await;
+
+    // The server of this test answers in HTTP/1.1, and only to the preface of HTTP/2.
+    let failed = answer.unwrap_err();
+    assert!(failed.to_string().contains("http2"), "{failed}");
+}
+
 #[test]
 fn roots_that_are_no_certificates_are_refused_at_the_start() {
     let roots = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
@@ -69,14 +94,23 @@ fn client(roots: Option<&str>) -> TamClient {
 
 /// An HTTPS server that says hello.
 async fn serve(issued: &Issued) -> String {
+    serve_with(issued, &[&TLS13], Vec::new()).await
+}
+
+async fn serve_with(
+    issued: &Issued,
+    versions: &[&'static SupportedProtocolVersion],
+    protocols: Vec<Vec<u8>>,
+) -> String {
     let key = PrivatePkcs8KeyDer::from(issued.key.clone());
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(versions)
         .unwrap()
         .with_no_client_auth()
         .with_single_cert(vec![issued.certificate.clone().into()], key.into())
         .unwrap();
+    config.alpn_protocols = protocols;
     let acceptor = TlsAcceptor::from(Arc::new(config));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let uri = format!("https://{}/tam", listener.local_addr().unwrap());

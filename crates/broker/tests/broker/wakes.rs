@@ -154,3 +154,36 @@ async fn a_wake_up_of_a_size_that_no_wake_up_has_is_refused() {
     let moc = Server::start(|_| teep("")).await;
     assert!(crate::support::client(&moc.base).wake().await.is_err());
 }
+
+/// A session under way when the program is told to stop comes to its end.
+#[tokio::test]
+async fn the_end_of_the_program_lets_a_session_finish() {
+    let (go, gone) = tokio::sync::watch::channel(false);
+    let moc = Server::answering(move |seen| {
+        let mut gone = gone.clone();
+        Box::pin(async move {
+            match (seen.method.as_str(), seen.body.is_empty()) {
+                ("GET", _) => typed("application/json", r#"{"reason":"other"}"#),
+                (_, true) => {
+                    gone.wait_for(|gone| *gone).await.unwrap();
+                    teep("question")
+                }
+                (_, false) => status(204),
+            }
+        })
+    })
+    .await;
+    let agent = FakeAgent::with_one_tam(&format!("{}/tam", moc.base), vec![Some(vec![7])]);
+    let bench = Bench::new(agent, moc);
+    let wakes = bench.wakes(rhythm());
+    let serving = tokio::spawn(Arc::clone(&wakes).serve());
+    until("a session", || !bench.moc.posts().is_empty()).await;
+    serving.abort();
+    let _aborted = serving.await;
+
+    assert!(!wakes.finished(Duration::ZERO).await);
+    go.send(true).unwrap();
+
+    assert!(wakes.finished(Duration::from_secs(20)).await);
+    assert!(bench.moc.posts().iter().any(|seen| seen.body == [7]));
+}

@@ -157,8 +157,18 @@ fn connection<S>(
 {
     let Accepted { stream, from, permit } = accepted;
     let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(headers_wait);
-    builder.http2().timer(TokioTimer::new()).keep_alive_interval(KEEP_ALIVE);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(headers_wait)
+        .max_headers(HEADERS_MAX)
+        .max_buf_size(HEADERS_BYTES_MAX);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(KEEP_ALIVE)
+        .max_concurrent_streams(STREAMS_MAX)
+        .max_header_list_size(HEADERS_BYTES_MAX as u32);
     let builder = match spoken {
         Spoken::Either => builder,
         Spoken::Http1 => builder.http1_only(),
@@ -193,6 +203,12 @@ fn connection<S>(
     });
 }
 
+/// Headers of one request.
+const HEADERS_MAX: usize = 64;
+/// Their bytes, with the request's line.
+const HEADERS_BYTES_MAX: usize = 32 * 1024;
+/// Requests that one connection of HTTP/2 may have open.
+const STREAMS_MAX: u32 = 64;
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
 const END_WAIT: Duration = Duration::from_secs(10);

@@ -106,6 +106,19 @@ impl Bench {
         Self { dir, clock, moc, url, operator, authority, identity, server }
     }
 
+    /// Another program over the same rows and secrets, with its own lock: SQLite lets them share a
+    /// database, though the M/OC lets no two of them do so by mistake.
+    pub(crate) async fn replica(&self) -> Arc<Moc> {
+        let data = self.dir.path().join("moc");
+        let other = self.dir.path().join("replica");
+        std::fs::create_dir(&other).unwrap();
+        for shared in ["moc.db", "blobs", "keys"] {
+            std::os::unix::fs::symlink(data.join(shared), other.join(shared)).unwrap();
+        }
+        let config = Config { data_dir: other, ..config(self.dir.path(), "") };
+        Arc::new(Moc::open(&config, self.clock.clone()).await.unwrap())
+    }
+
     pub(crate) async fn tenant(&self, name: &str) -> Caller {
         let answer = self.operator.post("/v1/tenants", &json!({ "name": name })).await;
         let added: TenantAdded = answer.expect(201);

@@ -19,8 +19,8 @@ use crate::{
     audience::Caller,
     bench::Bench,
     case3::{Owner, attest, compatibility, enrolled, names, placed, view},
+    http_server::COSE_SIGN,
     sim::{AgentKeys, Sim},
-    teep_http::COSE_SIGN,
 };
 
 //= teep 15.103: replays of QueryResponse and Success to the TAM are ignored

@@ -280,7 +280,7 @@ async fn the_binding_of_teep_is_served_over_tls() {
     let answer = crate::audience::send(request.header("accept", "application/teep+cbor")).await;
 
     assert_eq!(answer.status, 200);
-    assert_eq!(answer.body[..2], crate::teep_http::COSE_SIGN);
+    assert_eq!(answer.body[..2], crate::http_server::COSE_SIGN);
 }
 
 fn identity(name: Name, validity: Validity) -> (Arc<Identity>, tempfile::TempDir) {

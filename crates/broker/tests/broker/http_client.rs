@@ -1,4 +1,5 @@
-//! The HTTP binding of TEEP, as the Broker keeps it.
+//! The rules of draft-ietf-teep-otrp-over-http for a client (teep 14.76 to 14.88), as the Broker
+//! keeps them. TLS is in `tls`, what sessions make of it in `sessions`.
 
 use std::{future::pending, time::Duration};
 
