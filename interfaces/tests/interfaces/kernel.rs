@@ -10,6 +10,9 @@ use fuser::FileType;
 
 use crate::fuse::Machine;
 
+/// Makes evidence over 64 bytes, with certificates beside it.
+pub(crate) type Device = Box<dyn FnMut(&[u8; 64]) -> (Vec<u8>, Option<Vec<u8>>) + Send>;
+
 /// A kernel with a TEE below it.
 pub(crate) struct Kernel {
     /// What `provider` says; without one no report can be made.
@@ -26,6 +29,8 @@ pub(crate) struct Kernel {
     pub(crate) other_data: bool,
     /// The digest of settings that the machine was started with.
     pub(crate) settings: Vec<u8>,
+    /// A device that makes evidence of its own instead, with certificates beside it.
+    pub(crate) device: Option<Device>,
     /// How often the hardware made evidence.
     pub(crate) made: u32,
     pub(crate) reports: BTreeMap<String, Report>,
@@ -55,6 +60,8 @@ pub(crate) struct Report {
     generation: u64,
     /// The generation for which evidence was made, and the evidence.
     evidence: Option<(u64, Vec<u8>)>,
+    /// What was made beside it.
+    aux: Vec<u8>,
 }
 
 impl Kernel {
@@ -67,6 +74,7 @@ impl Kernel {
             missing_bytes: 0,
             other_data: false,
             settings: Vec::new(),
+            device: None,
             made: 0,
             reports: BTreeMap::new(),
         }
@@ -98,8 +106,15 @@ impl Kernel {
                 let mut data = report.data.clone();
                 data.resize(64, 0);
                 data[0] ^= u8::from(other_data);
-                let mut made = evidence(provider, report.level, &data, &self.settings);
+                let (mut made, aux) = match &mut self.device {
+                    Some(device) => device(data.as_slice().try_into().unwrap()),
+                    None => {
+                        let made = evidence(provider, report.level, &data, &self.settings);
+                        (made, Some(CERTIFICATES.to_vec()))
+                    }
+                };
                 made.truncate(made.len() - missing);
+                report.aux = aux.unwrap_or_default();
                 report.evidence = Some((report.generation, made.clone()));
                 made
             }
@@ -154,7 +169,7 @@ impl Machine for Kernel {
         let (file, name) = (names.next().unwrap(), names.next().unwrap().to_owned());
         match file {
             "outblob" => self.outblob(&name),
-            "auxblob" => self.outblob(&name).map(|_| CERTIFICATES.to_vec()),
+            "auxblob" => self.outblob(&name).map(|_| self.reports[&name].aux.clone()),
             "provider" => Ok(format!("{}\n", self.provider.ok_or(libc::ENXIO)?).into_bytes()),
             "generation" => Ok(format!("{}\n", self.reports[&name].generation).into_bytes()),
             "privlevel_floor" => Ok(format!("{}\n", self.floor).into_bytes()),

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "lets a test fail")]
 #![expect(clippy::print_stdout, reason = "says which test is skipped")]
 
+mod appraisal;
 mod detection;
 mod fuse;
 mod gramine;
