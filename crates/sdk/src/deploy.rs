@@ -288,11 +288,13 @@ fn sequence() -> u64 {
 
 /// What the TEE says no to is a refusal as any other.
 fn not_sent(not: NotReleased) -> DeployFailed {
-    let NotReleased::Live(NotSent::Refused(failure)) = not else { return not.into() };
+    let NotReleased::Live(told @ (NotSent::Refused(_) | NotSent::Lost(_))) = not else {
+        return not.into();
+    };
     DeployFailed::Refused(Box::new(Refusal {
         check: "release.live".to_owned(),
         expected: "a release that the Trusted Application opens".to_owned(),
-        seen: failure.to_string(),
+        seen: told.to_string(),
         owner: "device".to_owned(),
         remedy: "attest again and release again; the Agent's log has the details".to_owned(),
     }))

@@ -68,7 +68,7 @@ pub enum NotSent {
         cause: String,
     },
     /// The TEE does not have any more what it confirmed: it has started anew.
-    #[error("the TEE has lost {0} bytes that it had: attest again and release again")]
+    #[error("the TEE has lost {0} bytes that it had")]
     Lost(u64),
     /// The TEE refused.
     #[error("the TEE refused the release: {0}")]

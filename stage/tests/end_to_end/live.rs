@@ -15,7 +15,7 @@ use device::{
 };
 use stage::{Canary, Device, Flow, Instance, Spec, Stage, User, flows};
 
-use crate::troupe::{get, log, open_stage, running, until};
+use crate::troupe::{explained, get, log, open_stage, refused, running, until};
 
 #[test]
 fn data_beyond_what_a_package_holds_flows_live_over_a_cut_in_constant_memory() {
@@ -55,6 +55,27 @@ fn data_beyond_what_a_package_holds_flows_live_over_a_cut_in_constant_memory() {
         let ride = stage::Ride { from: "home", to: "work" };
         user.ride(&stage, &project, ride).is_ok()
     });
+}
+
+#[test]
+fn a_tee_that_starts_anew_in_the_middle_gets_nothing_more_of_the_old_release() {
+    let stage = open_stage!();
+    let mut device = stage.device(&Spec::sgx("edge-1")).unwrap();
+    let user = stage.user("oda").unwrap();
+    let flow = flow(3);
+    let project = project(&stage, &user, &flow, &Canary::of(&flow), &device, DATA_BYTES);
+    let deploying = user.begin(&stage, &project, &device.name).unwrap();
+    until("the appraisal", || log(&stage, "moc").contains("event=att:TEEP-Agent"));
+    std::thread::sleep(Duration::from_millis(2000));
+    device.kill_tee().unwrap();
+    device.start_tee().unwrap();
+
+    let attempt = deploying.end_within(Duration::from_secs(120)).unwrap();
+
+    let refusal = explained(refused(&stage, &user, &project, &attempt));
+    assert_eq!((&*refusal.check, &*refusal.owner), ("release.live", "device"), "{refusal:#?}");
+    assert!(!log(&stage, "edge-1-tee").contains("personalization data was released"));
+    running(user.attempt(&stage, &project, &device.name).unwrap());
 }
 
 #[test]

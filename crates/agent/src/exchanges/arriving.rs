@@ -38,8 +38,9 @@ pub(crate) enum Taken {
 impl Exchanges {
     /// Takes a piece of a release, of at most `limit` bytes of plaintext.
     ///
-    /// A release takes the place of another one only when its head opens, so that nobody but the
-    /// owner ends one that is under way. One that is refused has to begin anew.
+    /// A release takes the place of another one only when its head opens, and only where it is for
+    /// another exchange: whoever repeats a head that was seen on the way ends nothing. One that is
+    /// refused has to begin anew.
     pub(crate) fn take(
         &mut self,
         piece: &Piece,
@@ -52,7 +53,13 @@ impl Exchanges {
         let mut arriving = match known {
             Some(arriving) => arriving,
             None if piece.offset != 0 || piece.bytes.is_empty() => return Ok(Taken::Until(0)),
-            None => self.begin(piece, owner, manifest_digest)?,
+            None => {
+                let begun = self.begin(piece, owner, manifest_digest)?;
+                if self.arriving.as_ref().is_some_and(|other| other.receiver == begun.receiver) {
+                    return Err(Refusal::Replay);
+                }
+                begun
+            }
         };
         let at = self.open.iter().position(|one| one.is_of(arriving.receiver));
         let at = at.ok_or(Refusal::NoReceiver)?;

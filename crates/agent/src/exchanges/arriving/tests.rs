@@ -52,6 +52,7 @@ fn a_stranger_neither_begins_a_release_nor_ends_the_owner_s() {
         (&other_exchange[..], Refusal::NotOwner),
         (&[0; 4096][..], Refusal::Malformed),
         (&release[..100], Refusal::Malformed),
+        (&release[..half], Refusal::Replay),
     ] {
         assert_eq!(scene.until([8; 32], 0, bytes), Err(refusal));
     }
