@@ -111,10 +111,11 @@ fn algorithm(suite: Suite) -> Algorithm {
     match suite {
         Suite::Ed25519 => Algorithm::Ed25519,
         Suite::Esp256 => Algorithm::Esp256,
+        Suite::MlDsa65 => Algorithm::MlDsa65,
     }
 }
 
-const ENCODED_BYTES_MAX: usize = 2048;
+const ENCODED_BYTES_MAX: usize = 8192;
 const NAME: &str = "identity";
 const VERSION: u8 = 2;
 
@@ -155,10 +156,17 @@ mod tests {
         let identity = Identity::generate([5; 16], Suite::Esp256).unwrap();
         identity.save(&mut disk, &sealer).unwrap();
 
-        let loaded = Identity::load(&mut disk, &sealer, Suite::Ed25519).unwrap().unwrap();
+        for (suite, algorithm) in
+            [(Suite::Ed25519, Algorithm::Ed25519), (Suite::MlDsa65, Algorithm::MlDsa65)]
+        {
+            let loaded = Identity::load(&mut disk, &sealer, suite).unwrap().unwrap();
+            loaded.save(&mut disk, &sealer).unwrap();
+            let again = Identity::load(&mut disk, &sealer, suite).unwrap().unwrap();
 
-        assert_eq!(loaded.teep.algorithm(), Algorithm::Ed25519);
-        assert_eq!(publics(&loaded)[1..], publics(&identity)[1..]);
+            assert_eq!(loaded.teep.algorithm(), algorithm);
+            assert_eq!(publics(&loaded)[1..], publics(&identity)[1..]);
+            assert_eq!(publics(&again), publics(&loaded));
+        }
     }
 
     #[test]

@@ -539,6 +539,7 @@ fn config(settings: &Settings, own_digest: [u8; 32]) -> anyhow::Result<agent::Co
     config.suites = vec![match settings.suite {
         settings::Suite::Ed25519 => Suite::Ed25519,
         settings::Suite::Esp256 => Suite::Esp256,
+        settings::Suite::MlDsa65 => Suite::MlDsa65,
     }];
     config.attest_tam = settings.tams.iter().any(|tam| tam.attest);
     Ok(config)

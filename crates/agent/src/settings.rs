@@ -49,6 +49,9 @@ pub enum Suite {
     /// ECDSA on P-256 with SHA-256.
     #[default]
     Esp256,
+    /// ML-DSA-65: a private suite until it is registered, for TAMs that offer it.
+    #[serde(rename = "ml-dsa-65")]
+    MlDsa65,
 }
 
 /// Why settings cannot be used.

@@ -55,6 +55,10 @@ pub struct Tam {
     /// Devices, by name, whose Agents have the message types and labels of drafts -18 to -25 of the
     /// protocol. Nothing in a message tells them apart, so it is never guessed. Default: none.
     pub legacy_devices: BTreeSet<String>,
+    /// Offer ML-DSA-65 beside the mandatory suites: a private suite until it is registered, for
+    /// Agents that are set up for it. It makes each opening longer by about 3.4 KiB. Default:
+    /// `false`.
+    pub ml_dsa_65: bool,
 }
 
 /// What the Verifier accepts.

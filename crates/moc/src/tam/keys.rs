@@ -14,26 +14,36 @@ use zeroize::Zeroizing;
 
 use super::TamFailed;
 
-/// A signature key for each mandatory suite.
+/// A signature key for each suite.
 #[derive(Debug)]
 pub struct TamKeys {
     esp256: SigningKey,
     ed25519: SigningKey,
+    ml_dsa_65: Option<SigningKey>,
 }
 
 impl TamKeys {
     /// Loads the keys; makes those that are absent.
-    pub fn open(dir: &Path) -> Result<Self, TamFailed> {
+    pub fn open(dir: &Path, with_ml_dsa_65: bool) -> Result<Self, TamFailed> {
         create_dir(dir)?;
+        let load = || file::load_or_create(dir.join("tam-ml-dsa-65.pem"), Algorithm::MlDsa65);
         Ok(Self {
             esp256: file::load_or_create(dir.join("tam-esp256.pem"), Algorithm::Esp256)?,
             ed25519: file::load_or_create(dir.join("tam-ed25519.pem"), Algorithm::Ed25519)?,
+            ml_dsa_65: with_ml_dsa_65.then(load).transpose()?,
         })
     }
 
-    /// The public keys: ESP256, then Ed25519.
-    pub fn public(&self) -> [&Key; 2] {
-        [self.esp256.key(), self.ed25519.key()]
+    /// The public keys: ESP256, Ed25519, then ML-DSA-65 where it is offered.
+    pub fn public(&self) -> Vec<&Key> {
+        let mandatory = [self.esp256.key(), self.ed25519.key()].into_iter();
+        mandatory.chain(self.ml_dsa_65.as_ref().map(Signer::key)).collect()
+    }
+
+    /// The suites in the order in which they are offered.
+    pub fn suites(&self) -> Vec<Suite> {
+        let more = self.ml_dsa_65.as_ref().map(|_| Suite::MlDsa65);
+        Suite::MANDATORY.into_iter().chain(more).collect()
     }
 }
 
@@ -43,7 +53,7 @@ impl Signers for TamKeys {
         match suite {
             Suite::Esp256 => Some(&self.esp256),
             Suite::Ed25519 => Some(&self.ed25519),
-            Suite::MlDsa65 => None,
+            Suite::MlDsa65 => self.ml_dsa_65.as_ref().map(|key| key as &dyn Signer),
         }
     }
 }

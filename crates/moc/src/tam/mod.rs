@@ -83,9 +83,10 @@ pub enum TamFailed {
 impl TamShell {
     /// Loads or makes the keys.
     pub fn open(dir: &Path, settings: &Settings) -> Result<Self, TamFailed> {
-        let keys = TamKeys::open(dir)?;
+        let keys = TamKeys::open(dir, settings.tam.ml_dsa_65)?;
         let mut config = teep::tam::Config::new(keys::challenge_key(dir)?);
         let wait_s = settings.limits.exchange_ms_max / 1000;
+        config.suites = keys.suites();
         config.reply_wait_s = i64::try_from(wait_s).unwrap_or(i64::MAX);
         let legacy_devices = settings.tam.legacy_devices.clone();
         Ok(Self { keys, tam: Tam::new(config), legacy_devices })
@@ -195,7 +196,8 @@ impl Moc {
     async fn message_once(&self, message: &[u8]) -> Result<Round, TamFailed> {
         let shell = self.tam();
         let now = Timestamp(i64::try_from(self.clock().now_ms() / 1000).unwrap_or(i64::MAX));
-        let mut dialect = Dialect::default();
+        let suites = shell.tam.config().suites.clone();
+        let mut dialect = Dialect { suites, ..Dialect::default() };
         let sealed = match Sealed::decode(message, &dialect) {
             Ok(sealed) => sealed,
             Err(error) => return Ok(dropped(&error)),

@@ -100,6 +100,32 @@ async fn a_device_may_speak_ed25519() {
     assert_eq!(names(&view(&user, &id).await), ["TA->ConfidentialProcess"]);
 }
 
+//= teep 14.24 (S): another suite where both sides are set up for it, and nowhere else
+#[tokio::test]
+async fn a_device_may_speak_ml_dsa_65_where_the_operator_offers_it() {
+    for offered in [true, false] {
+        let setting = if offered { "\n[tam]\nml_dsa_65 = true\n" } else { "" };
+        let bench = Bench::start_with(setting).await;
+        let added = bench.device("edge").await;
+        let mut device = Sim::with(&bench, &added, Misbehaviour::None, Algorithm::MlDsa65);
+
+        device.work().await;
+
+        let view: DeviceView = bench.operator.get("/v1/devices/edge").await.expect(200);
+        let state = if offered { DeviceState::Attested } else { DeviceState::Enrolled };
+        assert_eq!(view.state, state);
+        if !offered {
+            continue;
+        }
+        let user = bench.tenant("acme").await;
+        let owner = Owner::new();
+        let id = placed(&user, false).await.deployment;
+        user.upload(&id, PackageName::Ta, owner.ta(1)).await;
+        device.work().await;
+        assert_eq!(names(&self::view(&user, &id).await), ["TA->ConfidentialProcess"]);
+    }
+}
+
 #[tokio::test]
 async fn a_restart_in_the_middle_of_a_deployment_loses_nothing() {
     let bench = Bench::start().await;

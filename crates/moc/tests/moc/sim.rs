@@ -133,7 +133,7 @@ impl Sim {
             installed: Vec::new(),
             agent: Agent::new(config).unwrap(),
             machine,
-            tam_keys: bench.moc.tam().keys().public().map(Clone::clone).to_vec(),
+            tam_keys: bench.moc.tam().keys().public().into_iter().cloned().collect(),
             now: Timestamp(now.as_second()),
             quote_at: now,
         }
