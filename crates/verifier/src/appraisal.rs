@@ -108,7 +108,8 @@ impl Appraisal {
     }
 
     /// Whether the evidence could not be judged for want of endorsements: nothing that was found
-    /// contradicts it, but what it takes to believe it was not supplied. It is refused all the same.
+    /// contradicts it, but what it takes to believe it was not supplied. It is refused all the
+    /// same.
     #[must_use]
     pub fn undecided(&self) -> bool {
         let reasons = || self.checks.failures().into_iter().map(|(_, failure)| failure.reason);
