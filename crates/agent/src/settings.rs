@@ -34,6 +34,8 @@ pub struct Tam {
     pub uri: String,
     /// Its keys, one for each suite that it signs with.
     pub keys: Vec<cose::Key>,
+    /// The TAM's key that Evidence for it is encrypted to; without one TLS has to do.
+    pub encryption_key: Option<cose::Key>,
     /// The Verifiers whose results about this TAM count.
     pub verifiers: Vec<cose::Key>,
     /// Whether the TAM has to prove itself before it gets any attestation.
@@ -114,6 +116,7 @@ impl Tam {
         Ok(Self {
             keys: keys(&file.keys)?,
             verifiers: keys(&file.verifiers)?,
+            encryption_key: keys(file.encryption_key.as_slice())?.pop(),
             attest: file.attest,
             uri: file.uri,
         })
@@ -151,6 +154,9 @@ struct FileTam {
     uri: String,
     /// Hexadecimal COSE_Keys.
     keys: Vec<String>,
+    /// A hexadecimal COSE_Key on P-256; default none, so that Evidence is not encrypted.
+    #[serde(default)]
+    encryption_key: Option<String>,
     /// Hexadecimal COSE_Keys; default none.
     #[serde(default)]
     verifiers: Vec<String>,
@@ -234,6 +240,7 @@ mod tests {
         assert_eq!(settings.suite, Suite::Esp256);
         assert_eq!(settings.tams[0].uri, "http://tam.example/tam");
         assert_eq!(settings.tams[0].keys, [key()]);
+        assert_eq!(settings.tams[0].encryption_key, None);
         assert_eq!(settings.vendor_id.bytes()[..4], [0x11; 4]);
         assert_eq!(settings.limits.memory_bytes_max, 64 << 20);
         assert_eq!(settings.limits.call_ms_max, 10_000);
@@ -253,6 +260,19 @@ mod tests {
         let limits =
             Limits { memory_bytes_max: 1 << 20, call_ms_max: 5, cpu_s_max: 7, interpret: true };
         assert_eq!(settings.limits, limits);
+    }
+
+    #[test]
+    fn a_tam_may_have_a_key_that_evidence_is_encrypted_to() {
+        let with = |key: &str| {
+            let text = format!("{}encryption_key = \"{key}\"\n", text(""));
+            Settings::parse(text.as_bytes())
+        };
+
+        let settings = with(&hex::encode(key().encode())).unwrap();
+
+        assert_eq!(settings.tams[0].encryption_key, Some(key()));
+        assert_eq!(with("00"), Err(Unusable::Key("http://tam.example/tam".to_owned())));
     }
 
     #[test]

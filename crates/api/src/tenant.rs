@@ -9,6 +9,8 @@ pub struct Initialised {
     pub bootstrap_token: String,
     /// The TAM's public keys, hex of COSE_Key: ESP256, then Ed25519.
     pub tam_keys: Vec<String>,
+    /// The TAM's public key that Agents may encrypt Evidence to, hex of COSE_Key.
+    pub tam_encryption_key: String,
     /// The Verifier's public key, hex of COSE_Key.
     pub verifier_key: String,
     /// The public key that signs the log of decisions, hex of COSE_Key.

@@ -46,6 +46,27 @@ pub struct Config {
     /// Minutes from one policy check to the next, when nobody wakes the Broker. Default: a day.
     #[serde(default = "day")]
     pub policy_check_minutes: u32,
+    /// Further TEEs of this machine. Each is a device of its own at the Network M/OC, with its own
+    /// Agent, token and UAs; the other settings count for all. Default: none.
+    #[serde(default)]
+    pub tee: Vec<Tee>,
+}
+
+/// One more TEE behind the same Broker.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tee {
+    /// Its name at the Network M/OC.
+    pub device: String,
+    /// File with its bearer token.
+    pub token_file: PathBuf,
+    /// Unix socket of its TEEP Agent.
+    pub agent_socket: PathBuf,
+    /// Where its Untrusted Applications and their logs live.
+    pub state_dir: PathBuf,
+    /// Where releases for it are taken that flow live. Default: nowhere.
+    #[serde(default)]
+    pub relay_listen: Option<SocketAddr>,
 }
 
 impl Config {
@@ -58,7 +79,9 @@ impl Config {
             .with_context(|| format!("reading the Broker's settings {}", path.display()))?;
         let mut config: Self = toml::from_str(&text)
             .with_context(|| format!("parsing the Broker's settings {}", path.display()))?;
-        ensure!(is_name(&config.device), "`device = {:?}` is no device's name", config.device);
+        for device in config.devices() {
+            ensure!(is_name(device), "`device = {device:?}` is no device's name");
+        }
         crate::tam::checked(&config.moc).with_context(|| format!("`moc = {:?}`", config.moc))?;
         ensure!(config.policy_check_minutes > 0, "`policy_check_minutes` must not be 0");
         while config.moc.ends_with('/') {
@@ -71,7 +94,55 @@ impl Config {
         for path in [&mut config.capture_dir, &mut config.roots_file] {
             *path = path.take().map(|path| base.join(path));
         }
+        for tee in &mut config.tee {
+            for path in [&mut tee.token_file, &mut tee.agent_socket, &mut tee.state_dir] {
+                *path = base.join(&*path);
+            }
+        }
+        config.apart()?;
         Ok(config)
+    }
+
+    /// The settings of each TEE, as of a Broker that has no other.
+    //= teep 14.98 (M): several TEEs are kept apart
+    #[must_use]
+    pub fn tees(&self) -> Vec<Self> {
+        let first = Self { tee: Vec::new(), ..self.clone() };
+        let others = self.tee.iter().map(|tee| Self {
+            device: tee.device.clone(),
+            token_file: tee.token_file.clone(),
+            agent_socket: tee.agent_socket.clone(),
+            state_dir: tee.state_dir.clone(),
+            relay_listen: tee.relay_listen,
+            capture_dir: self.capture_dir.as_ref().map(|dir| dir.join(&tee.device)),
+            ..first.clone()
+        });
+        std::iter::once(first.clone()).chain(others).collect()
+    }
+
+    fn devices(&self) -> impl Iterator<Item = &String> {
+        std::iter::once(&self.device).chain(self.tee.iter().map(|tee| &tee.device))
+    }
+
+    /// No two TEEs share what tells them apart.
+    fn apart(&self) -> Result<()> {
+        let tees = self.tees();
+        for (at, one) in tees.iter().enumerate() {
+            for other in &tees[..at] {
+                ensure!(one.device != other.device, "two TEEs are `{}`", one.device);
+                let (socket, dir) = (&one.agent_socket, &one.state_dir);
+                let (one, other_name) = (&one.device, &other.device);
+                ensure!(
+                    *socket != other.agent_socket,
+                    "`{one}` and `{other_name}` have the same `agent_socket`"
+                );
+                ensure!(
+                    *dir != other.state_dir,
+                    "`{one}` and `{other_name}` have the same `state_dir`"
+                );
+            }
+        }
+        Ok(())
     }
 
     /// The device's bearer token.

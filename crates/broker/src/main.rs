@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result};
@@ -25,7 +25,10 @@ use broker::{
     wake::{Rhythm, Wakes},
 };
 use clap::{Parser, Subcommand};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    task::JoinSet,
+};
 use tracing::{info, warn};
 use tracing_subscriber::{filter::LevelFilter, fmt};
 
@@ -92,7 +95,7 @@ fn main() -> ExitCode {
 /// Looks at what `run` would need, too.
 fn check(config: &Config) -> Result<()> {
     TamClient::new(config.roots()?.as_deref())?;
-    config.token().map(drop)
+    config.tees().iter().try_for_each(|tee| tee.token().map(drop))
 }
 
 fn show(findings: &[probe::Finding], json: bool) -> Result<()> {
@@ -110,40 +113,70 @@ fn become_program(parent: u32, line: &[OsString]) -> Result<()> {
     Err(error).with_context(|| format!("starting {}", program.display()))
 }
 
+/// What serves one TEE.
+struct Serving {
+    host: Host,
+    wakes: Arc<Wakes>,
+    relay: Option<Relay>,
+}
+
+impl Serving {
+    async fn start(config: &Config) -> Result<Self> {
+        let (token, roots) = (config.token()?, config.roots()?);
+        let agent = Agent::at(&config.agent_socket);
+        let loads = Loads::new(agent.clone(), Patience::default());
+        let identity = Identity { vendor: config.vendor_id, classes: config.class_ids.clone() };
+        let care = Care { launcher: launch::launcher(), ..Care::default() };
+        let host = Host::new(&config.state_dir, identity, care, loads.clone());
+        let sessions = Arc::new(Sessions {
+            tam: TamClient::new(roots.as_deref())?,
+            moc: MocClient::new(config, &token, roots.as_deref())?,
+            host: host.clone(),
+            capture: Capture::new(config.capture_dir.clone()),
+        });
+        loads.serve_with(Arc::clone(&sessions));
+        host.resume().await?;
+        let every = config.policy_check_every();
+        let rhythm = Rhythm { policy_check_every: every, ..Rhythm::default() };
+        let relay = match config.relay_listen {
+            Some(address) => Some(Relay::bind(address, agent.clone()).await?),
+            None => None,
+        };
+        let wakes = Arc::new(Wakes::new(agent, sessions, loads, rhythm));
+        info!(device = %config.device, moc = %config.moc, "waiting to be woken");
+        Ok(Self { host, wakes, relay })
+    }
+}
+
+//= teep 14.98 (M): each TEE has its own wake-ups, sessions and UAs; none reaches another's Agent
 #[tokio::main]
 async fn run(config: Config) -> Result<()> {
-    let (token, roots) = (config.token()?, config.roots()?);
-    let agent = Agent::at(&config.agent_socket);
-    let loads = Loads::new(agent.clone(), Patience::default());
-    let identity = Identity { vendor: config.vendor_id, classes: config.class_ids.clone() };
-    let care = Care { launcher: launch::launcher(), ..Care::default() };
-    let host = Host::new(&config.state_dir, identity, care, loads.clone());
-    let sessions = Arc::new(Sessions {
-        tam: TamClient::new(roots.as_deref())?,
-        moc: MocClient::new(&config, &token, roots.as_deref())?,
-        host: host.clone(),
-        capture: Capture::new(config.capture_dir.clone()),
-    });
-    loads.serve_with(Arc::clone(&sessions));
-    host.resume().await?;
-    let rhythm = Rhythm { policy_check_every: config.policy_check_every(), ..Rhythm::default() };
-    let relay = match config.relay_listen {
-        Some(address) => Some(Relay::bind(address, agent.clone()).await?),
-        None => None,
-    };
-    let wakes = Arc::new(Wakes::new(agent, sessions, loads, rhythm));
-    info!(device = %config.device, moc = %config.moc, "waiting to be woken");
     let mut terminate = signal(SignalKind::terminate())?;
+    let (mut hosts, mut wakes, mut tasks) = (Vec::new(), Vec::new(), JoinSet::new());
+    for tee in config.tees() {
+        let serving = Serving::start(&tee).await;
+        let Serving { host, wakes: woken, relay } =
+            serving.with_context(|| format!("serving the TEE of `{}`", tee.device))?;
+        tasks.spawn(Arc::clone(&woken).serve());
+        tasks.spawn(relaying(relay));
+        hosts.push(host);
+        wakes.push(woken);
+    }
     tokio::select! {
-        () = Arc::clone(&wakes).serve() => {}
-        () = relaying(relay) => {}
+        _ = tasks.join_next() => {}
         _ = terminate.recv() => info!("stopping"),
         _ = tokio::signal::ctrl_c() => info!("stopping"),
     }
-    if !wakes.finished(FINISH_WITHIN).await {
-        warn!("some sessions did not end in time");
+    tasks.shutdown().await;
+    let last = Instant::now() + FINISH_WITHIN;
+    for wakes in wakes {
+        if !wakes.finished(last.saturating_duration_since(Instant::now())).await {
+            warn!("some sessions did not end in time");
+        }
     }
-    host.stop().await;
+    for host in hosts {
+        host.stop().await;
+    }
     Ok(())
 }
 

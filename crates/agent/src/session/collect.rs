@@ -3,15 +3,19 @@
 use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
+use cose::Key;
+use keys::{AgreementKey, SystemEntropy};
 use rats::cmw::MEDIA_TYPE;
 use suit::Digest;
 use teep::agent::{Collected, Wanted};
-use teep::{AttestationPayload, SystemProperties};
+use teep::confidential::Confidentiality;
+use teep::{AttestationPayload, SuitCoseProfile, SystemProperties};
 use tracing::{error, info};
 
 use super::Core;
 use crate::evidence::{self, NoEvidence, Prepared};
 use crate::install;
+use crate::settings::Tam;
 
 /// What became of the Evidence that a TAM asks for.
 pub(super) enum Asked {
@@ -71,6 +75,7 @@ impl Core {
         wanted: &Wanted,
         evidence: Option<AttestationPayload<'static>>,
     ) -> Collected<'static> {
+        let evidence = evidence.and_then(|evidence| self.confided(wanted, evidence));
         let components = if wanted.components { self.components() } else { Vec::new() };
         let reports = if wanted.reports {
             let nonce = wanted.report_nonce.as_ref().map(teep::Token::as_bytes);
@@ -79,6 +84,25 @@ impl Core {
             Vec::new()
         };
         Collected { evidence, components, reports }
+    }
+
+    /// Evidence as its TAM is to get it: encrypted where the settings know a key of that TAM. What
+    /// cannot be encrypted then is not given out.
+    fn confided(
+        &self,
+        wanted: &Wanted,
+        evidence: AttestationPayload<'static>,
+    ) -> Option<AttestationPayload<'static>> {
+        let asks = |tam: &&Tam| tam.keys.iter().any(|key| key.thumbprint() == wanted.tam);
+        let tam = self.settings.tams.iter().find(asks);
+        let Some(receiver) = tam.and_then(|tam| tam.encryption_key.as_ref()) else {
+            return Some(evidence);
+        };
+        let sealed = encrypted(receiver, wanted.profiles.first().copied(), &evidence);
+        if sealed.is_none() {
+            error!(tam = %wanted.tam, "the evidence cannot be encrypted to this TAM");
+        }
+        sealed
     }
 
     /// Every manifest and every content with its digest. Envelopes are named by the digests of
@@ -113,5 +137,40 @@ pub(super) fn payload(made: Result<Vec<u8>, NoEvidence>) -> Option<AttestationPa
     }
 }
 
+/// Evidence for the holder of a key alone, in a profile that both sides have.
+fn encrypted(
+    receiver: &Key,
+    profile: Option<SuitCoseProfile>,
+    evidence: &AttestationPayload<'_>,
+) -> Option<AttestationPayload<'static>> {
+    let ephemeral = AgreementKey::generate(receiver.curve()).ok()?;
+    let confidentiality = Confidentiality { receiver, profile: profile? };
+    confidentiality.payload(evidence, &ephemeral, &mut SystemEntropy).ok()
+}
+
 /// For how long the same challenge gets the same Evidence.
 const ANSWERED_FOR: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests {
+    use cose::{Agreement as _, Curve};
+
+    use super::*;
+
+    #[test]
+    fn evidence_is_encrypted_in_a_common_profile_or_not_given() {
+        let tam = AgreementKey::generate(Curve::P256).unwrap();
+        let evidence = AttestationPayload::new(MEDIA_TYPE, b"evidence of a device".to_vec());
+
+        for profile in SuitCoseProfile::MANDATORY {
+            let sealed = encrypted(tam.key(), Some(profile), &evidence).unwrap();
+
+            assert_eq!(sealed.format, evidence.format);
+            assert_eq!(sealed.bytes[..2], [0xd8, 96]);
+            assert!(!sealed.bytes.windows(8).any(|window| window == b"evidence"));
+        }
+        let unknown = SuitCoseProfile { key_exchange: -25, ..SuitCoseProfile::MANDATORY[0] };
+        assert_eq!(encrypted(tam.key(), Some(unknown), &evidence), None);
+        assert_eq!(encrypted(tam.key(), None, &evidence), None);
+    }
+}

@@ -16,7 +16,7 @@ use crate::support::{
     care, client, host,
     manifest::{owner, thumbprint, ua},
     patience,
-    server::{Server, status, typed},
+    server::{Server, status, teep, typed},
     until,
 };
 
@@ -101,6 +101,88 @@ async fn the_program_answers_a_wake_up_and_takes_its_uas_with_it() {
 
         assert_eq!(ended.success(), signal == "TERM");
         until("the end of the UA", || !lives(&ua)).await;
+    }
+}
+
+//= teep 14.98 (M): with several TEEs picks one per notification and keeps messages apart
+#[tokio::test]
+async fn each_tee_of_a_machine_gets_its_own_wake_ups_and_messages() {
+    let moc = Server::answering(|seen| {
+        Box::pin(async move {
+            let wake = |ticket: &str| {
+                typed("application/json", format!(r#"{{"reason":"deploy","ticket":"{ticket}"}}"#))
+            };
+            match (seen.path.as_str(), seen.header("authorization")) {
+                ("/v1/devices/edge-7/wake", Some("Bearer device-token")) => wake("one"),
+                ("/v1/devices/edge-8/wake", Some("Bearer other-token")) => wake("two"),
+                ("/a/one" | "/b/two", _) if seen.body.is_empty() => teep(seen.path),
+                ("/a/one" | "/b/two", _) => status(204),
+                _ => status(401),
+            }
+        })
+    })
+    .await;
+    let agents = ["a", "b"].map(|tam| {
+        let uri = format!("{}/{tam}", moc.base);
+        let answers = std::iter::repeat_with(|| Some(tam.as_bytes().to_vec())).take(1000);
+        FakeAgent::with_one_tam(&uri, answers.collect())
+    });
+    let place = Place::new(&agents[0], &moc).await;
+    fs::write(place.directory.path().join("other"), "other-token").unwrap();
+    place.add(&format!(
+        "[[tee]]\ndevice = \"edge-8\"\ntoken_file = \"other\"\nagent_socket = {:?}\n\
+         state_dir = \"ree-8\"\n",
+        agents[1].socket()
+    ));
+
+    let mut broker = place.start();
+    until("both sessions", || agents.iter().all(|agent| !agent.messages().is_empty())).await;
+    until("both answers", || {
+        let posts = moc.posts();
+        ["a", "b"].iter().all(|body| posts.iter().any(|seen| seen.body == body.as_bytes()))
+    })
+    .await;
+    broker.kill().unwrap();
+    broker.wait().unwrap();
+
+    for (agent, path) in agents.iter().zip(["/a/one", "/b/two"]) {
+        assert!(agent.messages().iter().all(|(_, message)| message == path.as_bytes()));
+    }
+    for seen in moc.posts() {
+        assert!(matches!(
+            (seen.path.as_str(), seen.body.as_slice()),
+            ("/a/one", b"" | b"a") | ("/b/two", b"" | b"b")
+        ));
+    }
+}
+
+#[test]
+fn two_tees_that_share_a_name_an_agent_or_a_folder_are_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("broker.toml");
+    let read = |device: &str, socket: &str, state: &str| {
+        let text = format!(
+            "device = \"edge-7\"\nmoc = \"http://127.0.0.1:1\"\ntoken_file = \"t\"\n\
+             agent_socket = \"a\"\nstate_dir = \"s\"\n\
+             [[tee]]\ndevice = \"{device}\"\ntoken_file = \"t2\"\n\
+             agent_socket = \"{socket}\"\nstate_dir = \"{state}\"\n"
+        );
+        fs::write(&path, text).unwrap();
+        Config::read(&path)
+    };
+
+    let tees = read("edge-8", "b", "r").unwrap().tees();
+    let names: Vec<&str> = tees.iter().map(|tee| tee.device.as_str()).collect();
+    assert_eq!(names, ["edge-7", "edge-8"]);
+    assert!(tees[1].agent_socket.ends_with("b") && tees[1].state_dir.ends_with("r"));
+    let wrong = [
+        (("edge-7", "b", "r"), "two TEEs are `edge-7`"),
+        (("edge-8", "a", "r"), "`edge-8` and `edge-7` have the same `agent_socket`"),
+        (("edge-8", "b", "s"), "`edge-8` and `edge-7` have the same `state_dir`"),
+        (("Edge", "b", "r"), "`device = \"Edge\"` is no device's name"),
+    ];
+    for ((device, socket, state), expected) in wrong {
+        assert_eq!(read(device, socket, state).unwrap_err().to_string(), expected);
     }
 }
 
@@ -195,6 +277,12 @@ impl Place {
         );
         fs::write(directory.path().join("broker.toml"), text).unwrap();
         Self { directory, stem: format!("relay-{}", thumbprint(&owner)) }
+    }
+
+    /// Adds to the settings.
+    fn add(&self, text: &str) {
+        let path = self.directory.path().join("broker.toml");
+        fs::write(&path, fs::read_to_string(&path).unwrap() + text).unwrap();
     }
 
     fn start(&self) -> Child {

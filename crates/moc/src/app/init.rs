@@ -47,6 +47,7 @@ impl Moc {
         Ok(Initialised {
             bootstrap_token,
             tam_keys: self.tam.keys().public().into_iter().map(hexadecimal).collect(),
+            tam_encryption_key: hexadecimal(self.tam.keys().encryption()),
             verifier_key: hexadecimal(self.verification.key()),
             audit_key: hexadecimal(self.audit.key()),
             tam_uri: config.tam_uri(),

@@ -1,15 +1,17 @@
-//! The TAM's keys on disk: one for each suite, and the secret of its challenges.
+//! The TAM's keys on disk: one for each suite, one that Evidence is encrypted to, and the secret
+//! of its challenges.
 
 use std::{
     fs::{DirBuilder, OpenOptions},
     io::{self, Read as _, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::Path,
+    sync::Arc,
 };
 
-use cose::{Algorithm, Entropy as _, Key, Signer};
-use keys::{SigningKey, SystemEntropy, file};
-use teep::{ChallengeKey, Suite, envelope::Signers};
+use cose::{Agreement as _, Algorithm, Curve, Entropy as _, Key, Signer};
+use keys::{AgreementKey, SigningKey, SystemEntropy, file};
+use teep::{ChallengeKey, Suite, confidential::Receiver, envelope::Signers};
 use zeroize::Zeroizing;
 
 use super::TamFailed;
@@ -20,6 +22,7 @@ pub struct TamKeys {
     esp256: SigningKey,
     ed25519: SigningKey,
     ml_dsa_65: Option<SigningKey>,
+    agreement: Arc<AgreementKey>,
 }
 
 impl TamKeys {
@@ -31,6 +34,10 @@ impl TamKeys {
             esp256: file::load_or_create(dir.join("tam-esp256.pem"), Algorithm::Esp256)?,
             ed25519: file::load_or_create(dir.join("tam-ed25519.pem"), Algorithm::Ed25519)?,
             ml_dsa_65: with_ml_dsa_65.then(load).transpose()?,
+            agreement: Arc::new(file::load_or_create_agreement(
+                dir.join("tam-ecdh-p256.pem"),
+                Curve::P256,
+            )?),
         })
     }
 
@@ -38,6 +45,16 @@ impl TamKeys {
     pub fn public(&self) -> Vec<&Key> {
         let mandatory = [self.esp256.key(), self.ed25519.key()].into_iter();
         mandatory.chain(self.ml_dsa_65.as_ref().map(Signer::key)).collect()
+    }
+
+    /// The public key that Agents may encrypt Evidence to.
+    pub fn encryption(&self) -> &Key {
+        self.agreement.key()
+    }
+
+    /// What opens that Evidence.
+    pub(super) fn receiver(&self) -> Receiver {
+        Receiver::new(self.agreement.clone())
     }
 
     /// The suites in the order in which they are offered.

@@ -25,7 +25,6 @@ use cose::{Key, Thumbprint};
 use teep::{
     Fresh, Misbehaved, Numbering, Suite, Timestamp, UserNonce,
     envelope::{Dialect, Hint, NoKey, Opened, Outgoing, PeerKey, Sealed, Standing},
-    evidence,
     message::Message,
     tam::{
         Correlation, Effect, Exchange, Peer, Purpose as Opening, Tam, correlate, correlate_payload,
@@ -85,6 +84,7 @@ impl TamShell {
     pub fn open(dir: &Path, settings: &Settings) -> Result<Self, TamFailed> {
         let keys = TamKeys::open(dir, settings.tam.ml_dsa_65)?;
         let mut config = teep::tam::Config::new(keys::challenge_key(dir)?);
+        config.receiver = Some(keys.receiver());
         let wait_s = settings.limits.exchange_ms_max / 1000;
         config.suites = keys.suites();
         config.reply_wait_s = i64::try_from(wait_s).unwrap_or(i64::MAX);
@@ -205,6 +205,10 @@ impl Moc {
         dialect.numbering = self.numbering_of(&sealed).await?;
         let found = self.peer_keys(&sealed, dialect.numbering).await?;
         let opened = match sealed.open(&dialect, &|hint: &Hint<'_>| lookup(&found, hint)) {
+            Ok(opened) => opened,
+            Err(error) => return Ok(dropped(&error)),
+        };
+        let opened = match shell.tam.reveal(opened) {
             Ok(opened) => opened,
             Err(error) => return Ok(dropped(&error)),
         };
@@ -341,7 +345,11 @@ impl Moc {
             let anchored = device.and_then(|device| device.agent_key);
             let peer = match anchored.and_then(|key| Key::decode(&key).ok()) {
                 Some(key) => Some(peer_key(key, Standing::Anchored)),
-                None => claimed(sealed.unverified_payload(), numbering, thumbprint)
+                None => self
+                    .tam()
+                    .tam
+                    .claimed_key(sealed, numbering)
+                    .filter(|key| key.thumbprint() == thumbprint)
                     .map(|key| peer_key(key, Standing::Claimed)),
             };
             keys.extend(peer.map(|peer| (thumbprint, peer)));
@@ -373,15 +381,6 @@ impl Moc {
 
 const fn peer_key(key: Key, standing: Standing) -> PeerKey {
     PeerKey { key, standing, valid_until: None }
-}
-
-/// The key that the Evidence in a message claims, if it is the one that the signature names.
-fn claimed(payload: &[u8], numbering: Numbering, thumbprint: Thumbprint) -> Option<Key> {
-    let Ok(Message::QueryResponse(response)) = Message::decode(payload, numbering) else {
-        return None;
-    };
-    let key = evidence::peek(&response.attestation_payload?.bytes).key?;
-    (key.thumbprint() == thumbprint).then_some(key)
 }
 
 fn lookup(keys: &BTreeMap<Thumbprint, PeerKey>, hint: &Hint<'_>) -> Result<PeerKey, NoKey> {

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use api::{DeviceAdded, Wake};
-use cose::{Algorithm, Key, Signer as _};
+use cose::{Algorithm, Curve, Key, Signer as _};
 use emulator::{
     Misbehaviour,
     family::{
@@ -12,7 +12,7 @@ use emulator::{
         sgx::{MEDIA_TYPE, Machine, Measurement},
     },
 };
-use keys::{SigningKey, SystemEntropy};
+use keys::{AgreementKey, SigningKey, SystemEntropy};
 use rats::{
     binding::{Binding, BoundQuote},
     eat::{
@@ -30,6 +30,7 @@ use suit::{
 use teep::{
     AttestationPayload, Fresh, Numbering, Present, RequestedTc, Suite, SystemProperties, Timestamp,
     agent::{Agent, Collected, Config, Effect, Handle, Outcome, TamUri, Wanted},
+    confidential::Confidentiality,
     envelope::{Hint, NoKey, PeerKey, Signers, Standing},
 };
 
@@ -47,6 +48,8 @@ pub(crate) struct Sim {
     /// Whether the SUIT processor fails.
     pub(crate) broken: bool,
     pub(crate) installed: Vec<Installed>,
+    /// Whom alone the Evidence is readable for.
+    pub(crate) confidant: Option<Key>,
     agent: Agent,
     machine: Machine,
     tam_keys: Vec<Key>,
@@ -131,6 +134,7 @@ impl Sim {
             sent: Vec::new(),
             broken: false,
             installed: Vec::new(),
+            confidant: None,
             agent: Agent::new(config).unwrap(),
             machine,
             tam_keys: bench.moc.tam().keys().public().into_iter().cloned().collect(),
@@ -254,7 +258,11 @@ impl Sim {
     fn collect(&mut self, wanted: &Wanted) -> Collected<'static> {
         let evidence = wanted.attestation.as_ref().map(|asked| {
             let evidence = self.evidence(asked.challenge.as_ref().unwrap());
-            AttestationPayload::new(api::media::CMW, evidence)
+            let payload = AttestationPayload::new(api::media::CMW, evidence);
+            let Some(receiver) = &self.confidant else { return payload };
+            let ephemeral = AgreementKey::generate(Curve::P256).unwrap();
+            let confidentiality = Confidentiality { receiver, profile: wanted.profiles[0] };
+            confidentiality.payload(&payload, &ephemeral, &mut SystemEntropy).unwrap()
         });
         Collected { evidence, components: Vec::new(), reports: Vec::new() }
     }
