@@ -62,7 +62,10 @@ fn token() -> Result<()> {
         cargo.args(["--test", "pkcs11"]).args(tail);
         run::must(&mut cargo)?;
     }
-    Ok(())
+    let mut cargo = run::cargo();
+    cargo.args(["test", "--locked", "--package", "tamarack-cli", "--features", "pkcs11"]);
+    cargo.args(["--lib", "--test", "suit", "--", "token"]);
+    run::must(&mut cargo)
 }
 
 /// Runs every test and counts the skipped ones, which say so by name.

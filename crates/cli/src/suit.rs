@@ -12,6 +12,7 @@ mod refusal;
 mod run;
 mod show;
 mod sign;
+mod signer;
 mod store;
 mod told;
 mod trust;

@@ -21,7 +21,7 @@ use super::{
     description::{Arguments, Dependency, Description, Kind, Payload, Place, sha256},
     read,
     refusal::{self, refused},
-    write,
+    signer, write,
 };
 use crate::{home::Home, outcome::Failed};
 
@@ -34,8 +34,8 @@ pub struct Build {
     /// Where the envelope goes
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// The owner's signing key [default: the key of `tamarack init`]
-    #[arg(long, value_name = "FILE")]
+    /// The owner's signing key: a file, or a `pkcs11:` URI [default: the key of `tamarack init`]
+    #[arg(long, value_name = "KEY")]
     key: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
@@ -57,12 +57,11 @@ impl Build {
             Some(key) => key,
             None => home()?.owner_key(),
         };
-        let owner = keys::file::load(&key)
-            .with_context(|| format!("reading the owner's key {}", key.display()))?;
+        let owner = signer::load(&key).context("the owner's key")?;
         let directory = self.description.parent().unwrap_or(Path::new(""));
         let files = |file: &Path| read(&directory.join(file), "the file");
         let sealed = sealed(&description, &files)?;
-        let built = assemble(&description, &files, sealed.as_ref(), &owner)?;
+        let built = assemble(&description, &files, sealed.as_ref(), owner.as_ref())?;
         write(&self.out, &built.envelope)?;
         let encryption = description.payload.as_ref().and_then(|all| all.encryption.as_ref());
         if let (Some(out), Some(sealed)) = (encryption.and_then(|it| it.out.as_ref()), &sealed) {

@@ -12,7 +12,7 @@ use suit::{ComponentId, Digest, Envelope, Untrusted, authority::Authority as _};
 use super::{
     read,
     refusal::{self, refused},
-    write,
+    signer, write,
 };
 use crate::outcome::Failed;
 
@@ -22,8 +22,8 @@ pub struct Sign {
     /// The envelope
     #[arg(long, value_name = "FILE")]
     envelope: PathBuf,
-    /// The signing key
-    #[arg(long, value_name = "FILE")]
+    /// The signing key: a file, or a `pkcs11:` URI
+    #[arg(long, value_name = "KEY")]
     key: PathBuf,
     /// Where the signed envelope goes
     #[arg(long, value_name = "FILE")]
@@ -43,13 +43,13 @@ impl Sign {
     /// See [`Failed`].
     pub fn run(self) -> Result<(), Failed> {
         let bytes = read(&self.envelope, "the envelope")?;
-        let signer = keys::file::load(&self.key)
-            .with_context(|| format!("reading the key {}", self.key.display()))?;
+        let signer = signer::load(&self.key)?;
+        let signer = signer.as_ref();
         let what = self.envelope.display().to_string();
         let refuse = |error| refused(refusal::envelope(&what, &error), json!({}));
         let envelope = Envelope::decode(&bytes).map_err(refuse)?;
-        let (digest, foreign) = examine(&envelope, &signer).map_err(refuse)?;
-        let blocks = signed(&envelope, &digest, &signer, self.replace)?;
+        let (digest, foreign) = examine(&envelope, signer).map_err(refuse)?;
+        let blocks = signed(&envelope, &digest, signer, self.replace)?;
         write(&self.out, &with_wrapper(&bytes, &wrapper(&digest, &blocks))?)?;
         let thumbprint = signer.key().thumbprint();
         if self.json {

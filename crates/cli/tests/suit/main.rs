@@ -6,4 +6,6 @@ mod documents;
 mod refuse;
 mod run;
 mod support;
+#[cfg(feature = "pkcs11")]
+mod token;
 mod vectors;

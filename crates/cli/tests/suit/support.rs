@@ -48,13 +48,23 @@ impl Desk {
 
     /// Runs `tamarack` with these words, in this directory and with this home.
     pub(crate) fn run(&self, words: &str) -> Ended {
-        let output = Command::new(env!("CARGO_BIN_EXE_tamarack"))
-            .args(words.split_whitespace())
-            .arg("--home")
-            .arg(self.path("home"))
-            .current_dir(self.directory.path())
-            .output()
-            .unwrap();
+        self.end(&mut self.command(words))
+    }
+
+    /// The same with a variable in the environment.
+    #[cfg(feature = "pkcs11")]
+    pub(crate) fn run_with(&self, name: &str, value: &Path, words: &str) -> Ended {
+        self.end(self.command(words).env(name, value))
+    }
+
+    fn command(&self, words: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tamarack"));
+        command.args(words.split_whitespace()).arg("--home").arg(self.path("home"));
+        command
+    }
+
+    fn end(&self, command: &mut Command) -> Ended {
+        let output = command.current_dir(self.directory.path()).output().unwrap();
         Ended {
             code: output.status.code(),
             out: String::from_utf8(output.stdout).unwrap(),
