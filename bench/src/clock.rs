@@ -38,7 +38,8 @@ fn batch(work: Work<'_>, calls: u32) -> f64 {
     thread_seconds() - started
 }
 
-fn thread_seconds() -> f64 {
+/// The CPU seconds that this thread has used.
+pub fn thread_seconds() -> f64 {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9
 }

@@ -6,5 +6,5 @@
 mod clock;
 mod row;
 
-pub use clock::{Work, seconds};
+pub use clock::{Work, seconds, thread_seconds};
 pub use row::Row;

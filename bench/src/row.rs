@@ -69,6 +69,25 @@ impl Row {
         let row = Self::of_floor(name, [seconds, peer], goal);
         Self { peer: row.floor, floor: None, ..row }
     }
+
+    /// Bytes in a second of CPU time, of which there must be so many for each of the floor's.
+    pub fn throughput(
+        name: impl Into<String>,
+        bytes: usize,
+        [seconds, floor]: [f64; 2],
+        goal: f64,
+    ) -> Self {
+        let megabytes = bytes as f64 * 1e-6;
+        let row = Self::of_floor(name, [seconds, floor], goal);
+        Self { value: megabytes / seconds, floor: Some(megabytes / floor), unit: "MB/s", ..row }
+    }
+
+    /// Memory that must not exceed a budget.
+    pub fn memory(name: impl Into<String>, kib: f64, budget_mib: f64) -> Self {
+        let value = kib / 1024.;
+        let ok = value <= budget_mib;
+        Self { value, unit: "MiB", ok, ..Self::within(name, 0., budget_mib) }
+    }
 }
 
 #[cfg(test)]
@@ -82,6 +101,9 @@ mod tests {
         assert!(Row::beyond("", [15e-6, 8e-6], 8.).ok && !Row::beyond("", [17e-6, 8e-6], 8.).ok);
         assert!(Row::of_floor("", [1.1e-6, 1e-6], 0.85).ok);
         assert!(!Row::of_floor("", [2e-6, 1e-6], 0.85).ok);
+        assert!(Row::throughput("", 1, [1., 0.9], 0.85).ok);
+        assert!(!Row::throughput("", 1, [1., 0.8], 0.85).ok);
+        assert!(Row::memory("", 32. * 1024., 32.).ok && !Row::memory("", 33. * 1024., 32.).ok);
         assert!(Row::of_peer("", [1e-6, 9e-6], 8.).ok && !Row::of_peer("", [1e-6, 7e-6], 8.).ok);
     }
 }

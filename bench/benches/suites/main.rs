@@ -21,6 +21,9 @@ fn main() -> Result<()> {
     let [suite] = &arguments.collect::<Vec<_>>()[..] else {
         bail!("say which suite: teep, suit or verifier")
     };
+    if suite == suit::install::ARGUMENT {
+        return suit::install::serve();
+    }
     let rows = measure(suite)?;
     let mut out = std::io::stdout().lock();
     serde_json::to_writer(&mut out, &rows)?;

@@ -1,4 +1,7 @@
-//! Verifying and processing a manifest, beyond the one signature that protects it.
+//! Verifying and processing a manifest, beyond the one signature that protects it; installing a
+//! large payload.
+
+pub(crate) mod install;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -31,7 +34,9 @@ struct Example {
 pub(crate) fn measure(vectors: &Path) -> Result<Vec<Row>> {
     let key = Key::decode(&read(&vectors.join("suit/keys/K1.public.cosekey.cbor"))?)?;
     let rows = EXAMPLES.iter().map(|example| measure_one(example, vectors, &key));
-    rows.collect()
+    let mut rows = rows.collect::<Result<Vec<_>>>()?;
+    rows.extend(install::measure()?);
+    Ok(rows)
 }
 
 fn measure_one(example: &Example, vectors: &Path, key: &Key) -> Result<Row> {
