@@ -72,6 +72,12 @@ impl Digest {
 
     /// Decodes an encoded SUIT_Digest that stands alone.
     pub fn decode(bytes: &[u8]) -> Result<Self, Error> {
+        // The usual digest has one spelling.
+        if let [0x82, 0x2f, 0x58, 0x20, digest @ ..] = bytes
+            && digest.len() == 32
+        {
+            return Ok(Self::new(DigestAlgorithm::Sha256, digest)?);
+        }
         Self::read(&mut Reader::open(bytes)?)
     }
 

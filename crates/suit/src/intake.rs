@@ -63,11 +63,7 @@ impl Intake {
             return note(&mut self.hash, &mut self.size, bytes, sink);
         };
         while !bytes.is_empty() {
-            let space = decryption.space();
-            let (piece, rest) = bytes.split_at(space.len().min(bytes.len()));
-            space[..piece.len()].copy_from_slice(piece);
-            bytes = rest;
-            let text = decryption.arrived(piece.len()).map_err(|_| Obstacle::Decryption)?;
+            let text = decryption.take(&mut bytes).map_err(|_| Obstacle::Decryption)?;
             note(&mut self.hash, &mut self.size, text, sink)?;
         }
         Ok(())

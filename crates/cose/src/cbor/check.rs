@@ -59,11 +59,19 @@ struct Pass<'b> {
     depth: usize,
     form: Form,
     /// The containers around the current position.
-    open: Vec<Container>,
-    /// The keys of all open maps, innermost last.
+    open: Stack,
+    /// The keys of all open maps, innermost last; where keys have to ascend, none are noted.
     keys: Vec<(usize, usize)>,
     /// How many of the open maps are in the middle of a key.
     inside_keys: usize,
+}
+
+/// Open containers. The innermost one is apart: what is flat, as most embedded items are, needs no
+/// allocation.
+#[derive(Default)]
+struct Stack {
+    innermost: Option<Container>,
+    outer: Vec<Container>,
 }
 
 struct Container {
@@ -79,6 +87,8 @@ enum Kind {
         key: Option<usize>,
         /// Where the keys of this map begin in [`Pass::keys`].
         keys: usize,
+        /// The key before.
+        previous: Option<(usize, usize)>,
         ascending: bool,
     },
 }
@@ -87,6 +97,28 @@ struct Head {
     major: u8,
     /// None when the length is indefinite.
     argument: Option<u64>,
+}
+
+impl Stack {
+    fn len(&self) -> usize {
+        self.outer.len() + usize::from(self.innermost.is_some())
+    }
+
+    fn last(&self) -> Option<&Container> {
+        self.innermost.as_ref()
+    }
+
+    fn last_mut(&mut self) -> Option<&mut Container> {
+        self.innermost.as_mut()
+    }
+
+    fn push(&mut self, container: Container) {
+        self.outer.extend(self.innermost.replace(container));
+    }
+
+    fn pop(&mut self) -> Option<Container> {
+        std::mem::replace(&mut self.innermost, self.outer.pop())
+    }
 }
 
 impl<'b> Pass<'b> {
@@ -100,8 +132,8 @@ impl<'b> Pass<'b> {
             items_left: limits.items,
             depth: usize::from(limits.depth),
             form,
-            open: Vec::with_capacity(USUAL_DEPTH),
-            keys: Vec::with_capacity(USUAL_DEPTH),
+            open: Stack::default(),
+            keys: Vec::new(),
             inside_keys: 0,
         })
     }
@@ -141,7 +173,7 @@ impl<'b> Pass<'b> {
                     None => None,
                 };
                 let keys = self.keys.len();
-                self.push(Kind::Map { key: None, keys, ascending: true }, left)
+                self.push(Kind::Map { key: None, keys, previous: None, ascending: true }, left)
             }
             (_, _) => self.push(Kind::Sequence, Some(1)),
         }
@@ -217,13 +249,12 @@ impl<'b> Pass<'b> {
     }
 
     fn end_key(&mut self, (start, end): (usize, usize)) -> Result<(), Malformed> {
-        let Some(Container { kind: Kind::Map { keys, ascending, .. }, .. }) = self.open.last_mut()
+        let Some(Container { kind: Kind::Map { previous, ascending, .. }, .. }) =
+            self.open.last_mut()
         else {
             return Ok(());
         };
-        if self.keys.len() > *keys
-            && let Some(&(from, to)) = self.keys.last()
-        {
+        if let Some((from, to)) = previous.replace((start, end)) {
             match self.bytes[from..to].cmp(&self.bytes[start..end]) {
                 std::cmp::Ordering::Less => {}
                 std::cmp::Ordering::Equal => return Err(Malformed::DuplicateKey),
@@ -233,7 +264,9 @@ impl<'b> Pass<'b> {
                 std::cmp::Ordering::Greater => *ascending = false,
             }
         }
-        self.keys.push((start, end));
+        if self.form != Form::Deterministic {
+            self.keys.push((start, end));
+        }
         Ok(())
     }
 
@@ -356,8 +389,6 @@ fn fits_half(bits: u32) -> bool {
 }
 
 const BREAK: u8 = 0xff;
-/// Room for the containers and keys that are open at a time in most input.
-const USUAL_DEPTH: usize = 8;
 const TEXT: u8 = 3;
 /// In [`Kind::Map`]: a value is next or under way.
 const VALUE: usize = usize::MAX;

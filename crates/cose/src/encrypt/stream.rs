@@ -10,10 +10,9 @@ use crate::verified::Untrusted;
 
 /// Decrypts a detached ciphertext as it arrives.
 ///
-/// Bytes are put where [`space`](Self::space) says and counted by [`arrived`](Self::arrived),
-/// which gives back what they decrypt to. With an authenticated cipher, **nothing of it is
-/// authentic before [`finish`](Self::finish) says so**: until then it belongs into a place that
-/// can be forgotten as a whole.
+/// [`take`](Self::take) takes what has arrived and gives back what it decrypts to. With an
+/// authenticated cipher, **nothing of it is authentic before [`finish`](Self::finish) says so**:
+/// until then it belongs into a place that can be forgotten as a whole.
 pub struct Decryption {
     cipher: Stream,
     buffer: Secret,
@@ -49,28 +48,24 @@ impl Decryption {
         Ok(Self { cipher, buffer: Secret::new(vec![0; BUFFER]), given: 0, filled: 0 })
     }
 
-    /// Where the next bytes of the ciphertext go; never empty.
-    pub fn space(&mut self) -> &mut [u8] {
-        let (given, filled) = (self.given, self.filled);
+    /// Takes bytes of the ciphertext off the front of `arrived`, one at least if there is one, and
+    /// gives what can be decrypted of all that came.
+    pub fn take(&mut self, arrived: &mut &[u8]) -> Result<&[u8], Untrusted> {
         let buffer = self.buffer.expose_mut();
-        buffer.copy_within(given..filled, 0);
-        (self.given, self.filled) = (0, filled - given);
-        &mut buffer[filled - given..]
-    }
-
-    /// So many bytes of the space are ciphertext; gives what can be decrypted of all that came.
-    ///
-    /// # Panics
-    ///
-    /// If there was not that much space.
-    pub fn arrived(&mut self, count: usize) -> Result<&[u8], Untrusted> {
-        self.filled += count;
-        assert!(self.filled <= BUFFER, "no more bytes than there was space for");
-        let ready = (self.filled - self.given).saturating_sub(self.cipher.tag_len());
-        let piece = self.given..self.given + ready / BLOCK * BLOCK;
-        self.given = piece.end;
-        let text = &mut self.buffer.expose_mut()[piece];
-        self.cipher.decrypt(text).map_err(|_| Untrusted::Authentication)?;
+        buffer.copy_within(self.given..self.filled, 0);
+        let kept = self.filled - self.given;
+        let text = (kept + arrived.len()).saturating_sub(self.cipher.tag_len());
+        let ready = (text / BLOCK * BLOCK).min(PIECE);
+        // What was kept back is filled up to whole blocks where it is.
+        let front = kept.next_multiple_of(BLOCK).min(ready);
+        let filling = if ready == 0 { arrived.len() } else { front.saturating_sub(kept) };
+        let (filling, rest) = arrived.split_at(filling);
+        buffer[kept..kept + filling.len()].copy_from_slice(filling);
+        let (body, rest) = rest.split_at(ready - front);
+        *arrived = rest;
+        (self.given, self.filled) = (ready, ready.max(kept + filling.len()));
+        let text = &mut buffer[..ready];
+        self.cipher.decrypt_after(front, body, text).map_err(|_| Untrusted::Authentication)?;
         Ok(text)
     }
 
@@ -93,5 +88,8 @@ impl fmt::Debug for Decryption {
     }
 }
 
-/// What arrives at once, and what may be kept back of it: less than a block and a tag.
-const BUFFER: usize = (64 << 10) + 2 * BLOCK;
+/// What is given back at once.
+const PIECE: usize = 64 << 10;
+
+/// A piece; or what may be kept back: less than a block and a tag.
+const BUFFER: usize = PIECE + 2 * BLOCK;

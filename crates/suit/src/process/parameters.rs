@@ -6,6 +6,7 @@ use super::machine::Stop;
 use super::{FreeOrder, Located, Processor};
 use crate::cbor::Reader;
 use crate::digest::Digest;
+use crate::error::Error;
 use crate::parameter::{Parameter, key};
 use crate::report::Properties;
 
@@ -68,11 +69,15 @@ impl Processor<'_> {
     ) -> Result<(), Stop> {
         for (key, range) in entries {
             let at = Located::In { program: scene.program, range: range.clone() };
-            let parameter = Parameter::read(*key, &mut Reader::trusted(self.bytes(&at)))?;
-            if let Parameter::SoftFailure(soft) = parameter {
-                self.set_soft_failure(soft)?;
-            } else if let Parameter::StrictOrder(strict) = parameter {
-                self.run.free_order = (!strict).then(FreeOrder::default);
+            // The others were read with their command.
+            let switch = matches!(*key, key::STRICT_ORDER | key::SOFT_FAILURE);
+            let switch = switch.then(|| Reader::trusted(self.bytes(&at)).bool()).transpose();
+            if let Some(on) = switch.map_err(Error::from)? {
+                if *key == key::SOFT_FAILURE {
+                    self.set_soft_failure(on)?;
+                } else {
+                    self.run.free_order = (!on).then(FreeOrder::default);
+                }
             } else if replace || !self.slots[slot].parameters.contains_key(key) {
                 self.slots[slot].parameters.insert(*key, at);
             }
