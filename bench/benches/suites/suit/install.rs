@@ -65,7 +65,7 @@ pub(super) fn measure() -> Result<Vec<Row>> {
         let install = format!("install 1 GiB of {name}");
         let slot = format!("{install} into a sealed slot");
         rows.push(Row::throughput(&*install, PAYLOAD_BYTES, [found.plain, found.floor], goal));
-        rows.push(Row::throughput(slot, PAYLOAD_BYTES, [found.slot, found.floor], 0.50));
+        rows.push(Row::throughput(slot, PAYLOAD_BYTES, [found.slot, found.floor], SLOT_GOAL));
         rows.push(Row::memory(format!("{install}: peak memory"), found.peak_kib, MEMORY_MIB));
     }
     Ok(rows)
@@ -248,14 +248,14 @@ struct Meter {
 }
 
 enum Cipher {
-    Ctr(EncryptingKey),
+    Ctr(Box<EncryptingKey>),
     Gcm(LessSafeKey),
 }
 
 impl Meter {
     fn new(order: &Order) -> Result<Self> {
         let cipher = if order.cipher == ContentAlgorithm::A128Ctr.id() {
-            Cipher::Ctr(EncryptingKey::ctr(UnboundCipherKey::new(&AES_128, &[1; 16])?)?)
+            Cipher::Ctr(Box::new(EncryptingKey::ctr(UnboundCipherKey::new(&AES_128, &[1; 16])?)?))
         } else {
             // Every AEAD is compared with AES-GCM.
             Cipher::Gcm(LessSafeKey::new(UnboundKey::new(&aead::AES_128_GCM, &[1; 16])?))
@@ -313,5 +313,7 @@ const PAYLOAD_BYTES: usize = 1 << 30;
 const PIECE_BYTES: usize = 8 << 20;
 /// What a network gives at once.
 const ARRIVAL_BYTES: usize = 64 << 10;
+/// Sealing is a second AES-256-GCM over every byte, which the floor has not.
+const SLOT_GOAL: f64 = 0.40;
 const MEMORY_MIB: f64 = 32.;
 const ROUNDS: usize = 3;
