@@ -56,29 +56,47 @@ impl fmt::Debug for Token {
 ///
 /// Randomness comes in from outside, as time does. The type has no `Clone`: what is made from it
 /// consumes it, so no two tokens or challenges come from the same draw.
-pub struct Fresh([u8; 32]);
+pub struct Fresh(Source);
+
+enum Source {
+    Drawn([u8; 32]),
+    /// Most messages need no randomness, and a draw costs microseconds.
+    Deferred(fn(&mut [u8; 32])),
+}
 
 impl Fresh {
     /// Draws from the generator.
     pub fn draw(entropy: &mut dyn cose::Entropy) -> Self {
         let mut bytes = [0; 32];
         entropy.fill(&mut bytes);
-        Self(bytes)
+        Self(Source::Drawn(bytes))
+    }
+
+    /// Draws from a generator when a token or challenge is made, if one is.
+    pub const fn deferred(fill: fn(&mut [u8; 32])) -> Self {
+        Self(Source::Deferred(fill))
     }
 
     /// Takes bytes that were drawn elsewhere.
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(bytes)
+        Self(Source::Drawn(bytes))
     }
 
     /// A new token of 32 bytes.
     //= teep 14.27 (M): the first token is random and all tokens are distinct
     pub fn into_token(self) -> Token {
-        Token::new(&self.0).expect("32 bytes are an allowed length")
+        Token::new(&self.into_bytes()).expect("32 bytes are an allowed length")
     }
 
-    pub(crate) const fn into_bytes(self) -> [u8; 32] {
-        self.0
+    pub(crate) fn into_bytes(self) -> [u8; 32] {
+        match self.0 {
+            Source::Drawn(bytes) => bytes,
+            Source::Deferred(fill) => {
+                let mut bytes = [0; 32];
+                fill(&mut bytes);
+                bytes
+            }
+        }
     }
 }
 
@@ -101,6 +119,19 @@ mod tests {
         for got in [0, 7, 65, 512] {
             assert_eq!(Token::new(&vec![7; got]), Err(Malformed::Length { what: "token", got }));
         }
+    }
+
+    #[test]
+    fn what_is_deferred_is_drawn_once_and_only_for_use() {
+        use std::sync::atomic::{AtomicU8, Ordering};
+        static DRAWS: AtomicU8 = AtomicU8::new(0);
+        let deferred = || Fresh::deferred(|out| out.fill(DRAWS.fetch_add(1, Ordering::Relaxed)));
+
+        drop(deferred());
+        let tokens = [deferred().into_token(), deferred().into_token()];
+
+        assert_eq!(DRAWS.load(Ordering::Relaxed), 2);
+        assert_eq!(tokens.map(|token| token.as_bytes().to_vec()), [vec![0; 32], vec![1; 32]]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! a device that verifies the manifest.
 
 use anyhow::{Context as _, Result, bail};
-use cose::{Accept, Algorithm, Key, Signer as _};
+use cose::{Accept, Algorithm, Entropy as _, Key, Signer as _};
 use keys::{SigningKey, SystemEntropy};
 use suit::{Anchors, Envelope};
 use teep::agent::{self, Agent, Collected, TamUri};
@@ -221,7 +221,7 @@ fn anchor(key: &Key) -> impl Fn(&Hint<'_>) -> Result<PeerKey, NoKey> {
 }
 
 fn draw() -> Fresh {
-    Fresh::draw(&mut SystemEntropy)
+    Fresh::deferred(|bytes| SystemEntropy.fill(bytes))
 }
 
 const NOW: Timestamp = Timestamp(1_800_000_000);

@@ -21,7 +21,7 @@ use std::{
 
 use ::keys::SystemEntropy;
 use api::Problem;
-use cose::{Key, Thumbprint};
+use cose::{Entropy as _, Key, Thumbprint};
 use teep::{
     Fresh, Misbehaved, Numbering, Suite, Timestamp, UserNonce,
     envelope::{Dialect, Hint, NoKey, Opened, Outgoing, PeerKey, Sealed, Standing},
@@ -411,7 +411,7 @@ fn stranger() -> Opening {
 }
 
 fn draw() -> Fresh {
-    Fresh::draw(&mut SystemEntropy)
+    Fresh::deferred(|bytes| SystemEntropy.fill(bytes))
 }
 
 fn dropped(error: &dyn std::error::Error) -> Round {
