@@ -127,7 +127,7 @@ mod tests {
         static DRAWS: AtomicU8 = AtomicU8::new(0);
         let deferred = || Fresh::deferred(|out| out.fill(DRAWS.fetch_add(1, Ordering::Relaxed)));
 
-        drop(deferred());
+        let _unused = deferred();
         let tokens = [deferred().into_token(), deferred().into_token()];
 
         assert_eq!(DRAWS.load(Ordering::Relaxed), 2);
