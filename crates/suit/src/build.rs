@@ -57,7 +57,6 @@ pub struct Compatibility {
 }
 
 impl Compatibility {
-    //= suit 13.23 (S): Shared sequence holds vendor and class checks; policy may demand. M 6.2
     fn parameters(&self) -> [Parameter<'static>; 2] {
         [Parameter::VendorId(VendorId::Uuid(self.vendor)), Parameter::ClassId(self.class)]
     }

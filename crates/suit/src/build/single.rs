@@ -154,6 +154,7 @@ impl<'a> Single<'a> {
         Ok(draft.sign(owner)?)
     }
 
+    //= suit 13.23 (S): Shared sequence holds vendor and class checks; policy may demand. M 6.2
     fn shared(&self) -> SequenceWriter {
         let [vendor, class] = self.compatibility.parameters();
         let digest = Parameter::ImageDigest(self.payload.digest);
