@@ -25,6 +25,8 @@ pub struct Moc {
     pub url: String,
     /// The Verifier's public key, hexadecimal COSE_Key.
     pub verifier_key: String,
+    /// The public key of the log of decisions, hexadecimal COSE_Key.
+    pub audit_key: String,
     /// Where the operator's token lies.
     pub operator_token: PathBuf,
     port: u16,
@@ -44,6 +46,7 @@ struct Initialised {
     bootstrap_token: String,
     tam_keys: Vec<String>,
     verifier_key: String,
+    audit_key: String,
     tam_uri: String,
 }
 
@@ -70,6 +73,7 @@ impl Moc {
             party,
             url: format!("http://127.0.0.1:{port}"),
             verifier_key: first.verifier_key,
+            audit_key: first.audit_key,
             operator_token,
             port,
             config,

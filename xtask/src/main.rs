@@ -15,6 +15,7 @@ mod setup;
 mod soak;
 mod test;
 mod tidy;
+mod up;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -37,6 +38,15 @@ enum Task {
         /// Keep keys, databases, captured messages and logs in this new directory
         #[arg(long, value_name = "DIR")]
         keep: Option<PathBuf>,
+    },
+    /// Starts a Network M/OC with one enrolled, emulated device, and stays until Ctrl-C
+    Up {
+        /// A new directory for keys, databases and logs
+        #[arg(long, value_name = "DIR")]
+        dir: PathBuf,
+        /// Print one JSON document for a program
+        #[arg(long)]
+        json: bool,
     },
     /// Installs what the instance types need, by package name; says what it would do without root
     Setup {
@@ -113,6 +123,7 @@ enum Soak {
 fn main() -> ExitCode {
     let done = match Arguments::parse().task {
         Task::Demo { json, keep } => demo::run(json, keep),
+        Task::Up { dir, json } => up::run(&dir, json),
         Task::Setup { dry } => setup::run(dry),
         Task::Soak { what: Soak::Vm { boots, processor, json } } => {
             soak::vm(boots, processor.as_deref(), json)

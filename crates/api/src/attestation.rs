@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// `POST /v1/deployments/{id}/attestations` (tenant).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PostAttestation {
     /// The Network User's nonce: base64url without padding of 32 bytes.
@@ -15,6 +16,7 @@ pub struct PostAttestation {
 
 /// 202 to [`PostAttestation`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AttestationAccepted {
     /// Identifier of the attestation.
     pub attestation: String,
@@ -22,6 +24,7 @@ pub struct AttestationAccepted {
 
 /// 202 while the device has not answered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AttestationPending {
     /// Identifier of the attestation.
     pub attestation: String,

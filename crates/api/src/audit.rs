@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// `GET /v1/audit/checkpoint`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SignedCheckpoint {
     /// How many entries the log has.
     pub size: u64,
@@ -18,6 +19,7 @@ pub struct SignedCheckpoint {
 
 /// `GET /v1/audit/entries?from=&limit=`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct LogPage {
     /// The leaves as they are hashed, base64, in order.
     pub entries: Vec<String>,
@@ -29,6 +31,7 @@ pub struct LogPage {
 /// An entry with the proof that it is in the log: `GET /v1/audit/entries/{position}`, and one
 /// element of `GET /v1/deployments/{id}/proofs`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct LogProof {
     /// Position of the entry, from 0.
     pub position: u64,
@@ -44,6 +47,7 @@ pub struct LogProof {
 
 /// `GET /v1/audit/consistency?from=`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct LogConsistency {
     /// Size of the older log.
     pub older: u64,
@@ -55,6 +59,7 @@ pub struct LogConsistency {
 
 /// What `tamarack audit export` writes and `tamarack audit verify` reads: the whole log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ExportedLog {
     /// COSE_Sign1 by the audit key, base64.
     pub checkpoint: String,

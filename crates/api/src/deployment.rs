@@ -8,6 +8,7 @@ use crate::{Event, Hardware, InstanceType, Problem};
 
 /// `GET /v1/deployments/{id}` (tenant).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Deployment {
     /// Identifier.
     pub deployment: String,
@@ -38,6 +39,7 @@ pub struct Deployment {
 
 /// Where a deployment stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum State {
@@ -58,6 +60,7 @@ pub enum State {
 
 /// Something that only the Network User can bring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Need {
@@ -84,6 +87,7 @@ pub enum Need {
 
 /// A Package of a deployment: last path segment of `PUT …/packages/{name}`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum PackageName {
     /// The Untrusted Application.
@@ -180,6 +184,7 @@ impl FromStr for PackageName {
 
 /// 201 (stored) or 200 (the same bytes were there) to `PUT …/packages/{name}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PackageStored {
     /// The package.
     pub package: PackageName,
@@ -196,6 +201,7 @@ pub type Receipts = Vec<String>;
 
 /// POST to the receipts of a deployment: Personalization Data was released live, past the M/OC.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PostReceipt {
     /// The Agent's receipt, a COSE_Sign1 in base64.

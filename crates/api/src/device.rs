@@ -6,6 +6,7 @@ use crate::{Hardware, InstanceType, Owner};
 
 /// `POST /v1/devices` (operator).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PostDevice {
     /// A name of 1 to 64 characters out of `a-z 0-9 . _ -`, first a letter or digit.
@@ -21,6 +22,7 @@ pub struct PostDevice {
 
 /// 201 to [`PostDevice`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DeviceAdded {
     /// The device.
     pub device: String,
@@ -34,6 +36,7 @@ pub struct DeviceAdded {
 /// 201 to `POST /v1/devices/{device}/enrolments` (operator, no body): the device leaves quarantine
 /// when its next appraisal is positive, and its Agent's keys are those of that appraisal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct EnrolmentOpened {
     /// The device.
     pub device: String,
@@ -43,6 +46,7 @@ pub struct EnrolmentOpened {
 
 /// Where a device stands with the M/OC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum DeviceState {
     /// Known to the operator, not yet appraised.
@@ -57,6 +61,7 @@ pub enum DeviceState {
 ///
 /// What the M/OC does not know is absent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DeviceView {
     /// The device.
     pub device: String,
@@ -85,6 +90,7 @@ pub struct DeviceView {
 
 /// What the Verifier found, and when.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Verdict {
     /// Whether the operator's policy accepts the evidence.
     pub accepted: bool,
@@ -96,6 +102,7 @@ pub struct Verdict {
 
 /// One check of an appraisal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Check {
     /// Its stable name.
     pub check: String,
@@ -117,6 +124,7 @@ pub struct Check {
 
 /// How a [`Check`] ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
     /// As asked.
@@ -131,6 +139,7 @@ pub enum Outcome {
 
 /// 200 to `GET /v1/devices/{id}/wake` (device).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Wake {
     /// Appended to the TAM URI of the session's first request, when present.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -152,6 +161,7 @@ pub struct Wake {
 
 /// `POST /v1/devices/{device}/placements` (device): what became of [`Wake::place`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PostPlacement {
     /// The ticket of the wake-up.
@@ -166,6 +176,7 @@ pub struct PostPlacement {
 
 /// Why a device is woken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum WakeReason {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// The order that counts is that of the links (`cause`), not of the clocks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Event {
     /// Position in the deployment's record, from 1.
     pub seq: u64,
@@ -26,6 +27,7 @@ pub struct Event {
 
 /// The party on whose word an [`Event`] rests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub enum Actor {
     /// The TEEP Agent, by a SUIT report.
@@ -47,6 +49,7 @@ pub enum Actor {
 
 /// Instance type of the use-case draft, section 4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum InstanceType {
     /// A confidential process.
@@ -161,6 +164,22 @@ impl FromStr for EventName {
 impl Serialize for EventName {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
+    }
+}
+
+#[cfg(feature = "schema")]
+impl schemars::JsonSchema for EventName {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "EventName".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let names: Vec<String> = Self::ALL.iter().map(ToString::to_string).collect();
+        schemars::json_schema!({
+            "description": "What happened, spelt as in the figures of the use-case draft.",
+            "type": "string",
+            "enum": names,
+        })
     }
 }
 

@@ -18,6 +18,7 @@ pub mod path;
 mod problem;
 mod request;
 mod tenant;
+mod token;
 
 pub use attestation::{AttestationAccepted, AttestationPending, PostAttestation};
 pub use audit::{ExportedLog, LogConsistency, LogPage, LogProof, SignedCheckpoint};
@@ -27,6 +28,7 @@ pub use device::{
     PostPlacement, UA_LOADS_WITHIN_MS, Verdict, Wake, WakeReason,
 };
 pub use event::{Actor, Event, EventName, InstanceType};
-pub use problem::{Candidate, Owner, Problem};
+pub use problem::{Candidate, Kind, Owner, Problem};
 pub use request::{Hardware, PostRequest, RequestPlaced};
-pub use tenant::{BlobStored, Initialised, PostTenant, TenantAdded};
+pub use tenant::{BlobStored, Initialised, PostTenant, TenantAdded, TenantView};
+pub use token::{PostToken, Role, Scope, TokenAdded, TokenView, UnknownGrant};

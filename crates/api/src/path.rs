@@ -9,8 +9,22 @@ pub const READYZ: &str = "/readyz";
 pub const TAM: &str = "/tam";
 /// TEEP for the holder of a ticket.
 pub const TAM_TICKET: &str = "/tam/{ticket}";
+/// What the program counts, for Prometheus.
+pub const METRICS: &str = "/metrics";
+/// The OpenAPI document.
+pub const OPENAPI: &str = "/openapi.json";
+/// The page for people who try the interface.
+pub const PAGE: &str = "/api";
+/// Its script.
+pub const PAGE_SCRIPT: &str = "/api/page.js";
+/// Its style.
+pub const PAGE_STYLE: &str = "/api/page.css";
 /// Tenants.
 pub const TENANTS: &str = "/v1/tenants";
+/// Credentials.
+pub const TOKENS: &str = "/v1/tokens";
+/// One credential.
+pub const TOKEN: &str = "/v1/tokens/{token}";
 /// Devices.
 pub const DEVICES: &str = "/v1/devices";
 /// One device.
@@ -25,6 +39,10 @@ pub const ENROLMENTS: &str = "/v1/devices/{device}/enrolments";
 pub const REQUESTS: &str = "/v1/requests";
 /// One blob.
 pub const BLOB: &str = "/v1/blobs/{sha256}";
+/// Deployments of a tenant.
+pub const DEPLOYMENTS: &str = "/v1/deployments";
+/// Progress of a deployment, as server-sent events.
+pub const PROGRESS: &str = "/v1/deployments/{deployment}/progress";
 /// One deployment.
 pub const DEPLOYMENT: &str = "/v1/deployments/{deployment}";
 /// One package of a deployment.
@@ -51,6 +69,11 @@ use crate::PackageName;
 /// [`TAM_TICKET`] filled in.
 pub fn tam_ticket(ticket: &str) -> String {
     format!("/tam/{ticket}")
+}
+
+/// [`TOKEN`] filled in: the identifier, never the secret.
+pub fn token(id: &str) -> String {
+    format!("/v1/tokens/{id}")
 }
 
 /// [`DEVICE`] filled in.
@@ -113,6 +136,11 @@ pub fn proofs(deployment: &str) -> String {
     format!("/v1/deployments/{deployment}/proofs")
 }
 
+/// [`PROGRESS`] filled in.
+pub fn progress(deployment: &str) -> String {
+    format!("/v1/deployments/{deployment}/progress")
+}
+
 /// A page of [`ENTRIES`].
 pub fn entries(from: u64) -> String {
     format!("/v1/audit/entries?from={from}")
@@ -145,6 +173,7 @@ mod tests {
         };
 
         assert_eq!(tam_ticket("t"), fill(TAM_TICKET));
+        assert_eq!(token("t"), TOKEN.replace("{token}", "t"));
         assert_eq!(device("e"), fill(DEVICE));
         assert_eq!(placements("e"), fill(PLACEMENTS));
         assert_eq!(enrolments("e"), fill(ENROLMENTS));
@@ -156,5 +185,10 @@ mod tests {
         assert_eq!(attestations("d"), fill(ATTESTATIONS));
         assert_eq!(attestation("d", "a"), fill(ATTESTATION));
         assert_eq!(receipts("d"), fill(RECEIPTS));
+        assert_eq!(proofs("d"), fill(PROOFS));
+        assert_eq!(progress("d"), fill(PROGRESS));
+        assert_eq!(entries(5), fill(ENTRIES) + "?from=5");
+        assert_eq!(entry(5), ENTRY.replace("{position}", "5"));
+        assert_eq!(consistency(5), fill(CONSISTENCY) + "?from=5");
     }
 }

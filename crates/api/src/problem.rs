@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 /// A refusal says which check failed, what it asked for, what it saw, whose matter that is, and
 /// what to do next.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Problem {
     /// Stable name of the kind of problem, `tag:tamarack,2026:problem/…`.
     #[serde(rename = "type")]
@@ -72,8 +73,53 @@ impl fmt::Display for Problem {
 
 impl std::error::Error for Problem {}
 
+/// A kind of problem: [`Problem::name`], and what every problem of that kind says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kind {
+    /// The stable name.
+    pub name: &'static str,
+    /// The HTTP status.
+    pub status: u16,
+    /// In words.
+    pub title: &'static str,
+}
+
+impl Kind {
+    /// Every kind there is.
+    pub const ALL: [Self; 18] = [
+        Self::new("malformed", 400, "The request is not what the interface says"),
+        Self::new("unauthenticated", 401, "A valid credential is needed"),
+        Self::new("forbidden", 403, "The credential does not allow this"),
+        Self::new("quota", 403, "The tenant has as much as it may have"),
+        Self::new("refused", 403, "The deployment was refused"),
+        Self::new("untrusted", 403, "A signature, appraisal or policy says no"),
+        Self::new("not-found", 404, "There is no such thing here"),
+        Self::new("method", 405, "The path has no such method"),
+        Self::new("too-slow", 408, "The body did not come in time"),
+        Self::new("conflict", 409, "It does not fit where things stand"),
+        Self::new("no-place", 409, "No device meets every constraint"),
+        Self::new("too-large", 413, "The body is too large"),
+        Self::new("media-type", 415, "The body has another media type"),
+        Self::new("range", 416, "The blob has no such part"),
+        Self::new("unsupported", 422, "This is valid, but not done here"),
+        Self::new("too-many", 429, "There are too many requests"),
+        Self::new("internal", 500, "The M/OC could not do its work"),
+        Self::new("overloaded", 503, "The M/OC has too much to do"),
+    ];
+
+    const fn new(name: &'static str, status: u16, title: &'static str) -> Self {
+        Self { name, status, title }
+    }
+
+    /// The kind of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name == name)
+    }
+}
+
 /// A device that was considered and why it was left out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Candidate {
     /// The device.
     pub device: String,
@@ -87,6 +133,7 @@ pub struct Candidate {
 
 /// The party that can mend a failed check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Owner {

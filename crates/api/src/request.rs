@@ -8,6 +8,7 @@ use crate::InstanceType;
 
 /// Hardware family, spelt as in the figures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Hardware {
     /// Arm Confidential Compute Architecture.
     #[serde(rename = "CCA")]
@@ -94,6 +95,7 @@ impl FromStr for Hardware {
 
 /// `POST /v1/requests` (tenant): a place for one deployment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PostRequest {
     /// Case of the use-case draft, section 4: 1 to 5.
@@ -123,6 +125,7 @@ fn yes() -> bool {
 
 /// 201 to [`PostRequest`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RequestPlaced {
     /// Identifier of the request.
     pub request: String,

@@ -1,9 +1,11 @@
-//! The operator's commands: tenants and devices.
+//! The operator's commands: tenants, credentials and devices.
+
+mod token;
 
 use std::path::PathBuf;
 
 use anstream::println;
-use api::{DeviceView, Hardware, InstanceType, Outcome, PostDevice};
+use api::{DeviceView, Hardware, InstanceType, Outcome, PostDevice, TenantView};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
@@ -33,6 +35,9 @@ enum Command {
     /// Tenants of the Network M/OC
     #[command(subcommand)]
     Tenant(Tenant),
+    /// Credentials: roles, scopes, ends
+    #[command(subcommand)]
+    Token(token::Token),
     /// Confidential Computing Devices
     #[command(subcommand)]
     Device(Device),
@@ -45,6 +50,8 @@ enum Tenant {
         /// Its name
         name: String,
     },
+    /// Lists all tenants
+    List,
 }
 
 #[derive(Debug, Subcommand)]
@@ -84,6 +91,17 @@ impl Operator {
                 let added = moc.add_tenant(&name).await?;
                 print(self.json, &json!(added), || format!("tenant {name}: token {}", added.token));
             }
+            Command::Tenant(Tenant::List) => {
+                let tenants = moc.tenants().await?;
+                print(self.json, &json!(tenants), || {
+                    let line = |tenant: &TenantView| {
+                        let TenantView { tenant, name, open_deployments, blob_bytes, .. } = tenant;
+                        format!("{tenant}  {name}: {open_deployments} open, {blob_bytes} bytes")
+                    };
+                    tenants.iter().map(line).collect::<Vec<_>>().join("\n")
+                });
+            }
+            Command::Token(token) => token.run(&moc, self.json).await?,
             Command::Device(Device::Add { name, hardware, instances, zone }) => {
                 let device = PostDevice { device: name, hardware, instances, zone };
                 let added = moc.add_device(&device).await?;

@@ -46,6 +46,9 @@ pub struct Tls {
     pub certificate: PathBuf,
     /// Its private key: PKCS#8 in PEM, unreadable for others than owner and group.
     pub key: PathBuf,
+    /// Authorities of client certificates, PEM. Default: none, so clients show bearer tokens.
+    #[serde(default)]
+    pub client_roots: Option<PathBuf>,
 }
 
 /// How the TAM speaks with devices.
@@ -183,6 +186,16 @@ pub struct Limits {
     pub teep_per_second_max: u32,
     /// TEEP requests at once from one address. Default: 200.
     pub teep_burst_max: u32,
+    /// Requests per second of one tenant, device or other credential. Default: 100.
+    pub tenant_per_second_max: u32,
+    /// Requests at once of one tenant, device or other credential. Default: 400.
+    pub tenant_burst_max: u32,
+    /// Deployments of one tenant that have not ended. Default: 1000.
+    pub tenant_deployments_max: u64,
+    /// Bytes of all blobs of one tenant. Default: 64 GiB.
+    pub tenant_blob_bytes_max: u64,
+    /// Credentials of one tenant that count; for the operator's, as if it were one. Default: 100.
+    pub tenant_tokens_max: u64,
 }
 
 /// What is logged.
@@ -301,6 +314,7 @@ impl Config {
         if let Some(tls) = &mut self.tls {
             tls.certificate = base.join(&tls.certificate);
             tls.key = base.join(&tls.key);
+            tls.client_roots = tls.client_roots.take().map(|path| base.join(path));
         }
         let tenants = self.appraisal.tenant_policies.values_mut();
         for policy in self.appraisal.policy.iter_mut().chain(tenants) {
@@ -381,6 +395,11 @@ impl Limits {
             ("connections_max", self.connections_max as u64, 1, 65_536),
             ("teep_per_second_max", self.teep_per_second_max.into(), 1, 1_000_000),
             ("teep_burst_max", self.teep_burst_max.into(), 1, 1_000_000),
+            ("tenant_per_second_max", self.tenant_per_second_max.into(), 1, 1_000_000),
+            ("tenant_burst_max", self.tenant_burst_max.into(), 1, 1_000_000),
+            ("tenant_deployments_max", self.tenant_deployments_max, 1, 1_000_000_000),
+            ("tenant_blob_bytes_max", self.tenant_blob_bytes_max, 1, 1 << 60),
+            ("tenant_tokens_max", self.tenant_tokens_max, 1, 1_000_000),
         ];
         for (name, value, min, max) in bounds {
             if value < min || value > max {
@@ -407,6 +426,11 @@ impl Default for Limits {
             connections_max: 1024,
             teep_per_second_max: 100,
             teep_burst_max: 200,
+            tenant_per_second_max: 100,
+            tenant_burst_max: 400,
+            tenant_deployments_max: 1000,
+            tenant_blob_bytes_max: 64 << 30,
+            tenant_tokens_max: 100,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, Write as _},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
     time::Duration,
@@ -16,6 +16,7 @@ use moc::{
     collateral::{self, Keeper, Periods, Wanted},
     config::{Config, Level, Log},
     http::{self, Identity},
+    store,
     verification::Sources,
 };
 use tokio::{
@@ -43,6 +44,24 @@ enum Command {
     /// Serve until SIGTERM. Policy, endorsements and reference values are read again when a file
     /// changes, and on SIGHUP; the TLS certificate and its key on SIGHUP.
     Serve(File),
+    /// Copy store, blobs and private keys to a new folder; the M/OC may run meanwhile.
+    Backup {
+        #[command(flatten)]
+        file: File,
+        /// A folder that is empty or not there
+        #[arg(long)]
+        out: PathBuf,
+    },
+    /// Make the configuration's data folder, which is empty or not there, from a backup.
+    Restore {
+        #[command(flatten)]
+        file: File,
+        /// The backup
+        #[arg(long)]
+        from: PathBuf,
+    },
+    /// Print the OpenAPI document of the interface.
+    Openapi,
     /// Look at the configuration.
     Config {
         #[command(subcommand)]
@@ -68,6 +87,11 @@ fn main() -> ExitCode {
     let outcome = match arguments.command {
         Command::Init(file) => init(&file),
         Command::Serve(file) => serve(&file),
+        Command::Backup { file, out } => backup(&file, &out),
+        Command::Restore { file, from } => restore(&file, &from),
+        Command::Openapi => {
+            write!(io::stdout(), "{}", http::openapi::document()).context("writing the document")
+        }
         Command::Config { command: ConfigCommand::Check(file) } => check(&file),
     };
     match outcome {
@@ -90,6 +114,23 @@ fn init(file: &File) -> anyhow::Result<()> {
         anyhow::Ok(moc.initialise(&config).await?)
     })?;
     let text = serde_json::to_string(&initialised).context("writing the result")?;
+    writeln!(io::stdout(), "{text}").context("writing the result")
+}
+
+fn backup(file: &File, out: &Path) -> anyhow::Result<()> {
+    let config = Config::load(&file.config)?;
+    let made = runtime()?.block_on(store::back_up(&config.data_dir, out))?;
+    tell(&made)
+}
+
+fn restore(file: &File, from: &Path) -> anyhow::Result<()> {
+    let config = Config::load(&file.config)?;
+    let restored = runtime()?.block_on(store::restore(from, &config.data_dir))?;
+    tell(&restored)
+}
+
+fn tell(backup: &store::Backup) -> anyhow::Result<()> {
+    let text = serde_json::to_string(backup).context("writing the result")?;
     writeln!(io::stdout(), "{text}").context("writing the result")
 }
 

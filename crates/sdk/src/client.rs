@@ -3,13 +3,15 @@
 use std::{net::IpAddr, time::Duration};
 
 use api::{
-    AttestationAccepted, Deployment, DeviceAdded, DeviceView, PackageName, PackageStored,
-    PostAttestation, PostDevice, PostReceipt, PostRequest, PostTenant, Problem, Receipts,
-    RequestPlaced, TenantAdded, path,
+    AttestationAccepted, Deployment, DeviceAdded, DeviceView, ExportedLog, LogPage, LogProof,
+    PackageName, PackageStored, PostAttestation, PostDevice, PostReceipt, PostRequest, PostTenant,
+    PostToken, Problem, Receipts, RequestPlaced, SignedCheckpoint, TenantAdded, TenantView,
+    TokenAdded, TokenView, path,
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use reqwest::{
-    Certificate, Client, Method, RequestBuilder, Response, StatusCode, Url, header::CONTENT_TYPE,
+    Certificate, Client, Method, RequestBuilder, Response, StatusCode, Url,
+    header::{CONTENT_TYPE, HeaderMap, LINK},
     tls::Version,
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -109,6 +111,38 @@ impl MocClient {
         self.post("adding a tenant", path::TENANTS, &PostTenant { name: name.to_owned() }).await
     }
 
+    /// Lists the tenants (operator).
+    ///
+    /// # Errors
+    /// See [`CallFailed`].
+    pub async fn tenants(&self) -> Result<Vec<TenantView>, CallFailed> {
+        self.all("listing tenants", path::TENANTS).await
+    }
+
+    /// Makes a credential.
+    ///
+    /// # Errors
+    /// See [`CallFailed`].
+    pub async fn add_token(&self, token: &PostToken) -> Result<TokenAdded, CallFailed> {
+        self.post("making a credential", path::TOKENS, token).await
+    }
+
+    /// Lists the credentials that count.
+    ///
+    /// # Errors
+    /// See [`CallFailed`].
+    pub async fn tokens(&self) -> Result<Vec<TokenView>, CallFailed> {
+        self.all("listing credentials", path::TOKENS).await
+    }
+
+    /// Ends a credential.
+    ///
+    /// # Errors
+    /// See [`CallFailed`].
+    pub async fn revoke_token(&self, id: &str) -> Result<(), CallFailed> {
+        self.sent(self.to(Method::DELETE, &path::token(id))).await.map(drop)
+    }
+
     /// Adds a device (operator).
     ///
     /// # Errors
@@ -130,7 +164,7 @@ impl MocClient {
     /// # Errors
     /// See [`CallFailed`].
     pub async fn devices(&self) -> Result<Vec<DeviceView>, CallFailed> {
-        self.get("listing devices", path::DEVICES).await
+        self.all("listing devices", path::DEVICES).await
     }
 
     /// Asks for confidential computing (Network User).
@@ -249,27 +283,43 @@ impl MocClient {
     ///
     /// # Errors
     /// See [`CallFailed`].
-    pub async fn proofs(&self, deployment: &str) -> Result<Vec<api::LogProof>, CallFailed> {
+    pub async fn proofs(&self, deployment: &str) -> Result<Vec<LogProof>, CallFailed> {
         self.get("reading proofs", &path::proofs(deployment)).await
     }
 
-    /// The whole log of decisions with a checkpoint over it (operator).
+    /// The whole log of decisions with a checkpoint over it (auditor).
     ///
     /// # Errors
     /// See [`CallFailed`].
-    pub async fn log(&self) -> Result<api::ExportedLog, CallFailed> {
+    pub async fn log(&self) -> Result<ExportedLog, CallFailed> {
         let what = "reading the log of decisions";
-        let signed: api::SignedCheckpoint = self.get(what, path::CHECKPOINT).await?;
+        let signed: SignedCheckpoint = self.get(what, path::CHECKPOINT).await?;
         let mut entries = Vec::new();
         while (entries.len() as u64) < signed.size {
-            let page: api::LogPage = self.get(what, &path::entries(entries.len() as u64)).await?;
+            let page: LogPage = self.get(what, &path::entries(entries.len() as u64)).await?;
             if page.entries.is_empty() {
                 return Err(CallFailed::OffContract { what, status: 200 });
             }
             entries.extend(page.entries);
         }
         entries.truncate(usize::try_from(signed.size).unwrap_or(usize::MAX));
-        Ok(api::ExportedLog { checkpoint: signed.checkpoint, entries })
+        Ok(ExportedLog { checkpoint: signed.checkpoint, entries })
+    }
+
+    /// Every page of a list.
+    async fn all<T: DeserializeOwned>(
+        &self,
+        what: &'static str,
+        path: &str,
+    ) -> Result<Vec<T>, CallFailed> {
+        let mut found = Vec::new();
+        let mut next = Some(path.to_owned());
+        while let Some(page) = next {
+            let response = self.sent(self.to(Method::GET, &page)).await?;
+            next = following(response.headers()).filter(|following| *following != page);
+            found.append(&mut Self::json::<Vec<T>>(what, response).await?);
+        }
+        Ok(found)
     }
 
     async fn get<T: DeserializeOwned>(
@@ -320,6 +370,13 @@ impl MocClient {
             None => CallFailed::Unreachable { base, source },
         }
     }
+}
+
+/// The path of the next page of a list (RFC 8288).
+fn following(headers: &HeaderMap) -> Option<String> {
+    let (link, relation) = headers.get(LINK)?.to_str().ok()?.split_once('>')?;
+    let path = link.strip_prefix('<').filter(|path| path.starts_with('/'))?;
+    relation.contains("rel=\"next\"").then(|| path.to_owned())
 }
 
 fn certificates(pem: &str) -> Result<Vec<Certificate>, CallFailed> {

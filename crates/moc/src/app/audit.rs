@@ -79,8 +79,9 @@ impl Moc {
     /// What happened in a deployment, with the proofs and the acting parties' own statements.
     pub async fn proofs(&self, tenant: &str, deployment: &str) -> Result<Vec<LogProof>, Refusal> {
         self.own(tenant, deployment).await?;
-        let events = self.store.events(deployment).await?;
-        let leaves = self.store.log_about(tenant, &format!("deployment/{deployment}")).await?;
+        let own = self.store.of(tenant);
+        let events = own.events(deployment).await?;
+        let leaves = own.log_about(&format!("deployment/{deployment}")).await?;
         let (size, root) = self.log_root().await?;
         let mut proofs = Vec::with_capacity(leaves.len());
         for leaf in leaves {

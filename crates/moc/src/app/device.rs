@@ -112,7 +112,11 @@ impl Moc {
         if errand.device != device || errand.purpose != Purpose::Place {
             return Err(unknown());
         }
-        settle!(self.placed_once(&ticket, told).await)
+        match settle!(self.placed_once(&ticket, told).await) {
+            // The same was told twice at the same time.
+            Err(Refusal::Conflict(failure)) if failure.check == "single-use" => Err(unknown()),
+            outcome => outcome,
+        }
     }
 
     async fn placed_once(&self, ticket: &TicketRow, told: &PostPlacement) -> Result<(), Refusal> {

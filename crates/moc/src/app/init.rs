@@ -1,10 +1,10 @@
 //! The first start.
 
-use api::Initialised;
+use api::{Initialised, Role};
 
 use crate::{
     config::Config,
-    store::{Change, NewDecision, NotCommitted, Role, StoreFailed},
+    store::{Change, NewDecision, NotCommitted, StoreFailed},
 };
 
 use super::{Moc, new_token};

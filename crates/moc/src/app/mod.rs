@@ -11,11 +11,12 @@ mod package;
 pub(crate) mod parts;
 mod receipt;
 mod refusal;
+mod token;
 mod user;
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
-use api::Event;
+use api::{Event, Role};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use cose::Entropy as _;
 use keys::SystemEntropy;
@@ -32,9 +33,10 @@ use crate::{
     config::{Config, Limits},
     deployment::{Failure, Machine, Step, Turn},
     hub::{Hub, Topic, Waiting},
+    metrics::{Gauge, Metrics},
+    rate::Rates,
     store::{
-        Change, DeploymentRow, EventRow, NotCommitted, ResultState, Role, Store, StoreFailed,
-        TokenRow,
+        Change, DeploymentRow, EventRow, NotCommitted, ResultState, Store, StoreFailed, TokenRow,
     },
     tam::{TamFailed, TamShell},
     verification::{Unusable, Verification},
@@ -50,6 +52,8 @@ pub struct Moc {
     tam: TamShell,
     verification: Verification,
     audit: Auditor,
+    rates: Rates,
+    metrics: Metrics,
 }
 
 /// The M/OC cannot start.
@@ -80,7 +84,10 @@ impl Moc {
         let verification = Verification::open(&keys, &config.appraisal, now_ms)?;
         let audit = Auditor::open(&keys, config.tam_uri())?;
         let hub = Hub::default();
-        Ok(Self { store, clock, hub, limits: config.limits, tam, verification, audit })
+        let limits = config.limits;
+        let rates = Rates::new(limits.tenant_per_second_max, limits.tenant_burst_max);
+        let metrics = Metrics::default();
+        Ok(Self { store, clock, hub, limits, tam, verification, audit, rates, metrics })
     }
 
     /// The store.
@@ -112,9 +119,49 @@ impl Moc {
         &self.verification
     }
 
-    /// The row of a bearer token, when it is one of ours.
-    pub async fn bearer(&self, token: &str) -> Result<Option<TokenRow>, Refusal> {
-        Ok(self.store.token(&hash(token)).await?)
+    /// What is counted.
+    pub(crate) const fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// What was counted and what is, in Prometheus' text format.
+    pub async fn metrics_text(&self) -> Result<String, Refusal> {
+        let devices = self.store.device_counts().await?;
+        let open: u64 = self.store.load().await?.iter().map(|(_, open)| open).sum();
+        let alone = |value| vec![(Vec::new(), value)];
+        let gauges = [
+            Gauge {
+                name: "tamarack_devices",
+                help: "Devices by state and hardware family.",
+                values: devices
+                    .into_iter()
+                    .map(|(state, hardware, count)| {
+                        (vec![("state", state), ("hardware", hardware)], count)
+                    })
+                    .collect(),
+            },
+            Gauge {
+                name: "tamarack_deployments_open",
+                help: "Deployments that have not ended.",
+                values: alone(open),
+            },
+            Gauge {
+                name: "tamarack_log_entries",
+                help: "Entries of the log of decisions.",
+                values: alone(self.store.log_size().await?),
+            },
+            Gauge {
+                name: "tamarack_writes_waiting",
+                help: "Lists of changes that wait for the store's writer.",
+                values: alone(self.store.queued()),
+            },
+        ];
+        Ok(self.metrics.text(&gauges))
+    }
+
+    /// How many requests the holders of credentials may make.
+    pub(crate) const fn rates(&self) -> &Rates {
+        &self.rates
     }
 
     /// Ends every long poll; for the end of the program.
@@ -258,19 +305,18 @@ pub(crate) fn hash(secret: &str) -> String {
     hex::encode(cose::sha256(secret.as_bytes()))
 }
 
-/// A new bearer token, and its row.
+/// A new bearer token that does not expire, and its row.
 pub(crate) fn new_token(role: Role, tenant: &str, device: &str, now_ms: u64) -> (String, TokenRow) {
-    let token = secret(match role {
-        Role::Operator => "tamarack-operator-",
-        Role::Tenant => "tamarack-tenant-",
-        Role::Device => "tamarack-device-",
-    });
+    let token = secret(&format!("tamarack-{role}-"));
     let row = TokenRow {
         hash: hash(&token),
+        name: String::from("first"),
         role,
         tenant: tenant.to_owned(),
         device: device.to_owned(),
+        scopes: BTreeSet::new(),
         created_ms: now_ms,
+        expires_ms: None,
     };
     (token, row)
 }

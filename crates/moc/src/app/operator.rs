@@ -1,12 +1,13 @@
 //! What the operator does: tenants and devices.
 
 use api::{
-    DeviceAdded, DeviceState, DeviceView, EnrolmentOpened, PostDevice, PostTenant, TenantAdded,
+    DeviceAdded, DeviceState, DeviceView, EnrolmentOpened, PostDevice, PostTenant, Role,
+    TenantAdded, TenantView,
 };
 
 use crate::{
     hub::Topic,
-    store::{Change, DeviceRow, Errand, NewDecision, Purpose, Role, TicketRow},
+    store::{Change, DeviceRow, Errand, NewDecision, Purpose, TicketRow},
 };
 
 use super::{Moc, Refusal, hash, identifier, new_token, secret, settle};
@@ -17,7 +18,7 @@ impl Moc {
         check_name(&asked.name)?;
         let now_ms = self.clock.now_ms();
         let tenant = identifier();
-        let (token, row) = new_token(Role::Tenant, &tenant, "", now_ms);
+        let (token, row) = new_token(Role::TenantAdmin, &tenant, "", now_ms);
         let name = asked.name.clone();
         let decision = NewDecision {
             tenant: tenant.clone(),
@@ -37,6 +38,15 @@ impl Moc {
 
         tracing::info!(%tenant, name = %asked.name, "tenant added");
         Ok(TenantAdded { tenant, token })
+    }
+
+    /// Tenants behind a name, at most `limit`.
+    pub async fn tenants(
+        &self,
+        after: Option<&str>,
+        limit: u64,
+    ) -> Result<Vec<TenantView>, Refusal> {
+        Ok(self.store.tenants(after.unwrap_or_default(), limit).await?)
     }
 
     /// Adds a device; its token and the ticket of its enrolment are told this once.
@@ -109,9 +119,14 @@ impl Moc {
         (ticket, row)
     }
 
-    /// Every device.
-    pub async fn devices(&self) -> Result<Vec<DeviceView>, Refusal> {
-        Ok(self.store.devices().await?.into_iter().map(view).collect())
+    /// Devices behind a name, at most `limit`.
+    pub async fn devices(
+        &self,
+        after: Option<&str>,
+        limit: u64,
+    ) -> Result<Vec<DeviceView>, Refusal> {
+        let found = self.store.devices_after(after.unwrap_or_default(), limit).await?;
+        Ok(found.into_iter().map(view).collect())
     }
 
     /// One device.
@@ -168,7 +183,7 @@ fn view(row: DeviceRow) -> DeviceView {
     }
 }
 
-fn check_name(name: &str) -> Result<(), Refusal> {
+pub(super) fn check_name(name: &str) -> Result<(), Refusal> {
     let allowed = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let good = (1..=NAME_BYTES_MAX).contains(&name.len())
         && name.as_bytes().first().is_some_and(allowed)

@@ -46,7 +46,7 @@ impl Moc {
     ) -> Result<(bool, PackageStored), Refusal> {
         let mut row = self.own(tenant, deployment).await?;
         let digest = BlobDigest::of(envelope);
-        if let Some(stored) = self.store.package(deployment, package).await?
+        if let Some(stored) = self.store.of(tenant).package(deployment, package).await?
             && stored.sha256 == digest.to_string()
         {
             return Ok((false, stored_package(&stored)));
@@ -86,6 +86,7 @@ impl Moc {
             .commit(vec![
                 Change::AddPackage(stored),
                 Change::AddBlob(blob),
+                self.within_blobs(tenant),
                 Change::NameBlobs(named),
                 self.save(&row),
                 Change::AddDecision(decision),

@@ -33,7 +33,7 @@ impl Moc {
         let receipt =
             receipt.map_err(|_| Refusal::malformed("receipt", "base64", "something else"))?;
         let mut row = self.own(tenant, deployment).await?;
-        let known = self.store.receipts(deployment).await?;
+        let known = self.store.of(tenant).receipts(deployment).await?;
         if known.iter().any(|known| known.receipt == receipt) {
             return Ok(());
         }

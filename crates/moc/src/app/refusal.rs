@@ -1,10 +1,10 @@
 //! Why the M/OC does not do what it was asked for, sorted by whose fault it is.
 
-use api::{Candidate, Owner};
+use api::{Candidate, Owner, Role, Scope};
 
 use crate::{
     deployment::Failure,
-    store::{NotCommitted, Role, StoreFailed},
+    store::{NotCommitted, StoreFailed},
 };
 
 /// A request that was not granted.
@@ -17,13 +17,27 @@ pub enum Refusal {
     /// There is no valid bearer token.
     #[error("no valid bearer token")]
     Unauthenticated,
-    /// The token has another role, or is for another device.
-    #[error("the token's role does not allow it")]
+    /// The credential does not allow it.
+    #[error("the credential does not allow it")]
     Forbidden {
-        /// The role that may.
-        needed: Role,
-        /// The role of the token.
+        /// What would.
+        needed: Scope,
+        /// What its holder is.
         seen: Role,
+    },
+    /// Too many requests.
+    #[error("too many requests")]
+    TooMany {
+        /// When one more is taken.
+        after_ms: u64,
+    },
+    /// The tenant would have more than it may have.
+    #[error("more than {max} {what}")]
+    Quota {
+        /// Of what.
+        what: &'static str,
+        /// The most.
+        max: u64,
     },
     /// There is no such thing, or it belongs to another tenant.
     #[error("{0} not found")]
@@ -98,6 +112,7 @@ impl From<NotCommitted> for Refusal {
                 "it has changed meanwhile",
                 "look at it again, then repeat the request",
             ),
+            NotCommitted::Over { what, max } => Self::Quota { what, max },
             NotCommitted::Used => Self::conflict(
                 "single-use",
                 "a value that was not used before",

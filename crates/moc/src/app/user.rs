@@ -15,8 +15,8 @@ use crate::{
     hub::Topic,
     placement::{self, Chosen, Place},
     store::{
-        BlobDigest, BlobRow, Change, DeploymentRow, DeviceRow, NewDecision, RequestRow, ResultRow,
-        ResultState, StoreFailed,
+        AnswerRow, BlobDigest, BlobRow, Change, DeploymentRow, DeviceRow, NewDecision, Quota,
+        RequestRow, ResultRow, ResultState, StoreFailed,
     },
 };
 
@@ -34,8 +34,54 @@ pub enum Shown {
 }
 
 impl Moc {
-    /// Finds a place and opens a deployment there.
-    pub async fn place(&self, tenant: &str, asked: &PostRequest) -> Result<RequestPlaced, Refusal> {
+    /// Finds a place and opens a deployment there. The same request under the same key gets the
+    /// same answer and opens nothing more.
+    pub async fn place(
+        &self,
+        tenant: &str,
+        asked: &PostRequest,
+        key: Option<&str>,
+    ) -> Result<RequestPlaced, Refusal> {
+        let Some(key) = key else { return self.place_once(tenant, asked, None).await };
+        if let Some(placed) = self.answered(tenant, asked, key).await? {
+            return Ok(placed);
+        }
+        match self.place_once(tenant, asked, Some(key)).await {
+            // The same request came twice at the same time.
+            Err(Refusal::Conflict(failure)) if failure.check == "unique" => {
+                let again = Refusal::Conflict(failure);
+                self.answered(tenant, asked, key).await?.ok_or(again)
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// What was answered under a key.
+    async fn answered(
+        &self,
+        tenant: &str,
+        asked: &PostRequest,
+        key: &str,
+    ) -> Result<Option<RequestPlaced>, Refusal> {
+        let Some(known) = self.store.of(tenant).answer(key).await? else { return Ok(None) };
+        if known.digest != digest(asked) {
+            return Err(Refusal::conflict(
+                "idempotency-key",
+                "the request that came first under this key",
+                "another request",
+                "use a new key for a new request",
+            ));
+        }
+        let placed = serde_json::from_str(&known.body);
+        Ok(Some(placed.map_err(|_| StoreFailed::Corrupt("answers.body"))?))
+    }
+
+    async fn place_once(
+        &self,
+        tenant: &str,
+        asked: &PostRequest,
+        key: Option<&str>,
+    ) -> Result<RequestPlaced, Refusal> {
         // What no figure shows is refused with its figure, whatever devices there are.
         let rows = asked.hardware.iter().map(|hardware| plan(asked, *hardware).steps());
         let none: Result<Vec<NoSuchRow>, _> = rows.map(|row| row.map_or_else(Ok, Err)).collect();
@@ -55,7 +101,18 @@ impl Moc {
             reasons: chosen.reasons.clone(),
         };
 
-        self.store.commit(self.opening(tenant, asked, &placed, &chosen, machine)).await?;
+        let mut changes = self.opening(tenant, asked, &placed, &chosen, machine);
+        if let Some(key) = key {
+            changes.push(Change::AddAnswer(AnswerRow {
+                holder: tenant.to_owned(),
+                name: key.to_owned(),
+                digest: digest(asked),
+                body: serde_json::to_string(&placed)
+                    .map_err(|_| StoreFailed::Corrupt("answers.body"))?,
+                until_ms: self.clock.now_ms().saturating_add(ANSWERS_KEPT_MS),
+            }));
+        }
+        self.store.commit(changes).await?;
 
         let (deployment, device) = (&placed.deployment, &placed.device);
         tracing::info!(%tenant, %deployment, %device, case = asked.case, "deployment opened");
@@ -97,9 +154,11 @@ impl Moc {
             decision: "placed".into(),
             reason: chosen.reasons.first().cloned().unwrap_or_default(),
         };
+        let max = self.limits.tenant_deployments_max;
         vec![
             Change::AddRequest(request),
             Change::AddDeployment(deployment),
+            Change::Within(Quota::Deployments { tenant: tenant.to_owned(), max }),
             Change::AddDecision(decision),
         ]
     }
@@ -113,20 +172,18 @@ impl Moc {
         Ok(devices.into_iter().map(|row| as_place(&row, open(&row.device))).collect())
     }
 
-    /// Remembers that a tenant has sent all of a blob; `false` when it had before.
-    pub async fn keep_blob(
+    /// Deployments of a tenant behind one, at most `limit`.
+    pub async fn deployments(
         &self,
         tenant: &str,
-        digest: BlobDigest,
-        bytes: u64,
-    ) -> Result<bool, Refusal> {
-        if self.store.blob_of(tenant, digest).await?.is_some() {
-            return Ok(false);
+        after: Option<&str>,
+        limit: u64,
+    ) -> Result<Vec<Deployment>, Refusal> {
+        let mut shown = Vec::new();
+        for row in self.store.of(tenant).deployments(after, limit).await? {
+            shown.push(self.view(row).await?);
         }
-        let created_ms = self.clock.now_ms();
-        let blob = BlobRow { tenant: tenant.to_owned(), digest, bytes, created_ms };
-        self.store.commit(vec![Change::AddBlob(blob)]).await?;
-        Ok(true)
+        Ok(shown)
     }
 
     /// A deployment; with `wait`, after something has changed behind that sequence number.
@@ -148,7 +205,7 @@ impl Moc {
     }
 
     async fn view(&self, row: DeploymentRow) -> Result<Deployment, Refusal> {
-        let events = self.store.events(&row.deployment).await?;
+        let events = self.store.of(&row.tenant).events(&row.deployment).await?;
         let plan = row.machine.plan();
         Ok(Deployment {
             state: row.machine.state(),
@@ -212,10 +269,8 @@ impl Moc {
         attestation: &str,
     ) -> Result<Shown, Refusal> {
         let row = self.own(tenant, deployment).await?;
-        let found = self.store.result(attestation).await?;
-        let result = found
-            .filter(|result| result.deployment == row.deployment)
-            .ok_or(Refusal::NotFound("attestation"))?;
+        let found = self.store.of(tenant).result(&row.deployment, attestation).await?;
+        let result = found.ok_or(Refusal::NotFound("attestation"))?;
         Ok(match (result.state, result.cmw, result.problem) {
             (ResultState::Positive, Some(cmw), _) => Shown::Result(cmw),
             (ResultState::Pending, _, said) => {
@@ -230,10 +285,42 @@ impl Moc {
         })
     }
 
+    /// How many bytes a blob of this name may have before the tenant has too much; what it has
+    /// already takes no more room.
+    pub(crate) async fn blob_room(&self, tenant: &str, digest: BlobDigest) -> Result<u64, Refusal> {
+        let own = self.store.of(tenant);
+        if own.blob(digest).await?.is_some() {
+            return Ok(u64::MAX);
+        }
+        Ok(self.limits.tenant_blob_bytes_max.saturating_sub(own.blob_bytes().await?))
+    }
+
+    /// Remembers that a tenant has sent all of a blob; `false` when it had before.
+    pub(crate) async fn keep_blob(
+        &self,
+        tenant: &str,
+        digest: BlobDigest,
+        bytes: u64,
+    ) -> Result<bool, Refusal> {
+        if self.store.of(tenant).blob(digest).await?.is_some() {
+            return Ok(false);
+        }
+        let created_ms = self.clock.now_ms();
+        let blob = BlobRow { tenant: tenant.to_owned(), digest, bytes, created_ms };
+        self.store.commit(vec![Change::AddBlob(blob), self.within_blobs(tenant)]).await?;
+        Ok(true)
+    }
+
+    /// Refuses what makes a tenant's blobs too many bytes.
+    pub(crate) fn within_blobs(&self, tenant: &str) -> Change {
+        let (tenant, max) = (tenant.to_owned(), self.limits.tenant_blob_bytes_max);
+        Change::Within(Quota::BlobBytes { tenant, max })
+    }
+
     /// The receipts of a deployment.
     pub async fn receipts(&self, tenant: &str, deployment: &str) -> Result<Receipts, Refusal> {
         self.own(tenant, deployment).await?;
-        let receipts = self.store.receipts(deployment).await?;
+        let receipts = self.store.of(tenant).receipts(deployment).await?;
         Ok(receipts.iter().map(|row| STANDARD.encode(&row.receipt)).collect())
     }
 
@@ -243,8 +330,8 @@ impl Moc {
         tenant: &str,
         deployment: &str,
     ) -> Result<DeploymentRow, Refusal> {
-        let found = self.store.deployment(deployment).await?;
-        found.filter(|row| row.tenant == tenant).ok_or(Refusal::NotFound("deployment"))
+        let found = self.store.of(tenant).deployment(deployment).await?;
+        found.ok_or(Refusal::NotFound("deployment"))
     }
 
     /// Decides every attestation of a deployment that ends while one is under way.
@@ -270,6 +357,11 @@ impl Moc {
 
 const fn plan(asked: &PostRequest, hardware: Hardware) -> Plan {
     Plan { case: asked.case, instance: asked.instance, hardware, with_ua: asked.with_ua }
+}
+
+/// What tells one request from another.
+fn digest(asked: &PostRequest) -> String {
+    hex::encode(cose::sha256(&serde_json::to_vec(asked).unwrap_or_default()))
 }
 
 fn as_place(row: &DeviceRow, open_deployments: u64) -> Place {
@@ -326,3 +418,6 @@ pub(super) fn conflict(what: &str, not_now: &NotNow) -> Refusal {
     };
     Refusal::conflict(check, &expected, what, remedy)
 }
+
+/// How long an answer is kept for its idempotency key: a day.
+const ANSWERS_KEPT_MS: u64 = 86_400_000;

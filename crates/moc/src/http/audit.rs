@@ -13,7 +13,7 @@ use serde::Deserialize;
 use crate::app::{Moc, Refusal};
 
 use super::{
-    extract::{Operator, Query},
+    extract::{AuditRead, Can, Query},
     problem::Refused,
 };
 
@@ -26,7 +26,7 @@ pub(super) fn routes() -> Router<Arc<Moc>> {
 }
 
 async fn checkpoint(
-    _reader: Operator,
+    _reader: Can<AuditRead>,
     State(moc): State<Arc<Moc>>,
 ) -> Result<Answer<SignedCheckpoint>, Refused> {
     Ok(Answer(moc.checkpoint().await?))
@@ -47,7 +47,7 @@ const fn all() -> u64 {
 }
 
 async fn entries(
-    _reader: Operator,
+    _reader: Can<AuditRead>,
     State(moc): State<Arc<Moc>>,
     Query(part): Query<Part>,
 ) -> Result<Answer<LogPage>, Refused> {
@@ -55,7 +55,7 @@ async fn entries(
 }
 
 async fn entry(
-    _reader: Operator,
+    _reader: Can<AuditRead>,
     State(moc): State<Arc<Moc>>,
     Path(position): Path<String>,
 ) -> Result<Answer<LogProof>, Refused> {
@@ -71,7 +71,7 @@ struct Since {
 }
 
 async fn consistency(
-    _reader: Operator,
+    _reader: Can<AuditRead>,
     State(moc): State<Arc<Moc>>,
     Query(since): Query<Since>,
 ) -> Result<Answer<LogConsistency>, Refused> {

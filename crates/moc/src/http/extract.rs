@@ -1,59 +1,88 @@
 //! What handlers take: who asks, and a body that is as it should be.
 
-use std::{future::poll_fn, pin::Pin, sync::Arc, time::Duration};
+use std::{future::poll_fn, marker::PhantomData, pin::Pin, sync::Arc, time::Duration};
 
+use api::Scope;
 use axum::{
+    Json as Answer,
     body::{Body, Bytes, HttpBody as _},
     extract::{self, FromRequest, FromRequestParts, Request},
-    http::{HeaderMap, header, request::Parts},
+    http::{HeaderMap, HeaderValue, header, request::Parts},
+    response::{IntoResponse as _, Response},
 };
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
     app::{Moc, Refusal},
-    store::{Role, TokenRow},
+    store::TokenRow,
 };
 
-use super::problem::Refused;
+use super::{problem::Refused, tls::ClientCertificate};
 
-/// The bearer is the operator. Only the check of the token makes one.
+/// The holder may do what `A` names. Only the check of the credential makes one.
 #[derive(Debug)]
-pub(super) struct Operator(());
+pub(super) struct Can<A>(TokenRow, PhantomData<A>);
 
-/// The bearer is this tenant. Only the check of the token makes one.
+/// Something that a credential has to allow.
+pub(super) trait Asks {
+    /// What.
+    const SCOPE: Scope;
+}
+
+/// Names for [`Can`].
+macro_rules! asks {
+    ($($name:ident),*) => {$(
+        #[derive(Debug)]
+        pub(super) struct $name;
+
+        impl Asks for $name {
+            const SCOPE: Scope = Scope::$name;
+        }
+    )*};
+}
+
+asks!(AuditRead, DevicesRead, DevicesWrite, TenantsRead, TenantsWrite, TokensWrite);
+
+/// The holder acts for this tenant. Only the check of the credential makes one.
 #[derive(Debug)]
-pub(super) struct Tenant(String);
+pub(super) struct Tenant(TokenRow);
 
-/// The bearer is this device. Only the check of the token makes one.
+/// The holder is this device. Only the check of the credential makes one.
 #[derive(Debug)]
-pub(super) struct Device(String);
+pub(super) struct Device(TokenRow);
 
-impl Tenant {
-    pub(super) fn id(&self) -> &str {
+impl<A> Can<A> {
+    pub(super) const fn credential(&self) -> &TokenRow {
         &self.0
     }
 }
 
-impl Device {
+impl Tenant {
     pub(super) fn id(&self) -> &str {
-        &self.0
+        &self.0.tenant
+    }
+}
+
+impl Device {
+    /// The device's name.
+    pub(super) fn id(&self) -> &str {
+        &self.0.device
     }
 
     /// The device's name, when it is the one that the path names.
     pub(super) fn named(&self, path: &str) -> Result<&str, Refusal> {
-        match self.0 == path {
-            true => Ok(&self.0),
+        match self.id() == path {
+            true => Ok(self.id()),
             false => Err(Refusal::NotFound("device")),
         }
     }
 }
 
-impl FromRequestParts<Arc<Moc>> for Operator {
+impl<A: Asks> FromRequestParts<Arc<Moc>> for Can<A> {
     type Rejection = Refused;
 
     async fn from_request_parts(parts: &mut Parts, moc: &Arc<Moc>) -> Result<Self, Refused> {
-        bearer(parts, moc, Role::Operator).await?;
-        Ok(Self(()))
+        Ok(Self(credential(parts, moc, A::SCOPE).await?, PhantomData))
     }
 }
 
@@ -61,7 +90,11 @@ impl FromRequestParts<Arc<Moc>> for Tenant {
     type Rejection = Refused;
 
     async fn from_request_parts(parts: &mut Parts, moc: &Arc<Moc>) -> Result<Self, Refused> {
-        Ok(Self(bearer(parts, moc, Role::Tenant).await?.tenant))
+        let scope = match parts.method.is_safe() {
+            true => Scope::DeploymentsRead,
+            false => Scope::DeploymentsWrite,
+        };
+        Ok(Self(credential(parts, moc, scope).await?))
     }
 }
 
@@ -69,22 +102,37 @@ impl FromRequestParts<Arc<Moc>> for Device {
     type Rejection = Refused;
 
     async fn from_request_parts(parts: &mut Parts, moc: &Arc<Moc>) -> Result<Self, Refused> {
-        Ok(Self(bearer(parts, moc, Role::Device).await?.device))
+        Ok(Self(credential(parts, moc, Scope::Device).await?))
     }
 }
 
-async fn bearer(parts: &Parts, moc: &Moc, needed: Role) -> Result<TokenRow, Refusal> {
-    let header = parts.headers.get(header::AUTHORIZATION).ok_or(Refusal::Unauthenticated)?;
-    let text = header.to_str().map_err(|_| Refusal::Unauthenticated)?;
-    let (scheme, token) = text.split_once(' ').ok_or(Refusal::Unauthenticated)?;
-    if !scheme.eq_ignore_ascii_case("bearer") {
-        return Err(Refusal::Unauthenticated);
+/// Who asks, by a bearer token or else by a TLS client certificate, and whether they may.
+async fn credential(parts: &Parts, moc: &Moc, needed: Scope) -> Result<TokenRow, Refusal> {
+    let found = match parts.headers.get(header::AUTHORIZATION) {
+        Some(header) => moc.bearer(bearer(header).ok_or(Refusal::Unauthenticated)?).await?,
+        None => match parts.extensions.get::<ClientCertificate>() {
+            Some(certificate) => moc.certificate(&certificate.0).await?,
+            None => None,
+        },
+    };
+    let row = found.ok_or(Refusal::Unauthenticated)?;
+    let payer = match (row.tenant.as_str(), row.device.as_str()) {
+        ("", "") => row.id(),
+        ("", device) => device,
+        (tenant, _) => tenant,
+    };
+    moc.rates()
+        .admits(&payer.to_owned(), moc.clock().now_ms())
+        .map_err(|after_ms| Refusal::TooMany { after_ms })?;
+    match row.allows(needed) {
+        true => Ok(row),
+        false => Err(Refusal::Forbidden { needed, seen: row.role }),
     }
-    let row = moc.bearer(token.trim()).await?.ok_or(Refusal::Unauthenticated)?;
-    if row.role != needed {
-        return Err(Refusal::Forbidden { needed, seen: row.role });
-    }
-    Ok(row)
+}
+
+fn bearer(header: &HeaderValue) -> Option<&str> {
+    let (scheme, token) = header.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
 /// The query's members, each at most once, and no others.
@@ -99,6 +147,42 @@ impl<T: DeserializeOwned> FromRequestParts<Arc<Moc>> for Query<T> {
             Refusal::malformed("query", "the documented members", error.body_text())
         })?;
         Ok(Self(query.0))
+    }
+}
+
+/// Which page of a list.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Page {
+    pub(super) after: Option<String>,
+    limit: Option<u64>,
+}
+
+impl Page {
+    /// How many elements at most.
+    pub(super) fn limit(&self) -> u64 {
+        self.limit.unwrap_or(PAGE_MAX).clamp(1, PAGE_MAX)
+    }
+
+    /// A page out of what was found, which is one element more when another page follows.
+    pub(super) fn of<T: Serialize>(
+        &self,
+        path: &str,
+        mut found: Vec<T>,
+        name: impl Fn(&T) -> &str,
+    ) -> Response {
+        let length = usize::try_from(self.limit()).unwrap_or(usize::MAX);
+        let follows = found.len() > length;
+        found.truncate(length);
+        let mut response = Answer(&found).into_response();
+        if let Some(last) = found.last().filter(|_| follows) {
+            // Names have no character that a URL would escape.
+            let next = format!("<{path}?after={}&limit={length}>; rel=\"next\"", name(last));
+            if let Ok(next) = HeaderValue::try_from(next) {
+                response.headers_mut().insert(header::LINK, next);
+            }
+        }
+        response
     }
 }
 
@@ -176,4 +260,6 @@ impl Parted {
     }
 }
 
+/// The most elements of one page.
+const PAGE_MAX: u64 = 1000;
 const JSON_BYTES_MAX: usize = 64 * 1024;

@@ -7,26 +7,27 @@ use axum::{
     Json as Answer, Router,
     extract::{Path, State},
     http::StatusCode,
+    response::Response,
     routing::{get, post},
 };
 
 use crate::app::Moc;
 
 use super::{
-    extract::{Json, Operator},
+    extract::{Can, DevicesRead, DevicesWrite, Json, Page, Query, TenantsRead, TenantsWrite},
     problem::Refused,
 };
 
 pub(super) fn routes() -> Router<Arc<Moc>> {
     Router::new()
-        .route(api::path::TENANTS, post(add_tenant))
+        .route(api::path::TENANTS, post(add_tenant).get(tenants))
         .route(api::path::DEVICES, post(add_device).get(devices))
         .route(api::path::DEVICE, get(device))
         .route(api::path::ENROLMENTS, post(enrol_again))
 }
 
 async fn add_tenant(
-    _operator: Operator,
+    _holder: Can<TenantsWrite>,
     State(moc): State<Arc<Moc>>,
     Json(tenant): Json<PostTenant>,
 ) -> Result<(StatusCode, Answer<TenantAdded>), Refused> {
@@ -34,8 +35,17 @@ async fn add_tenant(
     Ok((StatusCode::CREATED, Answer(added)))
 }
 
+async fn tenants(
+    _holder: Can<TenantsRead>,
+    State(moc): State<Arc<Moc>>,
+    Query(page): Query<Page>,
+) -> Result<Response, Refused> {
+    let found = moc.tenants(page.after.as_deref(), page.limit() + 1).await?;
+    Ok(page.of(api::path::TENANTS, found, |tenant| &tenant.name))
+}
+
 async fn add_device(
-    _operator: Operator,
+    _holder: Can<DevicesWrite>,
     State(moc): State<Arc<Moc>>,
     Json(device): Json<PostDevice>,
 ) -> Result<(StatusCode, Answer<DeviceAdded>), Refused> {
@@ -44,7 +54,7 @@ async fn add_device(
 }
 
 async fn enrol_again(
-    _operator: Operator,
+    _holder: Can<DevicesWrite>,
     State(moc): State<Arc<Moc>>,
     Path(device): Path<String>,
 ) -> Result<(StatusCode, Answer<EnrolmentOpened>), Refused> {
@@ -53,14 +63,16 @@ async fn enrol_again(
 }
 
 async fn devices(
-    _operator: Operator,
+    _holder: Can<DevicesRead>,
     State(moc): State<Arc<Moc>>,
-) -> Result<Answer<Vec<DeviceView>>, Refused> {
-    Ok(Answer(moc.devices().await?))
+    Query(page): Query<Page>,
+) -> Result<Response, Refused> {
+    let found = moc.devices(page.after.as_deref(), page.limit() + 1).await?;
+    Ok(page.of(api::path::DEVICES, found, |device| &device.device))
 }
 
 async fn device(
-    _operator: Operator,
+    _holder: Can<DevicesRead>,
     State(moc): State<Arc<Moc>>,
     Path(device): Path<String>,
 ) -> Result<Answer<DeviceView>, Refused> {

@@ -21,7 +21,7 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
-use super::tls::{H2, Identity};
+use super::tls::{ClientCertificate, H2, Identity};
 use crate::config::Limits;
 
 /// The interface cannot be served.
@@ -81,7 +81,9 @@ pub async fn serve(
             Some(shaken) = handshakes.join_next() => {
                 if let Ok(Some(shaken)) = shaken {
                     let spoken = spoken(&shaken.stream);
-                    connection(shaken, spoken, router.clone(), &graceful, headers_wait);
+                    let client = ClientCertificate::of(shaken.stream.get_ref().1);
+                    let router = known(router.clone(), client);
+                    connection(shaken, spoken, router, &graceful, headers_wait);
                 }
                 continue;
             }
@@ -143,6 +145,17 @@ fn spoken(stream: &TlsStream<TcpStream>) -> Spoken {
     match stream.get_ref().1.alpn_protocol() {
         Some(protocol) if protocol == H2 => Spoken::Http2,
         _ => Spoken::Http1,
+    }
+}
+
+/// Lets every request of a connection know who its client is by TLS.
+fn known(router: Router, client: Option<ClientCertificate>) -> Router {
+    match client {
+        None => router,
+        Some(client) => router.layer(map_request(move |mut request: Request| {
+            request.extensions_mut().insert(client);
+            std::future::ready(request)
+        })),
     }
 }
 

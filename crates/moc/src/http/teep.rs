@@ -3,7 +3,11 @@
 //! Nothing but TEEP messages leaves here: a request that is not one gets a bare status, and a
 //! failure inside gets 500 without details.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{
     Router,
@@ -14,14 +18,11 @@ use axum::{
     routing::any,
 };
 
-use crate::app::Moc;
+use crate::{app::Moc, rate::Rates};
 
-use super::{
-    extract::{essence, whole},
-    rate::RateLimit,
-};
+use super::extract::{essence, whole};
 
-pub(super) fn routes(rate: RateLimit) -> Router<Arc<Moc>> {
+pub(super) fn routes(rate: Rates<IpAddr>) -> Router<Arc<Moc>> {
     let (stranger_rate, ticket_rate) = (rate.clone(), rate);
     let stranger = move |moc, from, request| stranger(moc, from, request, stranger_rate);
     let with_ticket =
@@ -35,7 +36,7 @@ async fn stranger(
     State(moc): State<Arc<Moc>>,
     ConnectInfo(from): ConnectInfo<SocketAddr>,
     request: Request,
-    rate: RateLimit,
+    rate: Rates<IpAddr>,
 ) -> Response {
     exchange(&moc, from, None, request, &rate).await
 }
@@ -45,7 +46,7 @@ async fn with_ticket(
     ConnectInfo(from): ConnectInfo<SocketAddr>,
     Path(ticket): Path<String>,
     request: Request,
-    rate: RateLimit,
+    rate: Rates<IpAddr>,
 ) -> Response {
     exchange(&moc, from, Some(&ticket), request, &rate).await
 }
@@ -56,11 +57,12 @@ async fn exchange(
     from: SocketAddr,
     ticket: Option<&str>,
     request: Request,
-    rate: &RateLimit,
+    rate: &Rates<IpAddr>,
 ) -> Response {
     //= teep 14.96 (R): a body limit, timeouts and a rate limit for each client
-    if !rate.admits(from.ip(), moc.clock().now_ms()) {
-        return StatusCode::TOO_MANY_REQUESTS.into_response();
+    if let Err(after_ms) = rate.admits(&from.ip(), moc.clock().now_ms()) {
+        let after = [(header::RETRY_AFTER, after_ms.div_ceil(1000).max(1).to_string())];
+        return (StatusCode::TOO_MANY_REQUESTS, after).into_response();
     }
     match read(moc, request).await {
         Ok(message) => answer(moc, ticket, &message).await,

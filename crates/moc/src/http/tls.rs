@@ -13,12 +13,13 @@ use std::{
 };
 
 use rustls::{
-    ServerConfig,
-    crypto::aws_lc_rs,
+    RootCertStore, ServerConfig,
+    crypto::{CryptoProvider, aws_lc_rs},
     pki_types::{
         CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer,
         pem::{self, PemObject as _},
     },
+    server::{WebPkiClientVerifier, danger::ClientCertVerifier},
     sign::{CertifiedKey, SingleCertAndKey},
     version::TLS13,
 };
@@ -90,6 +91,14 @@ pub enum Unusable {
         #[source]
         source: rustls::Error,
     },
+    /// The authorities of client certificates cannot be used.
+    #[error("the authorities of client certificates in {path} cannot be used: {detail}")]
+    ClientRoots {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        detail: String,
+    },
     /// Key and certificate do not belong together.
     #[error("{key} is not the key of the first certificate in {certificate}")]
     Mismatch {
@@ -98,6 +107,18 @@ pub enum Unusable {
         /// The key's file.
         key: PathBuf,
     },
+}
+
+/// SHA-256 of the certificate (DER) that the client of a connection has shown the key of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ClientCertificate(pub(super) [u8; 32]);
+
+impl ClientCertificate {
+    /// The certificate behind a connection, when the client has one of a configured authority.
+    pub(super) fn of(connection: &rustls::ServerConnection) -> Option<Self> {
+        let certificate = connection.peer_certificates()?.first()?;
+        Some(Self(cose::sha256(certificate)))
+    }
 }
 
 impl Identity {
@@ -124,13 +145,32 @@ impl Identity {
 fn configuration(files: &Tls) -> Result<ServerConfig, Unusable> {
     let certified = certified(files)?;
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let mut configuration = ServerConfig::builder_with_provider(provider)
+    let builder = ServerConfig::builder_with_provider(provider.clone())
         .with_protocol_versions(&[&TLS13])
-        .expect("the provider has cipher suites of TLS 1.3")
-        .with_no_client_auth()
-        .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
+        .expect("the provider has cipher suites of TLS 1.3");
+    let builder = match &files.client_roots {
+        None => builder.with_no_client_auth(),
+        Some(path) => builder.with_client_cert_verifier(clients(path, provider)?),
+    };
+    let mut configuration = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
     configuration.alpn_protocols = vec![H2.to_vec(), HTTP_1_1.to_vec()];
     Ok(configuration)
+}
+
+/// Who may be a client by a certificate. One without any is still served: it may have a token.
+fn clients(
+    path: &Path,
+    provider: Arc<CryptoProvider>,
+) -> Result<Arc<dyn ClientCertVerifier>, Unusable> {
+    let unusable = |detail: String| Unusable::ClientRoots { path: path.to_owned(), detail };
+    let mut roots = RootCertStore::empty();
+    for root in chain(path)? {
+        roots.add(root).map_err(|error| unusable(error.to_string()))?;
+    }
+    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+        .allow_unauthenticated()
+        .build()
+        .map_err(|error| unusable(error.to_string()))
 }
 
 fn certified(files: &Tls) -> Result<CertifiedKey, Unusable> {

@@ -21,7 +21,7 @@ use crate::{
 };
 
 use super::{
-    extract::{Json, Parted, Tenant, expect_type, whole},
+    extract::{Json, Page, Parted, Query, Tenant, expect_type, whole},
     problem::Refused,
 };
 
@@ -29,6 +29,7 @@ pub(super) fn routes() -> Router<Arc<Moc>> {
     Router::new()
         .route(api::path::REQUESTS, post(place))
         .route(api::path::BLOB, put(put_blob))
+        .route(api::path::DEPLOYMENTS, get(deployments))
         .route(api::path::DEPLOYMENT, get(deployment))
         .route(api::path::PACKAGE, put(put_package))
         .route(api::path::ATTESTATIONS, post(attest))
@@ -40,9 +41,10 @@ pub(super) fn routes() -> Router<Arc<Moc>> {
 async fn place(
     tenant: Tenant,
     State(moc): State<Arc<Moc>>,
+    headers: HeaderMap,
     Json(request): Json<PostRequest>,
 ) -> Result<(StatusCode, Answer<RequestPlaced>), Refused> {
-    let placed = moc.place(tenant.id(), &request).await?;
+    let placed = moc.place(tenant.id(), &request, idempotency_key(&headers)?).await?;
     Ok((StatusCode::CREATED, Answer(placed)))
 }
 
@@ -55,6 +57,15 @@ async fn put_blob(
     let (new, stored) = receive_blob(&moc, tenant.id(), &name, body).await?;
     let status = if new { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Answer(stored)))
+}
+
+async fn deployments(
+    tenant: Tenant,
+    State(moc): State<Arc<Moc>>,
+    Query(page): Query<Page>,
+) -> Result<Response, Refused> {
+    let found = moc.deployments(tenant.id(), page.after.as_deref(), page.limit() + 1).await?;
+    Ok(page.of(api::path::DEPLOYMENTS, found, |deployment: &Deployment| &deployment.deployment))
 }
 
 async fn deployment(
@@ -135,6 +146,20 @@ async fn proofs(
     Ok(Answer(moc.proofs(tenant.id(), &deployment).await?))
 }
 
+/// The header of draft-ietf-httpapi-idempotency-key-header, as far as its values are plain.
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
+    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
+    let key = value.to_str().unwrap_or_default();
+    match (1..=KEY_BYTES_MAX).contains(&key.len()) {
+        true => Ok(Some(key)),
+        false => Err(Refusal::malformed(
+            "idempotency-key",
+            &format!("1 to {KEY_BYTES_MAX} printable characters"),
+            format!("{} bytes", value.len()),
+        )),
+    }
+}
+
 /// Nothing, or `wait=` and a number.
 fn wait(query: Option<&str>) -> Result<Option<u64>, Refusal> {
     let Some(query) = query else { return Ok(None) };
@@ -156,14 +181,20 @@ async fn receive_blob(
         .parse()
         .map_err(|_| Refusal::malformed("digest", "64 lower-case hexadecimal digits", name))?;
     let limits = moc.limits();
+    let room = moc.blob_room(tenant, digest).await?;
     let wait = Duration::from_millis(limits.body_ms_max);
     let mut parts = Parted(body);
     let mut upload = moc.store().blobs().upload(digest).await?;
     while let Some(part) =
         tokio::time::timeout(wait, parts.next()).await.map_err(|_| Refusal::TooSlow)??
     {
-        if upload.bytes() + part.len() as u64 > limits.blob_bytes_max {
+        let bytes = upload.bytes() + part.len() as u64;
+        if bytes > limits.blob_bytes_max {
             return Err(Refusal::TooLarge { max: limits.blob_bytes_max }.into());
+        }
+        if bytes > room {
+            let max = limits.tenant_blob_bytes_max;
+            return Err(Refusal::Quota { what: "bytes of blobs", max }.into());
         }
         upload.write(&part).await?;
     }
@@ -178,3 +209,5 @@ async fn receive_blob(
         }
     }
 }
+
+const KEY_BYTES_MAX: usize = 255;

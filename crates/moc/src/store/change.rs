@@ -4,9 +4,9 @@ use api::Problem;
 use sqlx::AnyConnection;
 
 use super::{
-    BlobRow, DeploymentRow, DeviceRow, EventRow, ExchangeRow, NamedBlobs, NewDecision,
-    NotCommitted, PackageRow, ReceiptRow, RequestRow, ResultRow, TicketRow, TokenRow, deployments,
-    devices, exchanges, log, possession, results, tenants,
+    AnswerRow, BlobRow, DeploymentRow, DeviceRow, EventRow, ExchangeRow, NamedBlobs, NewDecision,
+    NotCommitted, PackageRow, Quota, ReceiptRow, RequestRow, ResultRow, TicketRow, TokenRow,
+    deployments, devices, exchanges, log, own, possession, results, tenants,
 };
 
 /// One change. A version that no longer matches, or a name that is taken, refuses the whole list.
@@ -21,8 +21,24 @@ pub enum Change {
         /// When.
         at_ms: u64,
     },
-    /// A new bearer token.
+    /// A new credential.
     AddToken(TokenRow),
+    /// A credential counts no more.
+    RevokeToken {
+        /// Its hash.
+        hash: String,
+        /// When.
+        at_ms: u64,
+    },
+    /// No credential of a device counts any more.
+    RevokeDevice {
+        /// The device.
+        device: String,
+        /// When.
+        at_ms: u64,
+    },
+    /// Refuses the whole list when the changes before lead beyond a bound.
+    Within(Quota),
     /// A new device.
     AddDevice(DeviceRow),
     /// A device as it is from here on; `version` is the one that was read.
@@ -53,7 +69,7 @@ pub enum Change {
         /// Under which it waited.
         correlation: Vec<u8>,
     },
-    /// Forgets every ticket, exchange and used value that has expired.
+    /// Forgets every ticket, exchange, used value and answer that has expired.
     Expire {
         /// The time.
         now_ms: u64,
@@ -80,6 +96,8 @@ pub enum Change {
     AddEvent(EventRow),
     /// A receipt; one that is there already changes nothing.
     AddReceipt(ReceiptRow),
+    /// An answer to be given again under its idempotency key.
+    AddAnswer(AnswerRow),
     /// A decision about trust.
     AddDecision(NewDecision),
 }
@@ -89,6 +107,11 @@ impl Change {
         match self {
             Self::AddTenant { tenant, name, at_ms } => tenants::add(on, tenant, name, *at_ms).await,
             Self::AddToken(token) => tenants::add_token(on, token).await,
+            Self::RevokeToken { hash, at_ms } => tenants::revoke_token(on, hash, *at_ms).await,
+            Self::RevokeDevice { device, at_ms } => {
+                tenants::revoke_device(on, device, *at_ms).await
+            }
+            Self::Within(quota) => tenants::within(on, quota).await,
             Self::AddDevice(device) => devices::add(on, device).await,
             Self::SaveDevice(device) => devices::save(on, device).await,
             Self::AddRequest(request) => deployments::add_request(on, request).await,
@@ -110,6 +133,7 @@ impl Change {
             Self::DecideResult(result) => results::decide(on, result).await,
             Self::AddEvent(event) => deployments::add_event(on, event).await,
             Self::AddReceipt(receipt) => deployments::add_receipt(on, receipt).await,
+            Self::AddAnswer(answer) => own::add_answer(on, answer).await,
             Self::AddDecision(decision) => log::add(on, decision, None).await,
         }
     }

@@ -237,14 +237,7 @@ impl Store {
             .fetch_all(&self.reads)
             .await?
             .iter()
-            .map(|row| {
-                Ok(ReceiptRow {
-                    deployment: text(row, "deployment")?,
-                    tenant: text(row, "tenant")?,
-                    receipt: bytes(row, "receipt")?,
-                    at_ms: uint(row, "at_ms")?,
-                })
-            })
+            .map(read_receipt)
             .collect()
     }
 }
@@ -381,7 +374,7 @@ pub(super) async fn add_receipt(
     Ok(())
 }
 
-fn read(row: &AnyRow) -> Result<DeploymentRow, StoreFailed> {
+pub(super) fn read(row: &AnyRow) -> Result<DeploymentRow, StoreFailed> {
     Ok(DeploymentRow {
         deployment: text(row, "deployment")?,
         tenant: text(row, "tenant")?,
@@ -395,7 +388,7 @@ fn read(row: &AnyRow) -> Result<DeploymentRow, StoreFailed> {
     })
 }
 
-fn read_package(row: &AnyRow) -> Result<PackageRow, StoreFailed> {
+pub(super) fn read_package(row: &AnyRow) -> Result<PackageRow, StoreFailed> {
     Ok(PackageRow {
         deployment: text(row, "deployment")?,
         package: text(row, "package")?
@@ -417,7 +410,16 @@ fn read_package(row: &AnyRow) -> Result<PackageRow, StoreFailed> {
     })
 }
 
-fn read_event(row: &AnyRow) -> Result<EventRow, StoreFailed> {
+pub(super) fn read_receipt(row: &AnyRow) -> Result<ReceiptRow, StoreFailed> {
+    Ok(ReceiptRow {
+        deployment: text(row, "deployment")?,
+        tenant: text(row, "tenant")?,
+        receipt: bytes(row, "receipt")?,
+        at_ms: uint(row, "at_ms")?,
+    })
+}
+
+pub(super) fn read_event(row: &AnyRow) -> Result<EventRow, StoreFailed> {
     let actor: Actor = json(row, "actor")?;
     Ok(EventRow {
         deployment: text(row, "deployment")?,

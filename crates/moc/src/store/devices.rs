@@ -69,6 +69,22 @@ impl Store {
             .transpose()
     }
 
+    /// Devices behind a name, at most `limit`.
+    pub async fn devices_after(
+        &self,
+        after: &str,
+        limit: u64,
+    ) -> Result<Vec<DeviceRow>, StoreFailed> {
+        sqlx::query("SELECT * FROM devices WHERE device > $1 ORDER BY device LIMIT $2")
+            .bind(after)
+            .bind(int(limit))
+            .fetch_all(&self.reads)
+            .await?
+            .iter()
+            .map(read)
+            .collect()
+    }
+
     /// Every device, by name.
     pub async fn devices(&self) -> Result<Vec<DeviceRow>, StoreFailed> {
         sqlx::query("SELECT * FROM devices ORDER BY device")

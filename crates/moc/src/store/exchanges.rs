@@ -253,7 +253,8 @@ pub(super) async fn expire(on: &mut AnyConnection, now_ms: u64) -> Result<(), No
     let now = int(now_ms);
     sqlx::query("DELETE FROM tickets WHERE expires_ms <= $1").bind(now).execute(&mut *on).await?;
     sqlx::query("DELETE FROM exchanges WHERE expires_ms <= $1").bind(now).execute(&mut *on).await?;
-    sqlx::query("DELETE FROM used WHERE until_ms <= $1").bind(now).execute(on).await?;
+    sqlx::query("DELETE FROM used WHERE until_ms <= $1").bind(now).execute(&mut *on).await?;
+    sqlx::query("DELETE FROM answers WHERE until_ms <= $1").bind(now).execute(on).await?;
     Ok(())
 }
 

@@ -63,18 +63,6 @@ impl Store {
         self.log(0, u64::MAX).await
     }
 
-    /// The entries about one subject that are this tenant's matter, oldest first.
-    pub async fn log_about(&self, tenant: &str, subject: &str) -> Result<Vec<Leaf>, StoreFailed> {
-        sqlx::query("SELECT leaf FROM log WHERE subject = $1 AND tenant = $2 ORDER BY position")
-            .bind(subject)
-            .bind(tenant)
-            .fetch_all(&self.reads)
-            .await?
-            .iter()
-            .map(read)
-            .collect()
-    }
-
     /// The hash over each of these ranges of entries.
     pub async fn log_hashes(&self, ranges: &[Range]) -> Result<Vec<Hash>, StoreFailed> {
         let mut known: BTreeMap<Node, Hash> = BTreeMap::new();
@@ -185,7 +173,7 @@ pub(super) async fn import(on: &mut AnyConnection) -> Result<(), StoreFailed> {
     Ok(())
 }
 
-fn read(row: &AnyRow) -> Result<Leaf, StoreFailed> {
+pub(super) fn read(row: &AnyRow) -> Result<Leaf, StoreFailed> {
     let bytes = bytes(row, "leaf")?;
     let entry = Entry::decode(&bytes).map_err(|_| StoreFailed::Corrupt("log.leaf"))?;
     Ok(Leaf { entry, bytes })

@@ -9,12 +9,14 @@
 //! no protocol: what is allowed to follow what is decided elsewhere, and arrives here as a version
 //! that has to match.
 
+mod backup;
 mod blobs;
 mod change;
 mod deployments;
 mod devices;
 mod exchanges;
 mod log;
+mod own;
 mod possession;
 mod results;
 mod schema;
@@ -36,15 +38,17 @@ use sqlx::{
 use tokio::sync::mpsc;
 
 pub use self::{
+    backup::{Backup, NotBackedUp, back_up, restore},
     blobs::{BlobDigest, BlobUpload, Blobs, NotADigest, UploadRefused},
     change::Change,
     deployments::{DeploymentRow, EventRow, PackageRow, ReceiptRow, RequestRow},
     devices::DeviceRow,
     exchanges::{Errand, ExchangeRow, Purpose, TicketRow},
     log::{Leaf, NewDecision},
+    own::{AnswerRow, Own},
     possession::{BlobRow, NamedBlobs},
     results::{ResultRow, ResultState},
-    tenants::{Role, TokenRow},
+    tenants::{CERTIFICATE, Quota, TokenRow},
 };
 
 /// Handle to the store; cheap to clone.
@@ -92,6 +96,9 @@ pub enum StoreFailed {
     /// A column does not hold what this program writes there.
     #[error("column {0} does not hold what belongs there")]
     Corrupt(&'static str),
+    /// More writes wait than there is room for.
+    #[error("too many writes wait")]
+    Busy,
     /// The writer has ended.
     #[error("the writer has ended")]
     Stopped,
@@ -107,6 +114,14 @@ pub enum NotCommitted {
     /// The row has moved on since it was read.
     #[error("{0} has changed")]
     Stale(&'static str),
+    /// It would lead beyond what a tenant may have at a time.
+    #[error("more than {max} {what}")]
+    Over {
+        /// Of what.
+        what: &'static str,
+        /// The most.
+        max: u64,
+    },
     /// The token, challenge or ticket was consumed by an earlier decision.
     #[error("already used")]
     Used,
@@ -151,13 +166,34 @@ impl Store {
     /// Applies `changes` together or not at all; `Ok` means durable.
     pub async fn commit(&self, changes: Vec<Change>) -> Result<(), NotCommitted> {
         let (job, answer) = writer::Job::new(changes);
-        self.writer.send(job).await.map_err(|_| StoreFailed::Stopped)?;
+        self.writer.try_send(job).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => StoreFailed::Busy,
+            mpsc::error::TrySendError::Closed(_) => StoreFailed::Stopped,
+        })?;
         answer.await.map_err(|_| StoreFailed::Stopped)?
     }
 
     /// Large byte strings.
     pub const fn blobs(&self) -> &Blobs {
         &self.blobs
+    }
+
+    /// How many lists of changes wait for the writer.
+    pub fn queued(&self) -> u64 {
+        (self.writer.max_capacity() - self.writer.capacity()) as u64
+    }
+
+    /// How many devices there are by state and hardware family.
+    pub async fn device_counts(&self) -> Result<Vec<(String, String, u64)>, StoreFailed> {
+        sqlx::query(
+            "SELECT state, hardware, COUNT(*) AS devices FROM devices \
+             GROUP BY state, hardware ORDER BY state, hardware",
+        )
+        .fetch_all(&self.reads)
+        .await?
+        .iter()
+        .map(|row| Ok((text(row, "state")?, text(row, "hardware")?, uint(row, "devices")?)))
+        .collect()
     }
 
     /// Whether a read succeeds.

@@ -5,7 +5,7 @@
 
 use sqlx::AnyConnection;
 
-use super::{BlobDigest, NotCommitted, Store, StoreFailed, int, uint};
+use super::{BlobDigest, NotCommitted, Store, StoreFailed, int};
 
 /// A blob that a tenant has.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,21 +34,6 @@ pub struct NamedBlobs {
 }
 
 impl Store {
-    /// How many bytes a blob of this tenant has; nothing for what only others have.
-    pub async fn blob_of(
-        &self,
-        tenant: &str,
-        digest: BlobDigest,
-    ) -> Result<Option<u64>, StoreFailed> {
-        sqlx::query("SELECT bytes FROM blobs WHERE tenant = $1 AND sha256 = $2")
-            .bind(tenant)
-            .bind(digest.to_string())
-            .fetch_optional(&self.reads)
-            .await?
-            .map(|row| uint(&row, "bytes"))
-            .transpose()
-    }
-
     /// Whether a deployment for this device names the blob, and its tenant has it.
     pub async fn may_fetch(&self, device: &str, digest: BlobDigest) -> Result<bool, StoreFailed> {
         let row = sqlx::query(

@@ -120,7 +120,7 @@ pub(super) async fn hint(
     Ok(())
 }
 
-fn read(row: &AnyRow) -> Result<ResultRow, StoreFailed> {
+pub(super) fn read(row: &AnyRow) -> Result<ResultRow, StoreFailed> {
     Ok(ResultRow {
         attestation: text(row, "attestation")?,
         tenant: text(row, "tenant")?,

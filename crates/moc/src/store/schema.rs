@@ -74,10 +74,12 @@ fn newest() -> i64 {
     MIGRATIONS.last().map_or(0, |(version, _)| *version)
 }
 
-const MIGRATIONS: [(i64, &str); 3] = [
+const MIGRATIONS: [(i64, &str); 5] = [
     (1, include_str!("migrations/0001_first.sql")),
     (2, include_str!("migrations/0002_possession.sql")),
     (LOG, include_str!("migrations/0003_log.sql")),
+    (4, include_str!("migrations/0004_tenancy.sql")),
+    (5, include_str!("migrations/0005_answers.sql")),
 ];
 
 /// The version that brings the Merkle tree.

@@ -1,8 +1,8 @@
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
 use api::{
     Actor, DeviceState, Event, EventName, Hardware, InstanceType, PackageName, PostRequest,
-    Problem, Verdict,
+    Problem, Role, Verdict,
 };
 
 use audit::tree::{self, Range};
@@ -54,12 +54,12 @@ async fn a_list_of_changes_is_applied_as_a_whole_or_not_at_all() {
     let store = open(dir.path()).await;
     store.commit(vec![tenant("a")]).await.unwrap();
 
-    let refused = store.commit(vec![token("b", Role::Tenant), tenant("a")]).await;
+    let refused = store.commit(vec![token("b", Role::TenantAdmin), tenant("a")]).await;
 
     assert!(matches!(refused, Err(NotCommitted::Exists("tenant"))));
-    assert_eq!(store.token("b").await.unwrap(), None);
-    store.commit(vec![token("b", Role::Tenant)]).await.unwrap();
-    assert_eq!(store.token("b").await.unwrap().unwrap().role, Role::Tenant);
+    assert_eq!(store.token("b", 0).await.unwrap(), None);
+    store.commit(vec![token("b", Role::TenantAdmin)]).await.unwrap();
+    assert_eq!(store.token("b", 0).await.unwrap().unwrap().role, Role::TenantAdmin);
 }
 
 #[tokio::test]
@@ -313,10 +313,10 @@ async fn a_step_is_in_the_log_with_the_digest_of_its_statement() {
 
     store.commit(vec![Change::AddEvent(event())]).await.unwrap();
 
-    let found = store.log_about("t", "deployment/d").await.unwrap();
+    let found = store.of("t").log_about("deployment/d").await.unwrap();
     assert_eq!(found[0].entry.decision, "UA->REE");
     assert_eq!(found[0].entry.statement, Some(cose::sha256(&event().statement)));
-    assert_eq!(store.log_about("other", "deployment/d").await.unwrap(), []);
+    assert_eq!(store.of("other").log_about("deployment/d").await.unwrap(), []);
 }
 
 /// A store of the first schema, with decisions in it, is what `0001_first.sql` alone makes.
@@ -395,7 +395,7 @@ async fn a_store_of_a_newer_program_is_left_alone() {
 
     let refused = Store::open(dir.path()).await;
 
-    assert!(matches!(refused, Err(StoreFailed::Newer { found: 99, known: 3 })));
+    assert!(matches!(refused, Err(StoreFailed::Newer { found: 99, known: 5 })));
 }
 
 const FULL: i64 = 2;
@@ -407,10 +407,13 @@ fn tenant(name: &str) -> Change {
 fn token(hash: &str, role: Role) -> Change {
     Change::AddToken(TokenRow {
         hash: hash.into(),
+        name: "test".into(),
         role,
         tenant: "t".into(),
         device: String::new(),
+        scopes: BTreeSet::new(),
         created_ms: 1,
+        expires_ms: None,
     })
 }
 

@@ -31,6 +31,10 @@ impl Caller {
         Self { client, url: url.to_owned(), token: token.to_owned() }
     }
 
+    pub(crate) fn token(&self) -> &str {
+        &self.token
+    }
+
     pub(crate) fn at(self, url: &str) -> Self {
         Self { url: url.to_owned(), ..self }
     }

@@ -2,7 +2,7 @@
 
 use std::{path::Path, sync::Arc};
 
-use api::{DeviceAdded, PostDevice, TenantAdded};
+use api::{DeviceAdded, PostDevice, Role, Scope, TenantAdded, TokenAdded};
 use cose::{Algorithm, Signer as _};
 use emulator::family::sgx::{Measurement, Vendor};
 use keys::SigningKey;
@@ -63,7 +63,11 @@ impl Bench {
         let mut config = config(dir.path(), limits);
         let authority = Authority::new();
         if tls {
-            config.tls = Some(authority.issue(Name::Loopback, VALID).write(dir.path()));
+            let mut files = authority.issue(Name::Loopback, VALID).write(dir.path());
+            let clients = dir.path().join("clients.pem");
+            std::fs::write(&clients, authority.root()).unwrap();
+            files.client_roots = Some(clients);
+            config.tls = Some(files);
             config.public_url = "https://moc.example".into();
         }
         let identity = config.tls.as_ref().map(|files| Arc::new(Identity::open(files).unwrap()));
@@ -125,6 +129,13 @@ impl Bench {
         self.caller(&added.token)
     }
 
+    /// Somebody with a new credential of a role that belongs to no tenant.
+    pub(crate) async fn holder(&self, role: Role, scopes: &[Scope]) -> Caller {
+        let asked = json!({ "role": role, "name": "test", "scopes": scopes });
+        let added: TokenAdded = self.operator.post(api::path::TOKENS, &asked).await.expect(201);
+        self.caller(&added.token.unwrap())
+    }
+
     pub(crate) async fn device(&self, name: &str) -> DeviceAdded {
         let device = PostDevice {
             device: name.into(),
@@ -175,13 +186,17 @@ pub(crate) fn config(dir: &Path, limits: &str) -> Config {
     let anchor = Vendor::open(&dir.join("vendor"), now).unwrap().anchor();
     let anchor: String = anchor.iter().map(|byte| format!("{byte:02x}")).collect();
     let burst = if limits.contains("teep_burst_max") { "" } else { "teep_burst_max = 100000\n" };
+    let tenant = match limits.contains("tenant_burst_max") {
+        true => "",
+        false => "tenant_burst_max = 100000\n",
+    };
     let poll = if limits.contains("poll_ms_max") { "" } else { "poll_ms_max = 0\n" };
     let text = format!(
         "listen = '127.0.0.1:0'\npublic_url = 'http://moc.example'\ndata_dir = 'moc'\n\
          [appraisal]\nemulated_anchors = ['{anchor}']\ncollateral = 'vendor/collateral'\n\
          [appraisal.policy]\nid = 'bench'\nemulated_allowed = true\n\
          [[appraisal.reference_values]]\ncorim = 'agent.corim'\nsigner = 'reference.pub'\n\
-         [limits]\n{burst}{poll}{limits}"
+         [limits]\n{burst}{tenant}{poll}{limits}"
     );
     Config::from_toml(&text, dir).unwrap()
 }

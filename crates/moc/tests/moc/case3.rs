@@ -145,8 +145,8 @@ async fn a_restart_in_the_middle_of_a_deployment_loses_nothing() {
     user.upload(&id, PackageName::Pd, owner.pd(1)).await;
     device.work().await;
     assert_eq!(view(&user, &id).await.state, State::Running);
-    let leaves = bench.moc.store().decisions().await.unwrap();
-    assert!((0..).zip(&leaves).all(|(position, leaf)| leaf.entry.position == position));
+    let positions = bench.moc.store().decisions().await.unwrap();
+    assert!((0..).zip(&positions).all(|(position, leaf)| leaf.entry.position == position));
 }
 
 #[tokio::test]
@@ -353,9 +353,15 @@ impl Owner {
 
     /// A Trusted Application whose module is a blob of the M/OC.
     pub(crate) fn ta_at(&self, base: &str, module: &[u8]) -> Vec<u8> {
-        let digest: String = cose::sha256(module).iter().map(|b| format!("{b:02x}")).collect();
-        let uri = Uri::new(&format!("{base}{}", api::path::blob(&digest))).unwrap();
-        let built = Ta::new(name("ta"), 1, compatibility(), Payload::at(uri, module));
+        let payload = Payload::at(blob_uri(base, module), module);
+        let built = Ta::new(name("ta"), 1, compatibility(), payload);
+        built.sign(&self.key).unwrap().envelope
+    }
+
+    /// An Untrusted Application whose program is a blob of the M/OC.
+    pub(crate) fn ua_at(&self, base: &str, program: &[u8]) -> Vec<u8> {
+        let payload = Payload::at(blob_uri(base, program), program);
+        let built = Ua::new(name("ua"), 1, compatibility(), payload);
         built.sign(&self.key).unwrap().envelope
     }
 
@@ -380,6 +386,11 @@ impl Owner {
         let hexadecimal = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect();
         vec![hexadecimal(&self.key.key().thumbprint().0), hexadecimal(name.as_bytes())]
     }
+}
+
+fn blob_uri(base: &str, content: &[u8]) -> Uri {
+    let digest: String = cose::sha256(content).iter().map(|b| format!("{b:02x}")).collect();
+    Uri::new(&format!("{base}{}", api::path::blob(&digest))).unwrap()
 }
 
 fn name(name: &str) -> Name {

@@ -87,7 +87,8 @@ impl Authority {
 impl Issued {
     /// Writes both files as an operator would.
     pub(crate) fn write(&self, dir: &Path) -> Tls {
-        let files = Tls { certificate: dir.join("moc.pem"), key: dir.join("moc.key") };
+        let files =
+            Tls { certificate: dir.join("moc.pem"), key: dir.join("moc.key"), client_roots: None };
         std::fs::write(&files.certificate, &self.certificate).unwrap();
         std::fs::write(&files.key, &self.key).unwrap();
         std::fs::set_permissions(&files.key, Permissions::from_mode(0o600)).unwrap();

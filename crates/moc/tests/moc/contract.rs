@@ -1,7 +1,7 @@
 //! The HTTP contract: each path with success, without a token, with the wrong role, and for
 //! somebody else's things.
 
-use api::{BlobStored, PackageName, PackageStored};
+use api::{BlobStored, PackageName, PackageStored, Role, Scope};
 use reqwest::Method;
 use serde_json::json;
 
@@ -12,50 +12,69 @@ use crate::{
     sim::Sim,
 };
 
-/// Every path with the role that may call it.
+/// Every path with the scope that it asks for, and a role that does not have it.
 fn paths(deployment: &str, attestation: &str, blob: &str) -> Vec<(Method, String, &'static str)> {
+    let (get, post, put) = (Method::GET, Method::POST, Method::PUT);
     vec![
-        (Method::POST, api::path::TENANTS.into(), "operator"),
-        (Method::POST, api::path::DEVICES.into(), "operator"),
-        (Method::GET, api::path::DEVICES.into(), "operator"),
-        (Method::GET, api::path::device("edge"), "operator"),
-        (Method::POST, api::path::enrolments("edge"), "operator"),
-        (Method::GET, api::path::wake("edge"), "device"),
-        (Method::GET, api::path::blob(blob), "device"),
-        (Method::PUT, api::path::blob(blob), "tenant"),
-        (Method::POST, api::path::REQUESTS.into(), "tenant"),
-        (Method::GET, api::path::deployment(deployment), "tenant"),
-        (Method::PUT, api::path::package(deployment, PackageName::Ta), "tenant"),
-        (Method::POST, api::path::attestations(deployment), "tenant"),
-        (Method::GET, api::path::attestation(deployment, attestation), "tenant"),
-        (Method::GET, api::path::receipts(deployment), "tenant"),
+        (get.clone(), api::path::METRICS.into(), "devices:read"),
+        (get.clone(), api::path::TENANTS.into(), "tenants:read"),
+        (post.clone(), api::path::TENANTS.into(), "tenants:write"),
+        (get.clone(), api::path::TOKENS.into(), "tokens:write"),
+        (post.clone(), api::path::TOKENS.into(), "tokens:write"),
+        (Method::DELETE, api::path::token("t"), "tokens:write"),
+        (post.clone(), api::path::DEVICES.into(), "devices:write"),
+        (get.clone(), api::path::DEVICES.into(), "devices:read"),
+        (get.clone(), api::path::device("edge"), "devices:read"),
+        (post.clone(), api::path::enrolments("edge"), "devices:write"),
+        (get.clone(), api::path::wake("edge"), "device"),
+        (get.clone(), api::path::blob(blob), "device"),
+        (put.clone(), api::path::blob(blob), "deployments:write"),
+        (post.clone(), api::path::REQUESTS.into(), "deployments:write"),
+        (get.clone(), api::path::deployment(deployment), "deployments:read"),
+        (put, api::path::package(deployment, PackageName::Ta), "deployments:write"),
+        (post, api::path::attestations(deployment), "deployments:write"),
+        (get.clone(), api::path::attestation(deployment, attestation), "deployments:read"),
+        (get.clone(), api::path::receipts(deployment), "deployments:read"),
+        (get.clone(), api::path::proofs(deployment), "deployments:read"),
+        (get.clone(), api::path::CHECKPOINT.into(), "audit:read"),
+        (get.clone(), api::path::entries(0), "audit:read"),
+        (get.clone(), api::path::entry(0), "audit:read"),
+        (get, api::path::consistency(1), "audit:read"),
     ]
 }
 
 #[tokio::test]
-async fn every_path_asks_for_a_token_of_its_role() {
+async fn every_path_asks_for_a_credential_with_its_scope() {
     let bench = Bench::start().await;
     let user = bench.tenant("acme").await;
     let device = enrolled(&bench, "edge").await;
     let callers = [
-        ("operator", bench.operator.clone()),
-        ("tenant", user.clone()),
-        ("device", device.broker.clone()),
+        (Role::Operator, bench.operator.clone()),
+        (Role::TenantAdmin, user.clone()),
+        (Role::Device, device.broker.clone()),
+        (Role::SecurityOfficer, bench.holder(Role::SecurityOfficer, &[]).await),
+        (Role::Auditor, bench.holder(Role::Auditor, &[]).await),
     ];
     let id = placed(&user, false).await.deployment;
 
-    for (method, path, role) in paths(&id, "a", &"0".repeat(64)) {
+    for (method, path, scope) in paths(&id, "a", &"0".repeat(64)) {
         for token in ["", "tamarack-tenant-unknown"] {
             let caller = Caller::new(&bench.url, token);
             let answer = send(caller.request(method.clone(), &path)).await;
             answer.refused(401, "unauthenticated");
             assert_eq!(answer.header("www-authenticate"), "Bearer");
         }
-        for (other, caller) in callers.iter().filter(|(other, _)| *other != role) {
+        let needed: Scope = scope.parse().unwrap();
+        for (role, caller) in &callers {
             let answer = send(caller.request(method.clone(), &path)).await;
+            if role.scopes().contains(&needed) {
+                assert_ne!(answer.status, 401, "{method} {path} by {role}");
+                continue;
+            }
             let problem = answer.refused(403, "forbidden");
-            assert_eq!(problem.expected.as_deref(), Some(role), "{method} {path}");
-            assert_eq!(problem.seen.as_deref(), Some(*other));
+            assert_eq!(problem.expected.as_deref(), Some(scope), "{method} {path}");
+            let seen = format!("a credential of a {role} without it");
+            assert_eq!(problem.seen, Some(seen));
         }
     }
 }
@@ -117,7 +136,7 @@ async fn what_does_not_exist_is_explained() {
     let operator = &bench.operator;
 
     operator.get("/v2").await.refused(404, "not-found");
-    operator.get("/v1/tenants").await.refused(405, "method");
+    operator.get("/v1/requests").await.refused(405, "method");
     operator.get("/v1/devices/none").await.refused(404, "not-found");
     let path = api::path::enrolments("none");
     operator.post(&path, &json!({})).await.refused(404, "not-found");

@@ -448,7 +448,7 @@ fn signed(message: Message<'_>, device: &Sim) -> Vec<u8> {
 }
 
 /// The same manifest with another key's signature in place of its owner's.
-fn signed_again(envelope: &[u8], thief: &SigningKey) -> Vec<u8> {
+pub(crate) fn signed_again(envelope: &[u8], thief: &SigningKey) -> Vec<u8> {
     let mut reader = Decoder::new(envelope);
     let count = reader.map().unwrap().unwrap();
     let mut writer = Encoder::new(Vec::new());

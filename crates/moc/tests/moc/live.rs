@@ -91,7 +91,7 @@ async fn waiting_for_data(user: &Caller, device: &mut Sim) -> String {
     id
 }
 
-fn signed(key: &dyn Signer, deployment: &str) -> Vec<u8> {
+pub(crate) fn signed(key: &dyn Signer, deployment: &str) -> Vec<u8> {
     cose(key, &payload("tamarack-receipt-v1", deployment))
 }
 
