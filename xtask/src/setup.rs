@@ -26,6 +26,11 @@ enum Shows {
 
 const PACKAGES: &[Package] = &[
     Package {
+        name: "runc",
+        shows: Shows::Program("runc"),
+        needed_for: "containers by an OCI runtime, instead of by our own launcher",
+    },
+    Package {
         name: "qemu-system-x86",
         shows: Shows::Program("qemu-system-x86_64"),
         needed_for: "confidential VMs of SEV-SNP, SEV and TDX",
@@ -118,9 +123,13 @@ fn packages(dry: bool, missing: &mut Vec<String>) {
             said = format!(" ({error:#})");
         }
     }
-    let remedy = if guest::is_root() { command } else { format!("as root: {command}") };
-    for package in absent() {
-        missing.push(format!("{}, for {}: {remedy}{said}", package.name, package.needed_for));
+    let absent = absent();
+    for package in &absent {
+        missing.push(format!("{}, for {}", package.name, package.needed_for));
+    }
+    if !absent.is_empty() {
+        let by_whom = if guest::is_root() { "" } else { "as root: " };
+        anstream::println!("what installs the packages: {by_whom}{command}{said}");
     }
 }
 

@@ -234,7 +234,11 @@ fn backends(settings: &Settings, cache: &Arc<ModuleCache>) -> Backends {
             InstanceType::Process => process(ProcessBackend::new(OWN_PROGRAM, limits), cache),
             InstanceType::Vm => process(ProcessBackend::of_vm(OWN_PROGRAM, limits), cache),
             InstanceType::Container => {
-                Arc::new(ContainerBackend::new(OWN_PROGRAM, limits).with_cache(cache))
+                let backend = ContainerBackend::new(OWN_PROGRAM, limits).with_cache(cache);
+                Arc::new(match &settings.container_runtime {
+                    Some(runtime) => backend.with_runtime(runtime),
+                    None => backend,
+                })
             }
         }
     };

@@ -490,7 +490,7 @@ impl Fault {
             Self::Declined(agent::Declined::TooMany) => FailureCode::Busy,
             Self::Declined(_) | Self::NoApplication => FailureCode::Absent,
             Self::Component(_) | Self::Malformed(_) => FailureCode::Malformed,
-            Self::Application(Failed::Crashed(_)) => FailureCode::Busy,
+            Self::Application(Failed::Crashed(_) | Failed::Runtime(_)) => FailureCode::Busy,
             Self::Application(Failed::NoRoom { .. }) => FailureCode::Busy,
             Self::Application(Failed::NoBackend(_) | Failed::Image(_) | Failed::TooLong { .. }) => {
                 FailureCode::Unsupported

@@ -1,5 +1,7 @@
 //! The settings of the agent, which are measured with it: who changes them has another agent.
 
+use std::path::PathBuf;
+
 use rats::eat::InstanceType;
 use serde::Deserialize;
 use suit::Uuid;
@@ -19,6 +21,9 @@ pub struct Settings {
     pub class_id: Uuid,
     /// The instance types that Trusted Applications may ask for, at least one.
     pub instances: Vec<InstanceType>,
+    /// The OCI runtime that makes containers for native programs; without one, the agent's own
+    /// launcher does.
+    pub container_runtime: Option<PathBuf>,
     /// What the agent signs TEEP messages with.
     pub suite: Suite,
     /// What one Trusted Application may use.
@@ -78,6 +83,9 @@ pub enum Unusable {
     /// `instances` names none, one twice, or one that does not exist.
     #[error("`instances` is not a list of different types of `process`, `container` and `vm`")]
     Instances,
+    /// A program is not named by its whole path, or named where no container runs.
+    #[error("`container_runtime` is a path from the root, for a device with container instances")]
+    Runtime,
     /// A limit is zero or larger than a frame or an address space can be.
     #[error("`{0}` is out of range")]
     OutOfRange(&'static str),
@@ -92,11 +100,18 @@ impl Settings {
         if tams.is_empty() || tams.iter().any(|tam| tam.keys.is_empty()) {
             return Err(Unusable::NoTam);
         }
+        let instances = instances(&file.instances)?;
+        let container_runtime = file.container_runtime;
+        let whole = container_runtime.as_ref().is_none_or(|path| path.is_absolute());
+        if !whole || container_runtime.is_some() && !instances.contains(&InstanceType::Container) {
+            return Err(Unusable::Runtime);
+        }
         Ok(Self {
             tams,
             vendor_id: uuid("vendor_id", &file.vendor_id)?,
             class_id: uuid("class_id", &file.class_id)?,
-            instances: instances(&file.instances)?,
+            instances,
+            container_runtime,
             suite: file.suite,
             room: file.limits.room()?,
             limits: file.limits.parse(file.interpreter)?,
@@ -136,6 +151,9 @@ struct File {
     /// Any of `process`, `container` and `vm`; default `["process"]`.
     #[serde(default = "process")]
     instances: Vec<String>,
+    /// `/usr/sbin/runc`, or another OCI runtime; default none.
+    #[serde(default)]
+    container_runtime: Option<PathBuf>,
     /// `esp256` (the default) or `ed25519`.
     #[serde(default)]
     suite: Suite,
@@ -251,12 +269,14 @@ mod tests {
     #[test]
     fn every_setting_is_read() {
         let more = "instances = [\"vm\", \"container\"]\nsuite = \"ed25519\"\ninterpreter = true\n\
+            container_runtime = \"/usr/sbin/runc\"\n\
             [limits]\nmemory_mib = 1\ncall_ms = 5\ncpu_s = 7\n";
 
         let settings = Settings::parse(text(more).as_bytes()).unwrap();
 
         assert_eq!(settings.suite, Suite::Ed25519);
         assert_eq!(settings.instances, [InstanceType::Vm, InstanceType::Container]);
+        assert_eq!(settings.container_runtime, Some(PathBuf::from("/usr/sbin/runc")));
         let limits =
             Limits { memory_bytes_max: 1 << 20, call_ms_max: 5, cpu_s_max: 7, interpret: true };
         assert_eq!(settings.limits, limits);
@@ -287,6 +307,9 @@ mod tests {
         for wrong in ["[]", "[\"process\", \"process\"]", "[\"enclave\"]"] {
             assert_eq!(parse(text(&format!("instances = {wrong}\n"))), Unusable::Instances);
         }
+        for wrong in ["container_runtime = \"/usr/sbin/runc\"\n", CONTAINERS_BY_NAME] {
+            assert_eq!(parse(text(wrong)), Unusable::Runtime);
+        }
         assert_eq!(Settings::parse(&[0xff]), Err(Unusable::NotText));
         let none = format!("tam = []\n{IDS}");
         assert_eq!(parse(none), Unusable::NoTam);
@@ -309,6 +332,7 @@ mod tests {
         cose::Key::from_sec1(cose::Curve::P256, &point.unwrap()).unwrap()
     }
 
+    const CONTAINERS_BY_NAME: &str = "instances = [\"container\"]\ncontainer_runtime = \"runc\"\n";
     const IDS: &str = "vendor_id = \"11111111-1111-4111-9111-111111111111\"\n\
         class_id = \"22222222222242229222222222222222\"\n";
 }

@@ -381,6 +381,7 @@ impl std::fmt::Debug for Ta {
 fn crash_of(failed: &Failed) -> Crash {
     match failed {
         Failed::Crashed(crash) => *crash,
+        Failed::Runtime(_) => Crash::NotStarted,
         Failed::Refused(_)
         | Failed::NoBackend(_)
         | Failed::NoRoom { .. }

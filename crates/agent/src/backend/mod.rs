@@ -92,6 +92,9 @@ pub enum Failed {
     /// The image is refused.
     #[error("the image is refused")]
     Image(#[from] image::Refused),
+    /// The OCI runtime of the settings failed.
+    #[error(transparent)]
+    Runtime(#[from] container::RuntimeFailed),
     /// It would not fit beside those that run.
     #[error("the application needs {needed} bytes of memory, and {free} are free")]
     NoRoom {

@@ -1,6 +1,7 @@
 //! Native applications as processes and in containers: that they work, and that nothing they try
 //! gets them out. The program is `hostile.rs`, compiled here as one static file.
 
+use std::io::BufRead as _;
 use std::net::{TcpListener, UdpSocket};
 use std::os::unix::net::UnixListener;
 use std::os::unix::process::CommandExt as _;
@@ -80,19 +81,24 @@ fn the_file_system_of_the_machine_is_out_of_reach() {
             format!("read {secret}"),
             format!("write {secret}"),
             "read /etc/passwd".to_owned(),
-            "read /proc/self/maps".to_owned(),
-            "read /proc/1/environ".to_owned(),
             "write /escape".to_owned(),
+            "write /proc/sys/kernel/hostname".to_owned(),
+            "read /proc/2/environ".to_owned(),
             format!("list {}", folder.path().display()),
         ] {
             let answer = ta.ask(&attempt);
             assert!(answer.starts_with("errno "), "{kind:?} {attempt}: {answer}");
         }
+        for attempt in ["read /proc/self/maps", "read /proc/1/environ"] {
+            // A runtime's container has a `/proc`, in which it finds itself alone.
+            let answer = ta.ask(attempt);
+            assert!(kind == Kind::Runtime || answer.starts_with("errno "), "{kind:?}: {answer}");
+        }
         match kind {
             Kind::Process | Kind::Vm => {
                 assert_eq!(ta.try_ask("mount"), Err(FaultCode::Trapped));
             }
-            Kind::Container => assert_eq!(ta.ask("mount"), errno(libc::EPERM)),
+            Kind::Container | Kind::Runtime => assert_eq!(ta.ask("mount"), errno(libc::EPERM)),
         }
     }
     assert_eq!(std::fs::read_to_string(secret).unwrap(), "the Broker's");
@@ -151,6 +157,78 @@ fn a_container_sees_its_image_and_nothing_else() {
 }
 
 #[test]
+fn a_container_of_an_oci_runtime_sees_its_image_and_says_what_separates_it() {
+    let Some(mut ta) = Ta::runtime() else { return };
+
+    assert_eq!(ta.ask("list /"), "dev proc ta tmp");
+    assert_eq!(ta.ask("write /tmp/note"), "written");
+    assert_eq!(ta.ask("write /ta"), errno(libc::EROFS));
+    assert_eq!(ta.ask("ptrace 1"), errno(libc::EPERM));
+    assert_eq!(ta.ask("unshare"), errno(libc::EPERM));
+    let claim = ta.claim();
+    assert_eq!((claim.kind.name(), claim.submodule.as_deref()), ("container", Some("native")));
+    for fence in ["oci-runtime", "user-namespace", "network-namespace", "read-only-root"] {
+        assert!(claim.isolation.iter().any(|name| name == fence), "{fence}: {claim:?}");
+    }
+}
+
+#[test]
+fn containers_of_an_agent_that_was_killed_are_ended_by_the_next() {
+    let Some(runtime) = oci_runtime() else { return };
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "native::orphaned", "--nocapture"])
+        .env(ORPHANED, "1")
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = String::new();
+    let mut lines = std::io::BufReader::new(child.stdout.take().unwrap()).lines();
+    while !said.starts_with("running ") {
+        said = lines.next().unwrap().unwrap();
+    }
+    let folder = std::path::PathBuf::from(said.trim_start_matches("running "));
+    child.kill().unwrap();
+    child.wait().unwrap();
+
+    let next = ContainerBackend::new(AGENT, LIMITS).with_runtime(&runtime);
+
+    assert!(!folder.exists(), "{}", folder.display());
+    drop(next);
+}
+
+/// Not a test of its own: it runs in the child of the one above, and is killed.
+#[test]
+fn orphaned() {
+    if std::env::var_os(ORPHANED).is_none() {
+        return;
+    }
+    let _ta = Ta::runtime().unwrap();
+    let user = rustix::process::geteuid().as_raw();
+    let all = std::fs::read_dir(format!("/dev/shm/tamarack-containers-{user}")).unwrap();
+    let own = format!("{}-", std::process::id());
+    let place = all.flatten().find(|entry| entry.file_name().to_string_lossy().starts_with(&own));
+    println!("\nrunning {}", place.unwrap().path().display());
+    std::thread::sleep(std::time::Duration::from_secs(60));
+}
+
+#[test]
+fn an_oci_runtime_that_fails_is_an_answer_and_components_start_all_the_same() {
+    let Some(program) = program() else { return };
+    let backend = ContainerBackend::new(AGENT, LIMITS).with_runtime("/bin/false".as_ref());
+
+    let Some(Failed::Runtime(failed)) = backend.start(described(&image_of(program))).err() else {
+        panic!("it started");
+    };
+
+    assert_eq!((failed.program.as_str(), failed.step), ("/bin/false", "starting"));
+    let image = Recipe::of_program(image::architecture(), "ta.wasm", component::echo()).unwrap();
+    match backend.start(described(&image.build())) {
+        Ok(_) | Err(Failed::Crashed(Crash::Gone | Crash::Fault(FaultCode::NotIsolated))) => {}
+        Err(other) => panic!("{other:?}"),
+    }
+}
+
+#[test]
 fn neither_network_nor_sockets_of_others_are_reached() {
     let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
     let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -167,7 +245,9 @@ fn neither_network_nor_sockets_of_others_are_reached() {
             format!("unix {}", path.display()),
         ] {
             let answer = ta.ask(&attempt);
-            assert!(answer.starts_with("errno "), "{kind:?} {attempt}: {answer}");
+            // A runtime's container has a loopback of its own, where nobody listens.
+            let lost = kind == Kind::Runtime && answer == "sent";
+            assert!(lost || answer.starts_with("errno "), "{kind:?} {attempt}: {answer}");
         }
     }
     assert!(udp.recv(&mut [0]).is_err());
@@ -182,7 +262,7 @@ fn other_processes_are_neither_seen_nor_signalled_nor_traced() {
         let killed = ta.ask(&format!("kill {me}"));
         assert!(killed.starts_with("errno "), "{kind:?}: {killed}");
         let killed = ta.ask("kill 1");
-        assert!(kind == Kind::Container || killed.starts_with("errno "), "{kind:?}: {killed}");
+        assert!(kind != Kind::Process || killed.starts_with("errno "), "{kind:?}: {killed}");
         assert_eq!(ta.ask("?"), "data?", "{kind:?}: its custodian goes on");
     }
     let Some(mut ta) = Ta::container() else { return };
@@ -206,7 +286,7 @@ fn nothing_of_the_machine_can_be_started() {
         let forked: u32 = answer.parse().unwrap();
         match kind {
             Kind::Process | Kind::Vm => assert_eq!(forked, 0, "one process"),
-            Kind::Container => assert!(forked < 64, "{forked} processes"),
+            Kind::Container | Kind::Runtime => assert!(forked < 64, "{forked} processes"),
         }
     }
 }
@@ -362,6 +442,8 @@ enum Kind {
     /// A process to which its whole VM belongs.
     Vm,
     Container,
+    /// A container of an OCI runtime.
+    Runtime,
 }
 
 /// The kinds that can be tried here; what is missing says so.
@@ -370,6 +452,9 @@ fn kinds() -> Vec<Kind> {
     let mut kinds = vec![Kind::Process, Kind::Vm];
     if container_of(&image_of(program)).is_some() {
         kinds.push(Kind::Container);
+    }
+    if Ta::runtime().is_some() {
+        kinds.push(Kind::Runtime);
     }
     kinds
 }
@@ -387,6 +472,7 @@ impl Ta {
             Kind::Process => Self::process(&process_backend()),
             Kind::Vm => Self::process(&ProcessBackend::of_vm(AGENT, LIMITS)),
             Kind::Container => Self::container().unwrap(),
+            Kind::Runtime => Self::runtime().unwrap(),
         }
     }
 
@@ -398,6 +484,21 @@ impl Ta {
 
     fn container() -> Option<Self> {
         Self::of_image(&image_of(program()?))
+    }
+
+    fn runtime() -> Option<Self> {
+        static BACKEND: OnceLock<Option<ContainerBackend>> = OnceLock::new();
+        let backend = || Some(ContainerBackend::new(AGENT, LIMITS).with_runtime(&oci_runtime()?));
+        let backend = BACKEND.get_or_init(backend).as_ref()?;
+        let owner = SigningKey::generate(Algorithm::Esp256).unwrap();
+        match backend.start(described(&image_of(program()?))) {
+            Ok(instance) => Some(Self::released(instance, &owner)),
+            Err(Failed::Runtime(failed)) if std::env::var_os("TAMARACK_CONTAINERS").is_none() => {
+                println!("skipped: {failed}");
+                None
+            }
+            Err(other) => panic!("{other:?}"),
+        }
     }
 
     fn of_image(archive: &[u8]) -> Option<Self> {
@@ -470,6 +571,17 @@ fn container_of(archive: &[u8]) -> Option<Box<dyn Instance>> {
     started(archive)
 }
 
+/// The OCI runtime of this machine.
+fn oci_runtime() -> Option<std::path::PathBuf> {
+    let folders = ["/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin"];
+    let found = folders.iter().map(|folder| std::path::Path::new(folder).join("runc"));
+    let found = found.into_iter().find(|path| path.is_file());
+    if found.is_none() {
+        println!("skipped: this machine has no runc");
+    }
+    found
+}
+
 fn image_of(program: &[u8]) -> Vec<u8> {
     static IMAGE: OnceLock<Vec<u8>> = OnceLock::new();
     let build =
@@ -529,6 +641,8 @@ fn program() -> Option<&'static [u8]> {
 }
 
 /// How many cycles the child of a test is to run.
+/// Tells a child of this test that it will be killed.
+const ORPHANED: &str = "TAMARACK_TEST_ORPHANED";
 const CYCLES: &str = "TAMARACK_CYCLES";
 const AGENT: &str = env!("CARGO_BIN_EXE_tamarack-agent");
 const LIMITS: Limits =

@@ -50,7 +50,7 @@ pub(crate) fn prepare(image: OwnedFd, limits: Limits) -> Result<(Prepared, Vec<S
     Ok((Prepared::Native(native), enforced))
 }
 
-fn read(image: &File) -> io::Result<(Plan, Tree)> {
+pub(super) fn read(image: &File) -> io::Result<(Plan, Tree)> {
     let length = usize::try_from(image.metadata()?.len()).map_err(io::Error::other)?;
     let mut bytes = vec![0; length];
     image.read_exact_at(&mut bytes, 0)?;
@@ -113,7 +113,7 @@ fn mount_memory(at: &Path, flags: MountFlags, options: &str) -> io::Result<()> {
 }
 
 /// Writes the tree. Its parents are folders, each made before, so no link is ever followed.
-fn write(root: &Path, tree: &Tree) -> io::Result<()> {
+pub(super) fn write(root: &Path, tree: &Tree) -> io::Result<()> {
     for (path, node) in tree.entries() {
         let at: PathBuf = root.join(path);
         match node {
@@ -129,7 +129,7 @@ fn write(root: &Path, tree: &Tree) -> io::Result<()> {
     Ok(())
 }
 
-fn exists(error: io::Error) -> io::Result<()> {
+pub(super) fn exists(error: io::Error) -> io::Result<()> {
     if error.kind() == io::ErrorKind::AlreadyExists { Ok(()) } else { Err(error) }
 }
 

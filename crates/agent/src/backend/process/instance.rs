@@ -54,7 +54,7 @@ impl ProcessBackend {
         let mut command = Command::new(&self.program);
         self.limits.arguments(command.arg("ta-worker"), form);
         match form {
-            Form::Component | Form::Container => command.stdout(Stdio::null()),
+            Form::Component | Form::Container | Form::Started => command.stdout(Stdio::null()),
             Form::Program => command.stdout(sealed(content).map_err(|_| Crash::NotStarted)?),
         };
         Worker::spawn(command, self.limits)
@@ -71,7 +71,7 @@ impl Backend for ProcessBackend {
         let worker = self.spawn(form, program.module)?;
         let (code, submodule) = match form {
             Form::Program => (None, "native"),
-            Form::Component | Form::Container => {
+            Form::Component | Form::Container | Form::Started => {
                 let (digest, module) = (cose::sha256(program.module), program.module);
                 (Some(Code { cache: &self.cache, digest, module }), self.limits.submodule())
             }

@@ -17,6 +17,7 @@ use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
     SeccompRule, TargetArch,
 };
+use serde_json::{Value, json};
 
 /// The limits that the kernel keeps for one worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -192,7 +193,10 @@ fn filters(profile: Profile) -> Result<Vec<BpfProgram>, seccompiler::BackendErro
     let named = |calls: &[i64]| -> BTreeMap<i64, Vec<SeccompRule>> {
         calls.iter().map(|call| (*call, Vec::new())).collect()
     };
-    let mut deadly = named(DEADLY);
+    let numbered = |calls: &[(&str, i64)]| -> BTreeMap<i64, Vec<SeccompRule>> {
+        calls.iter().map(|(_, call)| (*call, Vec::new())).collect()
+    };
+    let mut deadly = numbered(DEADLY);
     if matches!(profile, Profile::Custodian | Profile::Interpreter) {
         deadly.extend(named(&[libc::SYS_execve, libc::SYS_execveat]));
     }
@@ -214,7 +218,7 @@ fn filters(profile: Profile) -> Result<Vec<BpfProgram>, seccompiler::BackendErro
         arch,
     )?;
     if matches!(profile, Profile::Contained { .. }) {
-        let mut denied = named(DENIED);
+        let mut denied = numbered(DENIED);
         denied.insert(libc::SYS_clone, namespaces()?);
         let denied = SeccompFilter::new(
             denied,
@@ -250,22 +254,40 @@ fn filters(profile: Profile) -> Result<Vec<BpfProgram>, seccompiler::BackendErro
 
 /// Any namespace of its own in the flags of `clone`.
 fn namespaces() -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
-    [
-        libc::CLONE_NEWCGROUP,
-        libc::CLONE_NEWIPC,
-        libc::CLONE_NEWNET,
-        libc::CLONE_NEWNS,
-        libc::CLONE_NEWPID,
-        libc::CLONE_NEWUSER,
-        libc::CLONE_NEWUTS,
-    ]
-    .into_iter()
-    .map(|flag| {
-        let flag = u64::from(flag.unsigned_abs());
-        let mask = SeccompCmpOp::MaskedEq(flag);
-        SeccompRule::new(vec![SeccompCondition::new(0, SeccompCmpArgLen::Qword, mask, flag)?])
+    NEW_NAMESPACES
+        .into_iter()
+        .map(|flag| {
+            let flag = u64::from(flag.unsigned_abs());
+            let mask = SeccompCmpOp::MaskedEq(flag);
+            SeccompRule::new(vec![SeccompCondition::new(0, SeccompCmpArgLen::Qword, mask, flag)?])
+        })
+        .collect()
+}
+
+/// The filter of [`Profile::Contained`] in the words of an OCI runtime's configuration.
+pub(in crate::backend) fn oci_filter() -> Value {
+    let names = |calls: &[(&str, i64)]| -> Vec<String> {
+        calls.iter().map(|(name, _)| name.replacen("SYS_", "", 1)).collect()
+    };
+    let refuse = |names: Vec<String>, error: i32, arguments: Value| {
+        json!({
+            "names": names, "action": "SCMP_ACT_ERRNO", "errnoRet": error, "args": arguments,
+        })
+    };
+    let mut refused = vec![
+        refuse(names(DEADLY), libc::EPERM, json!([])),
+        refuse(names(DENIED), libc::EPERM, json!([])),
+        refuse(vec!["clone3".to_owned()], libc::ENOSYS, json!([])),
+    ];
+    refused.extend(NEW_NAMESPACES.map(|flag| {
+        let arguments =
+            json!([{ "index": 0, "value": flag, "valueTwo": flag, "op": "SCMP_CMP_MASKED_EQ" }]);
+        refuse(vec!["clone".to_owned()], libc::EPERM, arguments)
+    }));
+    let architecture = format!("SCMP_ARCH_{}", std::env::consts::ARCH.to_uppercase());
+    json!({
+        "defaultAction": "SCMP_ACT_ALLOW", "architectures": [architecture], "syscalls": refused,
     })
-    .collect()
 }
 
 /// What a program may do to its descriptors: look, copy, and wait or not.
@@ -320,6 +342,24 @@ fn conditional() -> Result<Vec<(i64, Vec<SeccompRule>)>, seccompiler::BackendErr
     ])
 }
 
+/// Gives each system call with its name.
+macro_rules! calls {
+    ($($(#[$where:meta])? $call:ident),* $(,)?) => {
+        &[$($(#[$where])? (stringify!($call), libc::$call)),*]
+    };
+}
+
+/// Flags of `clone`, each for a namespace of its own.
+const NEW_NAMESPACES: [i32; 7] = [
+    libc::CLONE_NEWCGROUP,
+    libc::CLONE_NEWIPC,
+    libc::CLONE_NEWNET,
+    libc::CLONE_NEWNS,
+    libc::CLONE_NEWPID,
+    libc::CLONE_NEWUSER,
+    libc::CLONE_NEWUTS,
+];
+
 /// Descriptors 0 (the agent), 1 and 2 (nothing).
 const DESCRIPTORS: usize = 3;
 
@@ -327,7 +367,7 @@ const DESCRIPTORS: usize = 3;
 const DESCRIPTORS_MAX: u64 = 8;
 
 /// Descriptors a process in a container may hold.
-const CONTAINED_DESCRIPTORS_MAX: u64 = 256;
+pub(in crate::backend) const CONTAINED_DESCRIPTORS_MAX: u64 = 256;
 
 /// Processes and threads of a container, its custodian included.
 pub const PROCESSES_MAX: u64 = 64;
@@ -336,24 +376,24 @@ pub const PROCESSES_MAX: u64 = 64;
 const LANDLOCK: ABI = ABI::V6;
 
 /// What nothing in a worker calls unless it was taken over: the process ends at once.
-const DEADLY: &[i64] = &[
-    libc::SYS_bpf,
-    libc::SYS_delete_module,
-    libc::SYS_finit_module,
-    libc::SYS_init_module,
-    libc::SYS_io_uring_setup,
-    libc::SYS_kexec_load,
-    libc::SYS_mount,
-    libc::SYS_perf_event_open,
-    libc::SYS_pidfd_getfd,
-    libc::SYS_pidfd_open,
-    libc::SYS_pivot_root,
-    libc::SYS_process_vm_readv,
-    libc::SYS_process_vm_writev,
-    libc::SYS_ptrace,
-    libc::SYS_setns,
-    libc::SYS_unshare,
-    libc::SYS_userfaultfd,
+const DEADLY: &[(&str, i64)] = calls![
+    SYS_bpf,
+    SYS_delete_module,
+    SYS_finit_module,
+    SYS_init_module,
+    SYS_io_uring_setup,
+    SYS_kexec_load,
+    SYS_mount,
+    SYS_perf_event_open,
+    SYS_pidfd_getfd,
+    SYS_pidfd_open,
+    SYS_pivot_root,
+    SYS_process_vm_readv,
+    SYS_process_vm_writev,
+    SYS_ptrace,
+    SYS_setns,
+    SYS_unshare,
+    SYS_userfaultfd,
 ];
 
 /// What a static program needs beyond that, to be started and to run with the usual C library.
@@ -376,45 +416,45 @@ const PROGRAM: &[i64] = &[
 ];
 
 /// What no process in a container needs, and what kernels were broken with before.
-const DENIED: &[i64] = &[
-    libc::SYS_acct,
-    libc::SYS_add_key,
-    libc::SYS_chroot,
-    libc::SYS_clock_adjtime,
-    libc::SYS_clock_settime,
-    libc::SYS_fanotify_init,
-    libc::SYS_fsconfig,
-    libc::SYS_fsmount,
-    libc::SYS_fsopen,
-    libc::SYS_fspick,
-    libc::SYS_io_uring_enter,
-    libc::SYS_io_uring_register,
+const DENIED: &[(&str, i64)] = calls![
+    SYS_acct,
+    SYS_add_key,
+    SYS_chroot,
+    SYS_clock_adjtime,
+    SYS_clock_settime,
+    SYS_fanotify_init,
+    SYS_fsconfig,
+    SYS_fsmount,
+    SYS_fsopen,
+    SYS_fspick,
+    SYS_io_uring_enter,
+    SYS_io_uring_register,
     #[cfg(target_arch = "x86_64")]
-    libc::SYS_ioperm,
+    SYS_ioperm,
     #[cfg(target_arch = "x86_64")]
-    libc::SYS_iopl,
-    libc::SYS_kcmp,
-    libc::SYS_keyctl,
-    libc::SYS_mbind,
-    libc::SYS_mknodat,
-    libc::SYS_mount_setattr,
-    libc::SYS_move_mount,
-    libc::SYS_move_pages,
-    libc::SYS_name_to_handle_at,
-    libc::SYS_open_by_handle_at,
-    libc::SYS_open_tree,
-    libc::SYS_personality,
-    libc::SYS_quotactl,
-    libc::SYS_reboot,
-    libc::SYS_request_key,
-    libc::SYS_setdomainname,
-    libc::SYS_sethostname,
-    libc::SYS_settimeofday,
-    libc::SYS_swapoff,
-    libc::SYS_swapon,
-    libc::SYS_syslog,
-    libc::SYS_umount2,
-    libc::SYS_vhangup,
+    SYS_iopl,
+    SYS_kcmp,
+    SYS_keyctl,
+    SYS_mbind,
+    SYS_mknodat,
+    SYS_mount_setattr,
+    SYS_move_mount,
+    SYS_move_pages,
+    SYS_name_to_handle_at,
+    SYS_open_by_handle_at,
+    SYS_open_tree,
+    SYS_personality,
+    SYS_quotactl,
+    SYS_reboot,
+    SYS_request_key,
+    SYS_setdomainname,
+    SYS_sethostname,
+    SYS_settimeofday,
+    SYS_swapoff,
+    SYS_swapon,
+    SYS_syslog,
+    SYS_umount2,
+    SYS_vhangup,
 ];
 
 /// What Wasmtime, its compiler threads and the frames to the agent need.

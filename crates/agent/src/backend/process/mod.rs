@@ -38,7 +38,7 @@ impl Limits {
     }
 
     /// What the kernel keeps for a native program: its memory beside its own code.
-    const fn of_program(self) -> lockdown::Limits {
+    pub(super) const fn of_program(self) -> lockdown::Limits {
         lockdown::Limits {
             address_space_bytes_max: self.memory_bytes_max + PROGRAM_BYTES,
             cpu_s_max: self.cpu_s_max,
@@ -78,10 +78,12 @@ pub enum Form {
     Container,
     /// A static program, in a process beside the custodian.
     Program,
+    /// A program that was started elsewhere, and whose socket the custodian is given.
+    Started,
 }
 
 impl Form {
-    const ALL: [Self; 3] = [Self::Component, Self::Container, Self::Program];
+    const ALL: [Self; 4] = [Self::Component, Self::Container, Self::Program, Self::Started];
 
     /// The form of a content that is no image; what is no program counts as a component, and is
     /// refused as one.
@@ -94,6 +96,7 @@ impl Form {
             Self::Component => "component",
             Self::Container => "container",
             Self::Program => "program",
+            Self::Started => "started",
         }
     }
 

@@ -78,6 +78,13 @@ impl Native {
         Ok(Self { stream: ours, call: Duration::MAX })
     }
 
+    /// A program that runs already, at the other end of this socket.
+    pub(crate) fn of_socket(socket: OwnedFd) -> Result<Self, Fault> {
+        let stream = UnixStream::from(socket);
+        stream.set_nonblocking(true).map_err(|_| Fault::NotExecuted)?;
+        Ok(Self { stream, call: Duration::MAX })
+    }
+
     /// The time for one call.
     pub(crate) fn limit(&mut self, call: Duration) {
         self.call = call;

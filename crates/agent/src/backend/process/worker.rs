@@ -101,6 +101,10 @@ fn prepare(limits: Limits, form: Form) -> Result<(Prepared, Vec<String>), Fault>
             let image = content().map_err(|_| Fault::NotIsolated)?;
             container::prepare(image, limits.of_program())
         }
+        Form::Started => {
+            let socket = content().map_err(|_| Fault::NotExecuted)?;
+            Ok((Prepared::Native(Native::of_socket(socket)?), Vec::new()))
+        }
     }
 }
 
