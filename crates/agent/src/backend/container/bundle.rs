@@ -44,7 +44,10 @@ fn config(plan: &Plan, user: u32, limits: lockdown::Limits) -> Value {
     }
     let only_user = json!([{ "containerID": 0, "hostID": user, "size": 1 }]);
     let limit = |name: &str, value: u64| json!({ "type": name, "hard": value, "soft": value });
-    let mount = |at: &str, kind: &str, options: &[&str]| json!({ "destination": at, "type": kind, "source": kind, "options": options });
+    let mount = |at: &str, kind: &str, options: &[&str]| {
+        let source = kind;
+        json!({ "destination": at, "type": kind, "source": source, "options": options })
+    };
     let none: [&str; 0] = [];
     json!({
         "ociVersion": "1.0.2",

@@ -234,8 +234,8 @@ impl Seen {
             return missing("filter of system calls");
         }
         // mountinfo: number, parent, device, root, mount point, options, ...
-        let root = self.mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
-        let root = root.filter(|fields| fields.get(4) == Some(&"/")).last();
+        let mut root = self.mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+        let root = root.rfind(|fields| fields.get(4) == Some(&"/"));
         let read_only = root
             .and_then(|fields| fields.get(5).copied())
             .is_some_and(|options| options.split(',').any(|option| option == "ro"));
