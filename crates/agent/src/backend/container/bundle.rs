@@ -40,7 +40,7 @@ pub(super) fn write(
 fn config(plan: &Plan, user: u32, limits: lockdown::Limits) -> Value {
     let mut arguments = plan.arguments.clone();
     if let Some(program) = arguments.first_mut() {
-        *program = format!("/{program}");
+        *program = format!("/{}", program.trim_start_matches('/'));
     }
     let only_user = json!([{ "containerID": 0, "hostID": user, "size": 1 }]);
     let limit = |name: &str, value: u64| json!({ "type": name, "hard": value, "soft": value });
@@ -77,7 +77,7 @@ fn config(plan: &Plan, user: u32, limits: lockdown::Limits) -> Value {
         },
         "mounts": [
             mount("/proc", "proc", &["nosuid", "noexec", "nodev"]),
-            mount("/dev", "tmpfs", &["nosuid", "noexec", "mode=755", "size=64k"]),
+            mount("/dev", "tmpfs", &["nosuid", "noexec", "ro", "mode=755", "size=64k"]),
             mount("/tmp", "tmpfs", &["nosuid", "nodev", "noexec", "mode=1777", "size=16m"]),
         ],
         "linux": {
