@@ -236,7 +236,7 @@ impl Device {
             stage.moc.read_again()?;
         }
         let broker = start_broker(&stage.layout, &stage.programs, name)?;
-        let mut device = Self {
+        Ok(Self {
             name: name.to_owned(),
             broker,
             tee,
@@ -245,12 +245,10 @@ impl Device {
             layout: stage.layout.clone(),
             programs: stage.programs.clone(),
             spec: spec.clone(),
-        };
-        device.await_enrolment(stage)?;
-        Ok(device)
+        })
     }
 
-    fn await_enrolment(&mut self, stage: &Stage) -> Result<()> {
+    pub(crate) fn await_enrolment(&mut self, stage: &Stage) -> Result<()> {
         let name = self.name.clone();
         self.broker.until("enrolled device", || {
             let shown = stage.moc.operator(&stage.programs, &["device", "show", &name]);

@@ -6,6 +6,7 @@
 //! measurement) and the Network User's hands; it never plays a TEE.
 
 mod canary;
+mod choices;
 mod deploying;
 mod device;
 mod flow;
@@ -17,6 +18,7 @@ mod release;
 mod user;
 
 pub use canary::{Sighting, search, search_memory};
+pub use choices::{Choices, Confidant};
 pub use deploying::{Attempt, Deploying};
 pub use device::{Device, Hardware, Instance, Misbehaviour, Spec};
 pub use flow::{Canary, Flow, Ran, flows};
@@ -49,9 +51,17 @@ impl Stage {
     /// # Errors
     /// A program failed; the error says which and what it printed.
     pub fn set(layout: Layout, programs: Programs) -> Result<Self> {
+        Self::set_with(layout, programs, &Choices::default())
+    }
+
+    /// The same, with more in the settings of the M/OC and of its Agents.
+    ///
+    /// # Errors
+    /// A program failed; the error says which and what it printed.
+    pub fn set_with(layout: Layout, programs: Programs, choices: &Choices) -> Result<Self> {
         layout.create()?;
         let anchor = release::vendor(&layout, &programs)?;
-        let moc = Moc::start(&layout, &programs)?;
+        let moc = Moc::start(&layout, &programs, choices)?;
         Ok(Self { layout, programs, moc, anchor })
     }
 
@@ -60,6 +70,16 @@ impl Stage {
     /// # Errors
     /// A program failed; the error says which and what it printed.
     pub fn device(&self, spec: &Spec) -> Result<Device> {
+        let mut device = Device::start(self, spec)?;
+        device.await_enrolment(self)?;
+        Ok(device)
+    }
+
+    /// The same, without waiting for what the M/OC makes of it.
+    ///
+    /// # Errors
+    /// A program failed; the error says which and what it printed.
+    pub fn device_begun(&self, spec: &Spec) -> Result<Device> {
         Device::start(self, spec)
     }
 

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{
+    choices::Choices,
     http::{self, Answer, Ask},
     layout::{Layout, Programs},
     party::{self, Party},
@@ -38,6 +39,7 @@ pub struct Moc {
 pub(crate) struct Tam {
     pub(crate) uri: String,
     pub(crate) keys: Vec<String>,
+    pub(crate) encryption_key: String,
 }
 
 /// What `tamarack-moc init` prints once.
@@ -45,6 +47,7 @@ pub(crate) struct Tam {
 struct Initialised {
     bootstrap_token: String,
     tam_keys: Vec<String>,
+    tam_encryption_key: String,
     verifier_key: String,
     audit_key: String,
     tam_uri: String,
@@ -52,21 +55,22 @@ struct Initialised {
 
 impl Moc {
     /// Initialises and starts the M/OC.
-    pub(crate) fn start(layout: &Layout, programs: &Programs) -> Result<Self> {
+    pub(crate) fn start(layout: &Layout, programs: &Programs, choices: &Choices) -> Result<Self> {
         let directory = layout.moc();
         let port = party::free_port()?;
         let config = directory.join("moc.toml");
         // The keys come first: the Agents' settings name them, and the reference values, which the
         // Verifier reads when it starts, cover those settings.
-        let first_settings = address(port);
+        let first_settings = address(port) + &format!("\n[tam]\n{}\n", choices.tam);
         fs::write(&config, &first_settings).context("writing the M/OC's settings")?;
         let mut init = programs.command("tamarack-moc");
         let printed = party::json(init.arg("init").arg("--config").arg(&config))?;
         let first: Initialised = serde_json::from_value(printed)?;
         let operator_token = directory.join("operator.token");
         write_secret(&operator_token, &first.bootstrap_token)?;
-        let tam = Tam { uri: first.tam_uri, keys: first.tam_keys };
-        release::publish(layout, programs, &tam)?;
+        let encryption_key = first.tam_encryption_key;
+        let tam = Tam { uri: first.tam_uri, keys: first.tam_keys, encryption_key };
+        release::publish(layout, programs, &tam, choices)?;
         fs::write(&config, first_settings + &appraisal(layout))?;
         let party = serve(layout, programs, &config, port)?;
         Ok(Self {

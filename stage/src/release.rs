@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
 use crate::{
+    choices::{Choices, Confidant},
     device::Hardware,
     layout::{Layout, Programs},
     moc::Tam,
@@ -22,11 +23,16 @@ pub(crate) fn vendor(layout: &Layout, programs: &Programs) -> Result<String> {
 
 /// Writes the Agents' settings, measures Agent and settings on every family, and signs the
 /// measurements.
-pub(crate) fn publish(layout: &Layout, programs: &Programs, tam: &Tam) -> Result<()> {
+pub(crate) fn publish(
+    layout: &Layout,
+    programs: &Programs,
+    tam: &Tam,
+    choices: &Choices,
+) -> Result<()> {
     let release = layout.release();
-    let of_program = settings(tam, &["process", "container"]);
+    let of_program = settings(tam, choices, &["process", "container"]);
     fs::write(release.join("agent.toml"), of_program)?;
-    fs::write(release.join("agent-vm.toml"), settings(tam, &["container", "vm"]))?;
+    fs::write(release.join("agent-vm.toml"), settings(tam, choices, &["container", "vm"]))?;
     fs::write(release.join("strict.toml"), POLICY)?;
     let mut key = programs.command("tamarack");
     party::json(key.args(["key", "new", "--json", "--out"]).arg(release.join("release.key")))?;
@@ -79,19 +85,29 @@ fn vouch(
 }
 
 /// Which TAM the Agents talk to, and for which packages they are made. The launch measures it.
-fn settings(tam: &Tam, instances: &[&str]) -> String {
+fn settings(tam: &Tam, choices: &Choices, instances: &[&str]) -> String {
+    let confidant = match &choices.confidant {
+        Confidant::Nobody => None,
+        Confidant::Tam => Some(&tam.encryption_key),
+        Confidant::Other(key) => Some(key),
+    };
+    let encryption = confidant.map(|key| format!("encryption_key = {}\n", json!(key)));
     format!(
         "vendor_id = \"d98dfd44-7114-5376-bf7c-3adfb4712dd2\"\n\
          class_id = \"7b397450-6111-5eb1-8e91-ba8b2c60eede\"\n\
          instances = {}\n\
-         suite = \"esp256\"\n\
-         \n\
+         suite = {}\n\
+         {}\n\
          [[tam]]\n\
          uri = {}\n\
-         keys = {}\n",
+         keys = {}\n\
+         {}",
         json!(instances),
+        json!(choices.suite.unwrap_or("esp256")),
+        choices.agent,
         json!(tam.uri),
-        json!(tam.keys)
+        json!(tam.keys),
+        encryption.unwrap_or_default(),
     )
 }
 

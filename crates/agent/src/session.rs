@@ -19,7 +19,7 @@ use device::{ComponentId, FailureCode};
 use keys::SystemEntropy;
 use teep::agent::{self, Agent, Effect, Handle, TamUri, Wanted};
 use teep::envelope::Signers;
-use teep::{Fresh, Present, RequestedTc, Suite, SystemProperties, Timestamp};
+use teep::{Fresh, Numbering, Present, RequestedTc, Suite, SystemProperties, Timestamp};
 use tracing::{debug, info, warn};
 
 use self::collect::{Answered, Asked};
@@ -541,6 +541,9 @@ fn config(settings: &Settings, own_digest: [u8; 32]) -> anyhow::Result<agent::Co
         settings::Suite::Esp256 => Suite::Esp256,
         settings::Suite::MlDsa65 => Suite::MlDsa65,
     }];
+    if settings.legacy_numbering {
+        config.dialect.numbering = Numbering::Legacy18;
+    }
     config.attest_tam = settings.tams.iter().any(|tam| tam.attest);
     Ok(config)
 }

@@ -26,6 +26,8 @@ pub struct Settings {
     pub container_runtime: Option<PathBuf>,
     /// What the agent signs TEEP messages with.
     pub suite: Suite,
+    /// Whether the TAMs have the message types and labels of drafts -18 to -25 of the protocol.
+    pub legacy_numbering: bool,
     /// What one Trusted Application may use.
     pub limits: Limits,
     /// What all of them may use together.
@@ -113,6 +115,7 @@ impl Settings {
             instances,
             container_runtime,
             suite: file.suite,
+            legacy_numbering: file.legacy_numbering,
             room: file.limits.room()?,
             limits: file.limits.parse(file.interpreter)?,
         })
@@ -154,9 +157,13 @@ struct File {
     /// `/usr/sbin/runc`, or another OCI runtime; default none.
     #[serde(default)]
     container_runtime: Option<PathBuf>,
-    /// `esp256` (the default) or `ed25519`.
+    /// `esp256` (the default), `ed25519`, or `ml-dsa-65` for TAMs that offer it.
     #[serde(default)]
     suite: Suite,
+    /// Whether messages have the types and labels of drafts -18 to -25, as the TAMs' operators
+    /// agreed; nothing in a message tells. Default false.
+    #[serde(default)]
+    legacy_numbering: bool,
     /// Whether components are interpreted instead of compiled to machine code, for a TEE where
     /// no memory may become code; default false.
     #[serde(default)]
@@ -256,6 +263,7 @@ mod tests {
         let settings = Settings::parse(text("").as_bytes()).unwrap();
 
         assert_eq!(settings.suite, Suite::Esp256);
+        assert!(!settings.legacy_numbering);
         assert_eq!(settings.tams[0].uri, "http://tam.example/tam");
         assert_eq!(settings.tams[0].keys, [key()]);
         assert_eq!(settings.tams[0].encryption_key, None);
@@ -269,12 +277,14 @@ mod tests {
     #[test]
     fn every_setting_is_read() {
         let more = "instances = [\"vm\", \"container\"]\nsuite = \"ed25519\"\ninterpreter = true\n\
+            legacy_numbering = true\n\
             container_runtime = \"/usr/sbin/runc\"\n\
             [limits]\nmemory_mib = 1\ncall_ms = 5\ncpu_s = 7\n";
 
         let settings = Settings::parse(text(more).as_bytes()).unwrap();
 
         assert_eq!(settings.suite, Suite::Ed25519);
+        assert!(settings.legacy_numbering);
         assert_eq!(settings.instances, [InstanceType::Vm, InstanceType::Container]);
         assert_eq!(settings.container_runtime, Some(PathBuf::from("/usr/sbin/runc")));
         let limits =

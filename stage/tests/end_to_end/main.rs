@@ -9,6 +9,7 @@ mod bad_input;
 mod canary;
 mod channel;
 mod crash;
+mod dialects;
 mod families;
 mod flows;
 mod forgery;

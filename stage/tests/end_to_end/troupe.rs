@@ -9,14 +9,17 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use stage::{Attempt, Device, Layout, Programs, Refusal, Ride, Stage, User};
+use stage::{Attempt, Choices, Device, Layout, Programs, Refusal, Ride, Stage, User};
 use tempfile::TempDir;
 
 /// The stage of the test that is named, or nothing where the programs are not built.
 macro_rules! open_stage {
-    () => {{
+    () => {
+        $crate::troupe::open_stage!(&stage::Choices::default())
+    };
+    ($choices:expr) => {{
         fn here() {}
-        match $crate::troupe::open(std::any::type_name_of_val(&here)) {
+        match $crate::troupe::open(std::any::type_name_of_val(&here), $choices) {
             Some(stage) => stage,
             None => return,
         }
@@ -54,7 +57,7 @@ impl Drop for Theatre {
 }
 
 /// Sets up the stage; `here` is the path of a function within the test.
-pub(crate) fn open(here: &str) -> Option<Theatre> {
+pub(crate) fn open(here: &str, choices: &Choices) -> Option<Theatre> {
     let test = here.rsplit("::").nth(1).unwrap_or(here);
     let (Some(programs), Some(ta)) = (env::var_os("TAMARACK_PROGRAMS"), env::var_os("TAMARACK_TA"))
     else {
@@ -67,7 +70,8 @@ pub(crate) fn open(here: &str) -> Option<Theatre> {
     }
     let directory = tempfile::tempdir().unwrap();
     let layout = Layout::below(directory.path()).unwrap();
-    Some(Theatre { stage: Stage::set(layout, programs).unwrap(), directory })
+    let stage = Stage::set_with(layout, programs, choices).unwrap();
+    Some(Theatre { stage, directory })
 }
 
 /// Whose data it is. The names mean something to this driver only.

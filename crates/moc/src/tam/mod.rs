@@ -25,10 +25,7 @@ use cose::{Entropy as _, Key, Thumbprint};
 use teep::{
     Fresh, Misbehaved, Numbering, Suite, Timestamp, UserNonce,
     envelope::{Dialect, Hint, NoKey, Opened, Outgoing, PeerKey, Sealed, Standing},
-    message::Message,
-    tam::{
-        Correlation, Effect, Exchange, Peer, Purpose as Opening, Tam, correlate, correlate_payload,
-    },
+    tam::{Correlation, Effect, Exchange, Peer, Purpose as Opening, Tam, correlate},
 };
 
 pub use self::keys::TamKeys;
@@ -322,10 +319,8 @@ impl Moc {
                 return Ok(shell.numbering(&device.device));
             }
         }
-        let read = Message::decode(sealed.unverified_payload(), Numbering::Legacy18);
-        let Some(correlation) = read.ok().as_ref().and_then(correlate_payload) else {
-            return Ok(Numbering::V26);
-        };
+        let correlation = shell.tam.correlate_sealed(sealed, Numbering::Legacy18);
+        let Some(correlation) = correlation else { return Ok(Numbering::V26) };
         let now_ms = self.clock().now_ms();
         let row = self.store().exchange(&correlation.to_bytes(), now_ms).await?;
         Ok(row.map_or(Numbering::V26, |row| shell.numbering(&row.errand.device)))

@@ -100,7 +100,6 @@ async fn a_device_may_speak_ed25519() {
     assert_eq!(names(&view(&user, &id).await), ["TA->ConfidentialProcess"]);
 }
 
-//= teep 14.24 (S): another suite where both sides are set up for it, and nowhere else
 #[tokio::test]
 async fn a_device_may_speak_ml_dsa_65_where_the_operator_offers_it() {
     for offered in [true, false] {

@@ -1,6 +1,8 @@
 //! Devices whose Agents have the code points of older drafts: a setting by device, never a guess.
 
 use api::{DeviceState, DeviceView, PackageName, State};
+use cose::{Agreement as _, Curve};
+use keys::AgreementKey;
 use teep::{Message, Numbering};
 
 use crate::{
@@ -9,7 +11,7 @@ use crate::{
     sim::Sim,
 };
 
-//= teep 14.9 (R): the numbering is a setting of the device, for all of its messages
+/// The numbering is a setting of the device, for all of its messages.
 #[tokio::test]
 async fn a_device_of_older_drafts_is_enrolled_deployed_to_and_attested() {
     let bench = Bench::start_with(LEGACY).await;
@@ -36,6 +38,23 @@ async fn a_device_of_older_drafts_is_enrolled_deployed_to_and_attested() {
     let last = device.sent.last().unwrap();
     let success = cose::Sign1::decode(last, cose::Tagging::Tagged).unwrap().payload.unwrap();
     assert!(Message::decode(success, Numbering::V26).is_err());
+}
+
+/// What the answer belongs to is inside the Evidence, and so is what tells the device.
+#[tokio::test]
+async fn a_device_of_older_drafts_may_encrypt_its_evidence() {
+    let bench = Bench::start_with(LEGACY).await;
+    let added = bench.device("edge").await;
+    let mut device = Sim::legacy(&bench, &added);
+
+    device.confidant = Some(AgreementKey::generate(Curve::P256).unwrap().key().clone());
+    device.work().await;
+    assert_eq!(state(&bench, "edge").await, DeviceState::Enrolled);
+
+    device.confidant = Some(bench.moc.tam().keys().encryption().clone());
+    let handle = device.policy_check();
+    device.session(handle, &api::path::tam_ticket(&added.enrolment_ticket)).await;
+    assert_eq!(state(&bench, "edge").await, DeviceState::Attested);
 }
 
 #[tokio::test]

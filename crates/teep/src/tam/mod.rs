@@ -42,6 +42,7 @@ use crate::confidential::{Receiver, is_encrypted};
 use crate::envelope::{Opened, Sealed};
 use crate::evidence;
 use crate::limits;
+use crate::message::Message;
 use crate::misbehaved::Misbehaved;
 use crate::misuse::Misuse;
 use crate::numbering::Numbering;
@@ -221,6 +222,24 @@ impl Tam {
     /// [`Sealed::claimed_key`] of a message whose Evidence may be encrypted to this TAM.
     pub fn claimed_key(&self, sealed: &Sealed<'_>, numbering: Numbering) -> Option<Key> {
         sealed.claimed_key_with(numbering, self.config.receiver.as_ref())
+    }
+
+    /// [`correlate_payload`] of a message that nobody has vouched for, and whose Evidence may be
+    /// encrypted to this TAM.
+    pub fn correlate_sealed(
+        &self,
+        sealed: &Sealed<'_>,
+        numbering: Numbering,
+    ) -> Option<Correlation> {
+        let mut message = Message::decode(sealed.unverified_payload(), numbering).ok()?;
+        if let (Message::QueryResponse(response), Some(receiver)) =
+            (&mut message, &self.config.receiver)
+            && let Some(payload) = response.attestation_payload.take()
+        {
+            let bytes = receiver.payload(payload.bytes).ok()?;
+            response.attestation_payload = Some(AttestationPayload { bytes, ..payload });
+        }
+        correlate_payload(&message)
     }
 
     /// Makes a session of what is known about a message: what is stored under its
