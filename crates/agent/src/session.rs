@@ -28,7 +28,7 @@ use crate::backend::{Failed, Progress, Refusal};
 use crate::evidence::{NoEvidence, Prepared};
 use crate::exchanges::Exchanges;
 use crate::identity::Identity;
-use crate::install::{self, Installation, NotAsked, Place, Step, Unlinking};
+use crate::install::{self, Installation, NotAsked, Place, Reader, Reporter, Step, Unlinking};
 use crate::serve::Answer;
 use crate::settings::{self, Settings};
 use crate::store::{Change, Damaged, Store};
@@ -386,9 +386,10 @@ impl Core {
                     let work = Work::Unlink(Unlinking::new(manifests));
                     self.work(handle, work, &mut answer)?
                 }
-                Effect::Install { manifests, nonce } => {
+                Effect::Install { manifests, nonce, tam, profile } => {
                     let nonce = nonce.map(|nonce| nonce.as_bytes().to_vec());
-                    let work = Work::Install(Installation::new(manifests, nonce));
+                    let reader = self.reader(tam, profile);
+                    let work = Work::Install(Installation::new(manifests, nonce, reader));
                     self.work(handle, work, &mut answer)?
                 }
                 Effect::Passport(payload) => {
@@ -436,10 +437,15 @@ impl Core {
     ) -> Result<Vec<Effect<'static>>, Fault> {
         // What was said of the device before is not so any more.
         self.answered = None;
+        let reader = match &work {
+            Work::Install(installation) => installation.reader().clone(),
+            Work::Unlink(_) => Reader::Anybody,
+        };
         let mut place = Place {
             store: &mut self.store,
             applications: &self.applications,
             identity: &self.identity,
+            reporter: Reporter { identity: &self.identity, reader: &reader },
             settings: &self.settings,
             exchanges: &mut self.exchanges,
             ua_loads_ta: self.quotes.description().family.eq_ignore_ascii_case(UA_LOADS_TA),

@@ -41,7 +41,7 @@ pub struct Tam {
     pub uri: String,
     /// Its keys, one for each suite that it signs with.
     pub keys: Vec<cose::Key>,
-    /// The TAM's key that Evidence for it is encrypted to; without one TLS has to do.
+    /// The TAM's key that Evidence and reports for it are encrypted to; without one TLS has to do.
     pub encryption_key: Option<cose::Key>,
     /// The Verifiers whose results about this TAM count.
     pub verifiers: Vec<cose::Key>,
@@ -179,7 +179,8 @@ struct FileTam {
     uri: String,
     /// Hexadecimal COSE_Keys.
     keys: Vec<String>,
-    /// A hexadecimal COSE_Key on P-256; default none, so that Evidence is not encrypted.
+    /// A hexadecimal COSE_Key on P-256; default none, so that neither Evidence nor reports
+    /// are encrypted.
     #[serde(default)]
     encryption_key: Option<String>,
     /// Hexadecimal COSE_Keys; default none.

@@ -10,7 +10,7 @@ use stage::{Choices, Confidant, Device, Spec, Stage};
 use crate::troupe::{Driver, assert_ride, log, open_stage, run, until};
 
 #[test]
-fn evidence_for_the_tam_is_read_by_nobody_on_the_way() {
+fn evidence_and_reports_for_the_tam_are_read_by_nobody_on_the_way() {
     let stage = open_stage!(&Choices { confidant: Confidant::Tam, ..Choices::default() });
     let device = stage.device(&Spec::sgx("edge-1")).unwrap();
     let user = stage.user("oda").unwrap();
@@ -21,7 +21,9 @@ fn evidence_for_the_tam_is_read_by_nobody_on_the_way() {
     assert_ride(&stage, &user, &project, &Driver::ODA);
     assert!(device.captured().len() >= 12);
     for message in device.captured() {
-        assert!(!contains(&fs::read(&message).unwrap(), EVIDENCE), "{}", message.display());
+        let bytes = fs::read(&message).unwrap();
+        let shown = [EVIDENCE, REPORT].map(|part| contains(&bytes, part));
+        assert_eq!(shown, [false; 2], "{}", message.display());
     }
     let result = fs::read(project.with_file_name("result.cmw")).unwrap();
     assert!(contains(&result, EVIDENCE), "the Network User gets the Evidence in the clear");
@@ -50,15 +52,18 @@ fn a_device_and_its_operator_sign_with_ml_dsa_65() {
     run(&stage, &user, &project, &device);
 
     assert_ride(&stage, &user, &project, &Driver::ODA);
-    let mut signed = 0;
+    let (mut signed, mut shown) = (0, [false; 2]);
     for message in device.captured() {
         let bytes = fs::read(&message).unwrap();
+        // Nobody asked for secrecy here, so this is what it hides elsewhere.
+        shown = [shown[0] || contains(&bytes, EVIDENCE), shown[1] || contains(&bytes, REPORT)];
         // An opening for everybody has a signature in each suite.
         let Ok(sign1) = Sign1::decode(&bytes, Tagging::Tagged) else { continue };
         assert_eq!(sign1.protected.algorithm, Some(Algorithm::MlDsa65), "{}", message.display());
         signed += 1;
     }
     assert!(signed >= 11, "{signed} messages have one signature");
+    assert_eq!(shown, [true; 2]);
 }
 
 #[test]
@@ -123,6 +128,9 @@ const LEGACY: &str = "legacy_numbering = true";
 
 /// What every EAT of an Agent has in it: its profile.
 const EVIDENCE: &[u8] = b"tag:tamarack,2026:agent#1";
+
+/// What the report about a Trusted Application that runs has in it: the parameter that says so.
+const REPORT: &[u8] = &[0x3a, 0, 1, 0x28, 0x25, 0x64, b'r', b'u', b'n', b's'];
 
 /// The first bytes of a Success, now and in older drafts.
 const SUCCESS: &[u8] = &[0x82, 4];

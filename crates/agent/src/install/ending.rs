@@ -392,5 +392,5 @@ pub(super) fn conclude(
         done.personalized.iter().for_each(|ta| ta.restart());
     }
     let components = if installed { done.components } else { Vec::new() };
-    Outcome { installed, report: report::sign(&report, place.identity), components }
+    Outcome { installed, report: place.reporter.sign(&report), components }
 }

@@ -12,6 +12,7 @@
 
 mod ending;
 mod part;
+mod reader;
 mod ree;
 mod report;
 mod run;
@@ -43,6 +44,7 @@ use part::Part;
 use ree::Delegation;
 use run::Run;
 
+pub use reader::{Reader, Reporter};
 pub use report::{CAUSE, CHECK, RECEIPT, REE_REPORT, RUNS, SAID_BY};
 pub use unlink::Unlinking;
 
@@ -51,6 +53,7 @@ pub use unlink::Unlinking;
 pub struct Installation {
     /// The nonce of every report.
     nonce: Option<Vec<u8>>,
+    reader: Reader,
     waiting: VecDeque<Vec<u8>>,
     current: Option<Current>,
     outcomes: Vec<Outcome<'static>>,
@@ -71,8 +74,10 @@ pub struct Place<'a> {
     pub store: &'a mut Store,
     /// What runs.
     pub applications: &'a Applications,
-    /// Whose reports and receipts they are.
+    /// Whose receipts they are.
     pub identity: &'a Identity,
+    /// Who signs reports, and for whom.
+    pub reporter: Reporter<'a>,
     /// Which device it is.
     pub settings: &'a Settings,
     /// What is sealed to the agent itself.
@@ -156,13 +161,19 @@ pub struct NotAsked;
 
 impl Installation {
     /// Takes the manifests of an Update, in order.
-    pub fn new(manifests: Vec<Cow<'_, [u8]>>, nonce: Option<Vec<u8>>) -> Self {
+    pub fn new(manifests: Vec<Cow<'_, [u8]>>, nonce: Option<Vec<u8>>, reader: Reader) -> Self {
         Self {
             nonce,
+            reader,
             waiting: manifests.into_iter().map(Cow::into_owned).collect(),
             current: None,
             outcomes: Vec::new(),
         }
+    }
+
+    /// Who is to read the reports.
+    pub const fn reader(&self) -> &Reader {
+        &self.reader
     }
 
     /// Goes on until the Broker has to do something, or everything is over.
@@ -198,7 +209,7 @@ impl Installation {
             Ok(current) => self.resume(current, place),
             Err(error) => {
                 warn!(error = %chain(&error), "a manifest is refused");
-                Step::Over(report::refused(envelope, &error, self.nonce(), place.identity))
+                Step::Over(report::refused(envelope, &error, self.nonce(), place.reporter))
             }
         }
     }
@@ -315,7 +326,7 @@ pub fn restore(
 pub fn inventory(
     store: &Store,
     nonce: Option<&[u8]>,
-    identity: &Identity,
+    reporter: Reporter<'_>,
 ) -> Vec<Cow<'static, [u8]>> {
     store
         .installed()
@@ -329,7 +340,7 @@ pub fn inventory(
                 .collect();
             let digest = Digest::sha256(installed.digest);
             let report = report::new(digest, nonce, records, Conclusion::Success);
-            report::sign(&report, identity)
+            reporter.sign(&report)
         })
         .collect()
 }

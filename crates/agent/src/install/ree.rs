@@ -116,7 +116,7 @@ impl Delegation {
         let installed = answer.is_ok();
         let report = report::new(self.digest, nonce, records, result);
         let components = if installed { self.components.clone() } else { Vec::new() };
-        Outcome { installed, report: report::sign(&report, place.identity), components }
+        Outcome { installed, report: place.reporter.sign(&report), components }
     }
 
     /// Notes the manifest, so that an older one is refused from now on.

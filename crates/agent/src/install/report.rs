@@ -1,22 +1,18 @@
 //! SUIT reports about what the processor itself does not report.
 
-use std::borrow::Cow;
-
 use suit::parameter::CustomValue;
-use suit::report::{Conclusion, Entry, Properties, Reason, Record, Reference, Report, protect};
+use suit::report::{Conclusion, Entry, Properties, Reason, Record, Reference, Report};
 use suit::{ComponentId, Digest, Envelope, Parameter, Section};
 use teep::agent::Outcome;
-use tracing::error;
 
-use super::Refused;
-use crate::identity::Identity;
+use super::{Refused, Reporter};
 
 /// The outcome of a manifest that was not even begun.
 pub(super) fn refused(
     envelope: &[u8],
     refused: &Refused,
     nonce: Option<&[u8]>,
-    identity: &Identity,
+    reporter: Reporter<'_>,
 ) -> Outcome<'static> {
     let digest = Envelope::decode(envelope).and_then(|envelope| envelope.claimed_digest());
     // What has no digest cannot be reported about: there is no name for it.
@@ -26,7 +22,7 @@ pub(super) fn refused(
             Properties::new().with(&Parameter::Custom(CAUSE, CustomValue::Text(&cause)));
         let record = Record { properties, ..Record::default() };
         let result = Conclusion::Failure { code: 0, record, reason: refused.reason() };
-        sign(&new(digest, nonce, Vec::new(), result), identity)
+        reporter.sign(&new(digest, nonce, Vec::new(), result))
     });
     Outcome { installed: false, report, components: Vec::new() }
 }
@@ -85,17 +81,6 @@ pub(super) fn said_by_broker(component: &ComponentId, ree_report: &[u8]) -> Entr
     let said = Parameter::Custom(SAID_BY, CustomValue::Text("broker"));
     let report = Parameter::Custom(REE_REPORT, CustomValue::Bytes(ree_report));
     Entry::Properties(component.clone(), Properties::new().with(&said).with(&report))
-}
-
-/// Signs a report with the key that signs nothing else.
-pub(super) fn sign(report: &Report, identity: &Identity) -> Option<Cow<'static, [u8]>> {
-    match protect(report, identity.report.as_ref()) {
-        Ok(signed) => Some(Cow::Owned(signed)),
-        Err(error) => {
-            error!(%error, "a report cannot be signed");
-            None
-        }
-    }
 }
 
 /// Custom parameter: the receipt of a release, a COSE_Sign1.

@@ -3,18 +3,17 @@
 use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
-use cose::Key;
-use keys::{AgreementKey, SystemEntropy};
+use cose::Thumbprint;
+use keys::SystemEntropy;
 use rats::cmw::MEDIA_TYPE;
 use suit::Digest;
 use teep::agent::{Collected, Wanted};
-use teep::confidential::Confidentiality;
 use teep::{AttestationPayload, SuitCoseProfile, SystemProperties};
 use tracing::{error, info};
 
 use super::Core;
 use crate::evidence::{self, NoEvidence, Prepared};
-use crate::install;
+use crate::install::{self, Reader, Reporter};
 use crate::settings::Tam;
 
 /// What became of the Evidence that a TAM asks for.
@@ -79,7 +78,9 @@ impl Core {
         let components = if wanted.components { self.components() } else { Vec::new() };
         let reports = if wanted.reports {
             let nonce = wanted.report_nonce.as_ref().map(teep::Token::as_bytes);
-            install::inventory(&self.store, nonce, &self.identity)
+            let reader = self.reader(wanted.tam, wanted.profile);
+            let reporter = Reporter { identity: &self.identity, reader: &reader };
+            install::inventory(&self.store, nonce, reporter)
         } else {
             Vec::new()
         };
@@ -93,16 +94,25 @@ impl Core {
         wanted: &Wanted,
         evidence: AttestationPayload<'static>,
     ) -> Option<AttestationPayload<'static>> {
-        let asks = |tam: &&Tam| tam.keys.iter().any(|key| key.thumbprint() == wanted.tam);
-        let tam = self.settings.tams.iter().find(asks);
-        let Some(receiver) = tam.and_then(|tam| tam.encryption_key.as_ref()) else {
+        let reader = self.reader(wanted.tam, wanted.profile);
+        if reader == Reader::Anybody {
             return Some(evidence);
-        };
-        let sealed = encrypted(receiver, wanted.profiles.first().copied(), &evidence);
+        }
+        let sealed = encrypted(&reader, &evidence);
         if sealed.is_none() {
             error!(tam = %wanted.tam, "the evidence cannot be encrypted to this TAM");
         }
         sealed
+    }
+
+    /// Who is to read what a TAM gets, by the settings and what both sides can do.
+    pub(super) fn reader(&self, tam: Thumbprint, profile: Option<SuitCoseProfile>) -> Reader {
+        let asks = |one: &&Tam| one.keys.iter().any(|key| key.thumbprint() == tam);
+        let settings = self.settings.tams.iter().find(asks);
+        match settings.and_then(|tam| tam.encryption_key.clone()) {
+            None => Reader::Anybody,
+            Some(receiver) => Reader::Tam { receiver, profile },
+        }
     }
 
     /// Every manifest and every content with its digest. Envelopes are named by the digests of
@@ -137,15 +147,13 @@ pub(super) fn payload(made: Result<Vec<u8>, NoEvidence>) -> Option<AttestationPa
     }
 }
 
-/// Evidence for the holder of a key alone, in a profile that both sides have.
+/// Evidence for the TAM alone, in a profile that both sides have.
 fn encrypted(
-    receiver: &Key,
-    profile: Option<SuitCoseProfile>,
+    reader: &Reader,
     evidence: &AttestationPayload<'_>,
 ) -> Option<AttestationPayload<'static>> {
-    let ephemeral = AgreementKey::generate(receiver.curve()).ok()?;
-    let confidentiality = Confidentiality { receiver, profile: profile? };
-    confidentiality.payload(evidence, &ephemeral, &mut SystemEntropy).ok()
+    let (to_tam, ephemeral) = reader.sealing()?;
+    to_tam.payload(evidence, &ephemeral, &mut SystemEntropy).ok()
 }
 
 /// For how long the same challenge gets the same Evidence.
@@ -154,6 +162,7 @@ const ANSWERED_FOR: Duration = Duration::from_secs(30);
 #[cfg(test)]
 mod tests {
     use cose::{Agreement as _, Curve};
+    use keys::AgreementKey;
 
     use super::*;
 
@@ -162,15 +171,17 @@ mod tests {
         let tam = AgreementKey::generate(Curve::P256).unwrap();
         let evidence = AttestationPayload::new(MEDIA_TYPE, b"evidence of a device".to_vec());
 
+        let encrypted =
+            |profile| encrypted(&Reader::Tam { receiver: tam.key().clone(), profile }, &evidence);
         for profile in SuitCoseProfile::MANDATORY {
-            let sealed = encrypted(tam.key(), Some(profile), &evidence).unwrap();
+            let sealed = encrypted(Some(profile)).unwrap();
 
             assert_eq!(sealed.format, evidence.format);
             assert_eq!(sealed.bytes[..2], [0xd8, 96]);
             assert!(!sealed.bytes.windows(8).any(|window| window == b"evidence"));
         }
         let unknown = SuitCoseProfile { key_exchange: -25, ..SuitCoseProfile::MANDATORY[0] };
-        assert_eq!(encrypted(tam.key(), Some(unknown), &evidence), None);
-        assert_eq!(encrypted(tam.key(), None, &evidence), None);
+        assert_eq!(encrypted(Some(unknown)), None);
+        assert_eq!(encrypted(None), None);
     }
 }

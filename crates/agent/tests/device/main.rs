@@ -7,6 +7,7 @@
 mod cases;
 #[path = "../../src/testing/component.rs"]
 mod component;
+mod confidential;
 mod encrypted;
 mod hardware;
 mod install;

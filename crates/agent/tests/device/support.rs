@@ -14,15 +14,16 @@ use agent::session::TeepAgent;
 use agent::settings::Settings;
 use agent::store::Folder;
 use agent::ta::Applications;
-use cose::{Accept, Algorithm, Key, Signer as _, Thumbprint};
+use cose::encrypt::Opener;
+use cose::{Accept, Agreement as _, Algorithm, Curve, Key, Signer as _, Thumbprint};
 use device::broker::{Action, Reply, Request, Session};
 use device::frame;
 use device::tee::{self, Description, Quote, SealingKey};
 use device::{ComponentId as DeviceId, Failure};
-use keys::{SigningKey, SystemEntropy};
+use keys::{AgreementKey, SigningKey, SystemEntropy};
 use rats::eat::InstanceType;
 use suit::build::{Built, Compatibility, Delivery, Name, Payload, Pd, Root, Ta, Ua, Uri};
-use suit::report::{Conclusion, Report, unprotect};
+use suit::report::{Conclusion, Opening, Report, unprotect_with};
 use suit::{ComponentId, Uuid};
 use teep::envelope::{
     self, Dialect, Hint, NoKey, Outgoing, PeerKey, Protection, Signers, Standing,
@@ -173,20 +174,39 @@ fn software_tee(mut stream: UnixStream, counter: &AtomicU64) {
 /// A TAM with one key.
 pub(crate) struct Tam {
     pub(crate) key: SigningKey,
+    /// What agents encrypt to, where they do.
+    pub(crate) confidant: Option<Arc<AgreementKey>>,
+    /// What it can open.
+    pub(crate) profiles: Vec<SuitCoseProfile>,
 }
 
 impl Tam {
     pub(crate) fn new() -> Self {
-        Self { key: SigningKey::generate(Algorithm::Esp256).unwrap() }
+        Self {
+            key: SigningKey::generate(Algorithm::Esp256).unwrap(),
+            confidant: None,
+            profiles: SuitCoseProfile::MANDATORY.to_vec(),
+        }
+    }
+
+    /// A TAM that alone is to read what its agents tell.
+    pub(crate) fn confidential() -> Self {
+        let key = AgreementKey::generate(Curve::P256).unwrap();
+        Self { confidant: Some(Arc::new(key)), ..Self::new() }
     }
 
     /// The settings of an agent that trusts this TAM.
     pub(crate) fn settings(&self) -> String {
+        let key = |key: &Key| hex::encode(key.encode());
+        let confidant = self.confidant.as_ref();
+        let encryption =
+            confidant.map(|confidant| format!("encryption_key = \"{}\"\n", key(confidant.key())));
         format!(
             "vendor_id = \"{VENDOR}\"\nclass_id = \"{CLASS}\"\n\
              [limits]\nmemory_mib = 4\ncall_ms = 2000\n\
-             [[tam]]\nuri = \"{URI}\"\nkeys = [\"{}\"]\n",
-            hex::encode(self.key.key().encode())
+             [[tam]]\nuri = \"{URI}\"\nkeys = [\"{}\"]\n{}",
+            key(self.key.key()),
+            encryption.unwrap_or_default(),
         )
     }
 
@@ -212,7 +232,7 @@ impl Tam {
                 .iter()
                 .map(|suite| suite.offer())
                 .collect(),
-            supported_suit_cose_profiles: SuitCoseProfile::MANDATORY.to_vec(),
+            supported_suit_cose_profiles: self.profiles.clone(),
             data_item_requested: items,
             renewal,
         };
@@ -257,6 +277,19 @@ pub(crate) struct Enrolled {
     pub(crate) evidence: Key,
     pub(crate) claims: rats::eat::Claims,
     pub(crate) eat_digest: [u8; 32],
+    confidant: Option<Arc<AgreementKey>>,
+}
+
+impl Enrolled {
+    /// A report, which the TAM alone can read where it is so agreed.
+    pub(crate) fn report(&self, bytes: &[u8]) -> Report {
+        let key = &self.claims.session_keys.as_ref().unwrap().report;
+        let read = |opening| unprotect_with(bytes, key, &Accept::CURRENT, opening);
+        let readable = read(&Opening::Readable);
+        let Some(confidant) = &self.confidant else { return readable.unwrap().report };
+        assert!(readable.is_err(), "everybody can read the report");
+        read(&Opening::Receiver(Opener::Agreement(&**confidant))).unwrap().report
+    }
 }
 
 /// Opens a session and challenges the agent, as a TAM does at an attestation.
@@ -274,7 +307,13 @@ pub(crate) fn attest(device: &Device, tam: &Tam, challenge: &[u8]) -> Enrolled {
         panic!("{claimed:?}")
     };
     assert_eq!(payload.format.as_deref(), Some("application/cmw+cbor"));
-    let evidence = rats::evidence::Evidence::decode(&payload.bytes).unwrap();
+    let read = match &tam.confidant {
+        Some(confidant) => {
+            rats::eat::decrypt(&payload.bytes, &**confidant).unwrap().expose().to_vec()
+        }
+        None => payload.bytes.to_vec(),
+    };
+    let evidence = rats::evidence::Evidence::decode(&read).unwrap();
     let hardware = evidence.hardware.unwrap();
     let report_data: &[u8; 64] = hardware.bound.quote.as_slice().try_into().unwrap();
     let binding = hardware.bound.open(report_data).unwrap();
@@ -287,7 +326,8 @@ pub(crate) fn attest(device: &Device, tam: &Tam, challenge: &[u8]) -> Enrolled {
     let Message::QueryResponse(response) = open(&answer, &teep) else { panic!() };
     assert_eq!(response.token, Some(token));
     let evidence = binding.key;
-    Enrolled { session, teep, evidence, claims, eat_digest: token_of_agent.digest() }
+    let (eat_digest, confidant) = (token_of_agent.digest(), tam.confidant.clone());
+    Enrolled { session, teep, evidence, claims, eat_digest, confidant }
 }
 
 /// Opens a session as the Broker does after a wake-up.
@@ -358,10 +398,8 @@ pub(crate) fn verdict(
         }
     }
     let message = answer.message.unwrap();
-    let report_key = &to.claims.session_keys.as_ref().unwrap().report;
     let read = |reports: &[Cow<'_, [u8]>]| -> Vec<Report> {
-        let open = |bytes: &Cow<'_, [u8]>| unprotect(bytes, report_key, &Accept::CURRENT).unwrap();
-        let reports: Vec<Report> = reports.iter().map(|bytes| open(bytes).report).collect();
+        let reports: Vec<Report> = reports.iter().map(|bytes| to.report(bytes)).collect();
         assert!(reports.iter().all(|r| r.nonce.as_deref() == Some(token.as_bytes())));
         reports
     };

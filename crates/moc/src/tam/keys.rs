@@ -9,6 +9,7 @@ use std::{
     sync::Arc,
 };
 
+use cose::encrypt::Opener;
 use cose::{Agreement as _, Algorithm, Curve, Entropy as _, Key, Signer};
 use keys::{AgreementKey, SigningKey, SystemEntropy, file};
 use teep::{ChallengeKey, Suite, confidential::Receiver, envelope::Signers};
@@ -47,12 +48,17 @@ impl TamKeys {
         mandatory.chain(self.ml_dsa_65.as_ref().map(Signer::key)).collect()
     }
 
-    /// The public key that Agents may encrypt Evidence to.
+    /// The public key that Agents may encrypt Evidence and SUIT reports to.
     pub fn encryption(&self) -> &Key {
         self.agreement.key()
     }
 
-    /// What opens that Evidence.
+    /// What opens SUIT reports that are encrypted to it.
+    pub(super) fn opener(&self) -> Opener<'_> {
+        Opener::Agreement(&*self.agreement)
+    }
+
+    /// What opens Evidence and the nonces of reports.
     pub(super) fn receiver(&self) -> Receiver {
         Receiver::new(self.agreement.clone())
     }

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use api::{Check, DeviceState, EventName, InstanceType, Outcome, Owner, PackageName, Problem};
+use suit::report::Opening;
 use teep::{
     Challenge, ErrCode,
     appraisal::{NotAttested, Verdict},
@@ -200,7 +201,7 @@ impl Run<'_> {
     fn believe(&self, row: &PackageRow, reports: &[Cow<'_, [u8]>]) -> Result<Told, Failure> {
         let device = self.device.as_ref();
         let report_key = device.and_then(|device| device.report_key.as_deref());
-        let report = report::find(reports, report_key, row)?;
+        let report = report::find(reports, report_key, row, &self.opening())?;
         report.succeeded(None)?;
         let receipt = match row.package.holds_data() {
             true => {
@@ -218,6 +219,11 @@ impl Run<'_> {
             }
         };
         Ok(Told { receipt, steps })
+    }
+
+    /// What opens reports that are for this TAM alone.
+    fn opening(&self) -> Opening<'_> {
+        Opening::Receiver(self.moc.tam().keys().opener())
     }
 
     fn instance(&self) -> InstanceType {
@@ -244,7 +250,7 @@ impl Run<'_> {
                 let Some((_, row)) = self.under_way().await? else { return Ok(()) };
                 self.audit("refused by the Agent", &format!("{code:?}: {msg}"));
                 let report_key = self.device.as_ref().and_then(|device| device.report_key.clone());
-                let report = report::find(reports, report_key.as_deref(), &row);
+                let report = report::find(reports, report_key.as_deref(), &row, &self.opening());
                 let envelope = self.envelope(&row).await;
                 let explained =
                     report.ok().and_then(|report| report.succeeded(envelope.as_deref()).err());

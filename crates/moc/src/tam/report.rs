@@ -8,7 +8,7 @@ use suit::{
     Digest, Envelope, Parameter, Section,
     command::{Command, Condition, Name, Selection},
     parameter::{CustomValue, key},
-    report::{Conclusion, Entry, Properties, Record, Report, unprotect},
+    report::{Conclusion, Entry, Opening, Properties, Record, Report, unprotect_with},
 };
 
 use crate::{deployment::Failure, store::PackageRow};
@@ -16,23 +16,25 @@ use crate::{deployment::Failure, store::PackageRow};
 /// A report about one package whose signature holds.
 #[derive(Clone, Debug)]
 pub(super) struct Believed {
-    /// The report as received.
+    /// The report as received: where it is encrypted, its signature holds for the ciphertext.
     pub(super) bytes: Vec<u8>,
     report: Report,
 }
 
-/// Finds the report about a package, signed by the Agent's report key.
+/// Finds the report about a package, signed by the Agent's report key, and encrypted to this TAM or
+/// not at all.
 //= suit 13.97 (M): a protected report verifies with its own key
 pub(super) fn find(
     reports: &[Cow<'_, [u8]>],
     report_key: Option<&[u8]>,
     package: &PackageRow,
+    opening: &Opening<'_>,
 ) -> Result<Believed, Failure> {
     let key = report_key.and_then(|key| Key::decode(key).ok());
     let key = key.ok_or_else(|| unreported("the Agent's evidence named no report key"))?;
     let mut seen = "no report".to_owned();
     for bytes in reports {
-        match unprotect(bytes, &key, &Accept::CURRENT) {
+        match unprotect_with(bytes, &key, &Accept::CURRENT, opening) {
             Err(error) => seen = error.to_string(),
             Ok(protected) => {
                 let digest = hex::encode(protected.report.reference.digest.bytes());

@@ -2,13 +2,12 @@
 
 use api::{DeviceState, DeviceView, PackageName, State};
 use cose::{
-    Agreement as _, Algorithm, Curve, Header, Payload, Signer as _, Tagging,
+    Algorithm, Header, Payload, Signer as _, Tagging,
     cbor::minicbor::{Decoder, Encoder},
 };
 use emulator::Misbehaviour;
-use keys::{AgreementKey, SigningKey};
+use keys::SigningKey;
 use moc::app::Refusal;
-use rats::evidence::AGENT_PROFILE;
 use suit::build::{Compatibility, Name, Payload as Content, Ta, Uri};
 use teep::{
     ErrCode, Numbering, Suite, Token,
@@ -324,37 +323,6 @@ async fn a_flipped_bit_never_makes_another_manifest_acceptable() {
 
     // What no signature covers: kid, a hint that is not believed; its label and its 32 bytes.
     assert_eq!(unnoticed, 33);
-}
-
-#[tokio::test]
-async fn evidence_for_the_tam_alone_is_appraised_and_for_another_key_dropped() {
-    let bench = Bench::start().await;
-    let user = bench.tenant("acme").await;
-    let added = bench.device("edge").await;
-    let mut device = Sim::new(&bench, &added);
-    let owner = Owner::new();
-
-    device.confidant = Some(AgreementKey::generate(Curve::P256).unwrap().key().clone());
-    device.work().await;
-    assert_eq!(shown(&bench, "edge").await.state, DeviceState::Enrolled);
-
-    device.confidant = Some(bench.moc.tam().keys().encryption().clone());
-    let handle = device.policy_check();
-    device.session(handle, &api::path::tam_ticket(&added.enrolment_ticket)).await;
-    assert_eq!(shown(&bench, "edge").await.state, DeviceState::Attested);
-    let id = placed(&user, false).await.deployment;
-    user.upload(&id, PackageName::Ta, owner.ta(1)).await;
-    device.work().await;
-    let attestation = attest(&user, &id).await;
-    device.work().await;
-
-    // The Network User gets the Evidence in the clear; the way to the TAM saw none of it.
-    let result = user.get(&api::path::attestation(&id, &attestation)).await;
-    assert_eq!(result.status, 200);
-    let profile = AGENT_PROFILE.as_bytes();
-    let shows = |bytes: &[u8]| bytes.windows(profile.len()).any(|window| window == profile);
-    assert!(shows(&result.body));
-    assert!(device.sent.len() >= 4 && !device.sent.iter().any(|sent| shows(sent)));
 }
 
 //= teep 15.104: an old manifest behind a new one is refused

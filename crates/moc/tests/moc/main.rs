@@ -7,6 +7,7 @@ mod audit;
 mod bench;
 mod case3;
 mod certificate;
+mod confidential;
 mod contract;
 mod disorder;
 mod figures;

@@ -28,7 +28,8 @@ use suit::{
     report::{Conclusion, Entry, Properties, Reason, Record, Reference, Report, protect},
 };
 use teep::{
-    AttestationPayload, Fresh, Numbering, Present, RequestedTc, Suite, SystemProperties, Timestamp,
+    AttestationPayload, Fresh, Numbering, Present, RequestedTc, SuitCoseProfile, Suite,
+    SystemProperties, Timestamp,
     agent::{Agent, Collected, Config, Effect, Handle, Outcome, TamUri, Wanted},
     confidential::Confidentiality,
     envelope::{Hint, NoKey, PeerKey, Signers, Standing},
@@ -236,11 +237,11 @@ impl Sim {
                     let collected = self.collect(&wanted);
                     waiting.extend(self.agent.collected(self.now, handle, collected).unwrap());
                 }
-                Effect::Install { manifests, nonce } => {
+                Effect::Install { manifests, nonce, profile, .. } => {
                     let nonce = nonce.map(|nonce| nonce.as_bytes().to_vec());
                     let outcomes: Vec<_> = manifests
                         .iter()
-                        .map(|manifest| self.install(manifest, nonce.as_deref()))
+                        .map(|manifest| self.install(manifest, nonce.as_deref(), profile))
                         .collect();
                     waiting.extend(self.agent.installed(self.now, handle, outcomes).unwrap());
                 }
@@ -261,7 +262,8 @@ impl Sim {
             let payload = AttestationPayload::new(api::media::CMW, evidence);
             let Some(receiver) = &self.confidant else { return payload };
             let ephemeral = AgreementKey::generate(Curve::P256).unwrap();
-            let confidentiality = Confidentiality { receiver, profile: wanted.profiles[0] };
+            let profile = wanted.profile.unwrap();
+            let confidentiality = Confidentiality { receiver, profile };
             confidentiality.payload(&payload, &ephemeral, &mut SystemEntropy).unwrap()
         });
         Collected { evidence, components: Vec::new(), reports: Vec::new() }
@@ -313,7 +315,12 @@ impl Sim {
     }
 
     /// Authenticates an envelope and reports that everything in it is in place.
-    fn install(&mut self, bytes: &[u8], nonce: Option<&[u8]>) -> Outcome<'static> {
+    fn install(
+        &mut self,
+        bytes: &[u8],
+        nonce: Option<&[u8]>,
+        profile: Option<SuitCoseProfile>,
+    ) -> Outcome<'static> {
         let anchors = |hint: &SuitHint<'_>| hint.key.cloned();
         let envelope = Envelope::decode(bytes).unwrap();
         let verified = envelope.authenticate(&anchors, &cose::Accept::CURRENT).unwrap();
@@ -347,7 +354,16 @@ impl Sim {
             result,
             capability: None,
         };
-        let report = protect(&report, &self.keys.report).unwrap();
+        let report = match &self.confidant {
+            None => protect(&report, &self.keys.report).unwrap(),
+            Some(receiver) => {
+                let ephemeral = AgreementKey::generate(Curve::P256).unwrap();
+                let to_tam = Confidentiality { receiver, profile: profile.unwrap() };
+                let sealed =
+                    to_tam.report(&report, &self.keys.report, &ephemeral, &mut SystemEntropy);
+                sealed.unwrap()
+            }
+        };
         let components = if self.broken { Vec::new() } else { vec![component] };
         Outcome { installed: !self.broken, report: Some(Cow::Owned(report)), components }
     }

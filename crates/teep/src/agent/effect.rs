@@ -55,6 +55,10 @@ pub enum Effect<'b> {
         manifests: Vec<Cow<'b, [u8]>>,
         /// The nonce of every report about them, if there is one.
         nonce: Option<Token>,
+        /// The TAM that the reports are for, by the key of its QueryRequest.
+        tam: Thumbprint,
+        /// What reports are encrypted in, where they are: the first profile that both sides have.
+        profile: Option<SuitCoseProfile>,
     },
     /// The TAM gives an Attestation Result about this Agent, to be shown to others.
     Passport(AttestationPayload<'b>),
@@ -82,8 +86,8 @@ pub struct Wanted {
     pub report_nonce: Option<Token>,
     /// The TAM that asks: it is authenticated, by a key that is anchored.
     pub tam: Thumbprint,
-    /// The profiles that both sides have, for what is signed and encrypted towards the TAM.
-    pub profiles: Vec<SuitCoseProfile>,
+    /// What the answer is encrypted in, where it is: the first profile that both sides have.
+    pub profile: Option<SuitCoseProfile>,
 }
 
 /// The Evidence that a TAM asks for.

@@ -352,7 +352,7 @@ impl Agent {
             numbering,
             protection: Protection::Sign1(suite),
         };
-        Some((Tam { key, key_suite: suite, suite, numbering }, outgoing))
+        Some((Tam { key, key_suite: suite, suite, numbering, profile: None }, outgoing))
     }
 
     fn configured_tams(&self) -> BTreeSet<TamUri> {

@@ -22,7 +22,6 @@ pub(super) struct Question {
     challenge: Option<Challenge>,
     items: DataItems,
     renewal: bool,
-    profiles: Vec<SuitCoseProfile>,
     pub(super) tam: Tam,
     /// Until when the TAM's key is good.
     pub(super) valid_until: Option<Timestamp>,
@@ -55,8 +54,13 @@ impl Question {
             challenge: request.challenge.clone(),
             items: request.data_item_requested,
             renewal: request.renewal,
-            profiles: profiles(config, request),
-            tam: Tam { key: signer.thumbprint, key_suite: signer.suite, suite, numbering },
+            tam: Tam {
+                key: signer.thumbprint,
+                key_suite: signer.suite,
+                suite,
+                numbering,
+                profile: profile(config, request),
+            },
             valid_until: signer.valid_until,
         })
     }
@@ -88,7 +92,7 @@ impl Question {
             reports: self.asks(DataItems::SUIT_REPORTS),
             report_nonce: self.token,
             tam: self.tam.key,
-            profiles: self.profiles.clone(),
+            profile: self.tam.profile,
         }
     }
 
@@ -161,10 +165,10 @@ fn freshness(config: &Config, request: &QueryRequest<'_>) -> Result<(), Box<Erro
     Ok(())
 }
 
-/// The profiles that both sides have, in the order of this Agent.
-fn profiles(config: &Config, request: &QueryRequest<'_>) -> Vec<SuitCoseProfile> {
+/// The first profile that both sides have, in the order of this Agent.
+fn profile(config: &Config, request: &QueryRequest<'_>) -> Option<SuitCoseProfile> {
     let theirs = &request.supported_suit_cose_profiles;
-    config.profiles.iter().copied().filter(|ours| theirs.contains(ours)).collect()
+    config.profiles.iter().copied().find(|ours| theirs.contains(ours))
 }
 
 /// Reports about the TAM have to be readable and to have a key of their own.

@@ -15,6 +15,7 @@ use crate::message::{self, Error, Message};
 use crate::misbehaved::Misbehaved;
 use crate::misuse::Misuse;
 use crate::numbering::Numbering;
+use crate::suit_cose_profile::SuitCoseProfile;
 use crate::token::{Fresh, Token};
 
 /// One session with one TAM.
@@ -35,6 +36,8 @@ pub(super) struct Tam {
     /// The suite of the session. Where it is another one, the TAM goes on with another key.
     pub(super) suite: Suite,
     pub(super) numbering: Numbering,
+    /// What its QueryRequest and this Agent have in common for secrecy.
+    pub(super) profile: Option<SuitCoseProfile>,
 }
 
 #[derive(Debug)]
@@ -112,7 +115,13 @@ impl Agent {
         let numbering = opened.numbering();
         let (message, signer) = opened.into_parts();
         let suite = self.reply_suite(signer.suite);
-        let sender = Tam { key: signer.thumbprint, key_suite: signer.suite, suite, numbering };
+        let sender = Tam {
+            key: signer.thumbprint,
+            key_suite: signer.suite,
+            suite,
+            numbering,
+            profile: None,
+        };
         match message {
             Message::QueryRequest(request) => {
                 match Question::new(&self.config, &request, &signer, numbering) {
@@ -173,7 +182,8 @@ impl Agent {
             }
             (rejected, _) => Error::new(rejected.err_code(), token, reason(rejected)),
         };
-        vec![send(Tam { key, key_suite: suite, suite, numbering }, Message::Error(error))]
+        let stranger = Tam { key, key_suite: suite, suite, numbering, profile: None };
+        vec![send(stranger, Message::Error(error))]
     }
 
     /// The code points in which a sender can read an Error.

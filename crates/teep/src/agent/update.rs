@@ -91,7 +91,7 @@ impl Agent {
         manifests: Vec<Cow<'b, [u8]>>,
     ) -> Effect<'b> {
         self.set(handle, State::Installing { tam, token, manifests: manifests.len() });
-        Effect::Install { manifests, nonce: token }
+        Effect::Install { manifests, nonce: token, tam: tam.key, profile: tam.profile }
     }
 
     /// Continues after [`Effect::Unlink`].

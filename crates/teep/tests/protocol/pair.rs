@@ -313,7 +313,7 @@ impl AgentShell {
                     }
                     self.agent.unlinked(self.now, handle, Ok(())).unwrap()
                 }
-                agent::Effect::Install { manifests, nonce } => {
+                agent::Effect::Install { manifests, nonce, .. } => {
                     let outcomes =
                         manifests.iter().map(|bytes| self.install(bytes, nonce.as_ref())).collect();
                     self.agent.installed(self.now, handle, outcomes).unwrap()
@@ -340,7 +340,7 @@ impl AgentShell {
             let payload =
                 AttestationPayload::new(CMW, evidence(challenge, self.key(), &self.attester));
             let Some((receiver, profile)) = &self.receiver else { return payload };
-            assert!(wanted.profiles.contains(profile));
+            assert_eq!(wanted.profile, Some(SuitCoseProfile::MANDATORY[0]));
             let to_tam = Confidentiality { receiver, profile: *profile };
             to_tam.payload(&payload, &ephemeral(), &mut SystemEntropy).unwrap()
         });

@@ -283,7 +283,7 @@ impl Shell {
                 let outcome = if script.byte() & 1 == 0 { Ok(()) } else { Err(failure) };
                 self.agent.unlinked(now, handle, outcome)
             }
-            Effect::Install { manifests, nonce } => {
+            Effect::Install { manifests, nonce, .. } => {
                 if let Some(token) = nonce {
                     assert!(self.spent.insert((tam, token)), "an Update is carried out twice");
                 }

@@ -1,5 +1,7 @@
 //! How Updates are carried out.
 
+use teep::envelope::Signers as _;
+
 use super::*;
 
 fn unneeded(token: Option<Token>, manifests: usize) -> Update<'static> {
@@ -38,8 +40,12 @@ fn unlinking_comes_first_and_installing_follows_when_all_of_it_worked() {
     };
     assert_eq!(*manifests, [component("old.suit"), component("older.suit")]);
     let effects = scene.agent.unlinked(NOW, handle, Ok(())).unwrap();
-    let [Effect::Install { manifests, nonce }] = &effects[..] else { panic!("{effects:?}") };
+    let [Effect::Install { manifests, nonce, tam, profile }] = &effects[..] else {
+        panic!("{effects:?}")
+    };
     assert_eq!((manifests.len(), *nonce), (1, token(2)));
+    assert_eq!(*tam, scene.tam.signer(Suite::Esp256).unwrap().key().thumbprint());
+    assert_eq!(*profile, Some(SuitCoseProfile::MANDATORY[0]));
 }
 
 #[test]
