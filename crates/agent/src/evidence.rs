@@ -14,7 +14,7 @@ use rats::eat::{
 use rats::evidence::{AGENT_PROFILE, Evidence, Hardware};
 use rats::nonce::Nonce;
 
-use crate::attester::Unavailable;
+use crate::attester::{Quoted, Unavailable};
 use crate::exchanges::Exchanges;
 use crate::identity::Identity;
 use crate::ta::{Applications, Challenged, Ta};
@@ -98,11 +98,11 @@ impl Prepared {
     }
 
     /// The Evidence, with its quote.
-    pub(crate) fn with(self, quote: Quote) -> Vec<u8> {
+    pub(crate) fn with(self, quoted: Quoted) -> Vec<u8> {
         let Self { eat, binding } = self;
-        let Quote { media_type, evidence, aux } = quote;
+        let Quoted { quote: Quote { media_type, evidence, aux }, runtime_log } = quoted;
         let bound = BoundQuote { quote: evidence, binding: binding.encode() };
-        let hardware = Some(Hardware { media_type, bound, endorsements: aux });
+        let hardware = Some(Hardware { media_type, bound, endorsements: aux, runtime_log });
         Evidence { eat, hardware }.encode()
     }
 }

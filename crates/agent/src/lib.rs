@@ -40,7 +40,7 @@ pub mod ta;
 #[cfg(test)]
 mod testing;
 
-use attester::{Attester, Channel};
+use attester::{Attester, Channel, RuntimeRegister};
 use backend::Backend;
 use backend::container::ContainerBackend;
 use backend::process::{ModuleCache, ProcessBackend};
@@ -152,8 +152,9 @@ fn up(
         // Over the channel of a machine's storage, compiling again is cheaper than fetching.
         Storage::Remote(_) => ModuleCache::default(),
     };
-    let applications = Applications::new(backends(&settings, &Arc::new(cache)));
-    let applications = Arc::new(applications.with_room(settings.room));
+    let register = Arc::new(RuntimeRegister::new(Arc::clone(&attester)));
+    let applications = Applications::new(backends(&settings, &Arc::new(cache), &register));
+    let applications = Arc::new(applications.with_room(settings.room).with_register(register));
     let agent = match storage {
         Storage::Folder(folder) => {
             let disk = Folder::open(&folder)
@@ -225,7 +226,11 @@ fn modules(storage: &Path, attester: &dyn Attester) -> anyhow::Result<ModuleCach
 }
 
 /// The backends of the instance types that the settings name.
-fn backends(settings: &Settings, cache: &Arc<ModuleCache>) -> Backends {
+fn backends(
+    settings: &Settings,
+    cache: &Arc<ModuleCache>,
+    register: &Arc<RuntimeRegister>,
+) -> Backends {
     let limits = settings.limits;
     let backend = |instance: &InstanceType| -> Arc<dyn Backend> {
         let cache = Arc::clone(cache);
@@ -234,7 +239,9 @@ fn backends(settings: &Settings, cache: &Arc<ModuleCache>) -> Backends {
             InstanceType::Process => process(ProcessBackend::new(OWN_PROGRAM, limits), cache),
             InstanceType::Vm => process(ProcessBackend::of_vm(OWN_PROGRAM, limits), cache),
             InstanceType::Container => {
-                let backend = ContainerBackend::new(OWN_PROGRAM, limits).with_cache(cache);
+                let backend = ContainerBackend::new(OWN_PROGRAM, limits)
+                    .with_cache(cache)
+                    .with_register(Arc::clone(register));
                 Arc::new(match &settings.container_runtime {
                     Some(runtime) => backend.with_runtime(runtime),
                     None => backend,

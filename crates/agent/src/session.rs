@@ -14,7 +14,6 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use channel::release::Role;
 use device::broker::{Cause, Piece, Reply, Request, Session};
-use device::tee::Quote;
 use device::{ComponentId, FailureCode};
 use keys::SystemEntropy;
 use teep::agent::{self, Agent, Effect, Handle, TamUri, Wanted};
@@ -23,7 +22,7 @@ use teep::{Fresh, Numbering, Present, RequestedTc, Suite, SystemProperties, Time
 use tracing::{debug, info, warn};
 
 use self::collect::{Answered, Asked};
-use crate::attester::{Attester, Economy, Unavailable};
+use crate::attester::{Attester, Economy, Quoted, Unavailable};
 use crate::backend::{Failed, Progress, Refusal};
 use crate::evidence::{NoEvidence, Prepared};
 use crate::exchanges::Exchanges;
@@ -130,7 +129,8 @@ impl TeepAgent {
             Some(memory) => Agent::recall(config, memory)?,
             None => Agent::new(config)?,
         };
-        let quotes = Arc::new(Economy::new(attester));
+        let register = applications.register(&attester);
+        let quotes = Arc::new(Economy::new(attester, register));
         let core = Core {
             teep,
             store,
@@ -416,7 +416,7 @@ impl Core {
     fn quoted<'b>(
         &mut self,
         wait: Wait<'b>,
-        quote: Result<Quote, Unavailable>,
+        quote: Result<Quoted, Unavailable>,
     ) -> Result<Turn<'b>, Fault> {
         let Wait { prepared, wanted, answer, effects } = wait;
         let evidence = quote.map(|quote| prepared.with(quote)).map_err(NoEvidence::from);
@@ -497,7 +497,7 @@ impl Fault {
             Self::Declined(_) | Self::NoApplication => FailureCode::Absent,
             Self::Component(_) | Self::Malformed(_) => FailureCode::Malformed,
             Self::Application(Failed::Crashed(_) | Failed::Runtime(_)) => FailureCode::Busy,
-            Self::Application(Failed::NoRoom { .. }) => FailureCode::Busy,
+            Self::Application(Failed::NoRoom { .. } | Failed::NotMeasured(_)) => FailureCode::Busy,
             Self::Application(Failed::NoBackend(_) | Failed::Image(_) | Failed::TooLong { .. }) => {
                 FailureCode::Unsupported
             }

@@ -16,12 +16,14 @@ use suit::ComponentId;
 use tracing::{info, warn};
 use zeroize::Zeroizing;
 
+use crate::attester::{Attester, RuntimeRegister};
 use crate::backend::{Backend, Crash, Failed, Instance, Program, Progress};
 
 /// All Trusted Applications of this device, by manifest component identifier.
 pub struct Applications {
     backends: Backends,
     room: Room,
+    register: Option<Arc<RuntimeRegister>>,
     all: Mutex<BTreeMap<ComponentId, Arc<Ta>>>,
 }
 
@@ -54,7 +56,19 @@ impl Room {
 impl Applications {
     /// No applications yet.
     pub fn new(backends: Backends) -> Self {
-        Self { backends, room: Room::ENOUGH, all: Mutex::default() }
+        Self { backends, room: Room::ENOUGH, register: None, all: Mutex::default() }
+    }
+
+    /// The same with the register into which the backends measure.
+    pub fn with_register(self, register: Arc<RuntimeRegister>) -> Self {
+        Self { register: Some(register), ..self }
+    }
+
+    /// The register into which the backends measure; without one, that of the attester holds
+    /// nothing of theirs.
+    pub(crate) fn register(&self, attester: &Arc<dyn Attester>) -> Arc<RuntimeRegister> {
+        let unused = || Arc::new(RuntimeRegister::new(Arc::clone(attester)));
+        self.register.clone().unwrap_or_else(unused)
     }
 
     /// The same with a limit for all applications together.
@@ -381,7 +395,7 @@ impl std::fmt::Debug for Ta {
 fn crash_of(failed: &Failed) -> Crash {
     match failed {
         Failed::Crashed(crash) => *crash,
-        Failed::Runtime(_) => Crash::NotStarted,
+        Failed::Runtime(_) | Failed::NotMeasured(_) => Crash::NotStarted,
         Failed::Refused(_)
         | Failed::NoBackend(_)
         | Failed::NoRoom { .. }

@@ -192,6 +192,7 @@ fn weaker(policy: &Policy) -> Vec<&'static str> {
     let found = [
         (policy.emulated_allowed, "accepts emulated hardware: its operator can read everything"),
         (policy.debug_allowed, "accepts instances that their host can debug"),
+        (policy.claimed_images_allowed, "accepts containers that no runtime register holds"),
         (!policy.reference_required, "accepts software without any reference value"),
         (
             policy.dcap.tcb_statuses.iter().any(|it| !strict.dcap.tcb_statuses.contains(it)),

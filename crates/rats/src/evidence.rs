@@ -4,6 +4,7 @@
 use crate::binding::BoundQuote;
 use crate::cmw::{Cmw, Collection, Indicator, MediaType, Record};
 use crate::refusal::Malformed;
+use crate::runtime::RUNTIME_LOG;
 
 /// Evidence, unappraised.
 ///
@@ -12,6 +13,8 @@ use crate::refusal::Malformed;
 ///   "eat": [ "application/eat+cwt", bstr, 4 ],
 ///   ? "hw": [ tstr, bstr .cbor bound-quote, 4 ]        ; the media type names the family
 ///   ? "hw-endorsements": [ "application/vnd.tamarack.hardware-endorsements", bstr, 2 ]
+///   ? "hw-runtime-log": [ "application/vnd.tamarack.runtime-log+cbor",
+///                         bstr .cbor runtime-log, 4 ]
 /// }
 /// ```
 ///
@@ -35,6 +38,9 @@ pub struct Hardware {
     /// Certificates that the hardware gave beside the quote, in the format of its family: for
     /// SEV-SNP the certificate table of the GHCB specification.
     pub endorsements: Option<Vec<u8>>,
+    /// What the Agent measured into a register of the quote, a
+    /// [`RuntimeLog`](crate::runtime::RuntimeLog); it counts if it replays to that register.
+    pub runtime_log: Option<Vec<u8>>,
 }
 
 impl Evidence {
@@ -55,6 +61,11 @@ impl Evidence {
                     .insert(ENDORSEMENTS, Cmw::Record(record))
                     .expect("the label is not the type of the collection");
             }
+            if let Some(log) = &hardware.runtime_log {
+                collection
+                    .insert(RUNTIME_LOG_LABEL, record(RUNTIME_LOG, log.clone()))
+                    .expect("the label is not the type of the collection");
+            }
         }
         Cmw::Collection(collection).encode()
     }
@@ -72,6 +83,12 @@ impl Evidence {
             evidence(&collection, HARDWARE)?.map(Hardware::from_record).transpose()?;
         if let Some(hardware) = &mut hardware {
             hardware.endorsements = endorsements(&collection)?;
+            if let Some(log) = evidence(&collection, RUNTIME_LOG_LABEL)? {
+                if !log.media_type.is(RUNTIME_LOG, None) {
+                    return Err(Malformed::ContentType);
+                }
+                hardware.runtime_log = Some(log.value.clone());
+            }
         }
         Ok(Self { eat: eat.value.clone(), hardware })
     }
@@ -86,6 +103,7 @@ impl Hardware {
             media_type: media_type.to_ascii_lowercase(),
             bound: BoundQuote::decode(&record.value)?,
             endorsements: None,
+            runtime_log: None,
         })
     }
 }
@@ -143,6 +161,7 @@ pub const AGENT_PROFILE: &str = "tag:tamarack,2026:agent#1";
 const EAT: &str = "eat";
 const ENDORSEMENTS: &str = "hw-endorsements";
 const HARDWARE: &str = "hw";
+const RUNTIME_LOG_LABEL: &str = "hw-runtime-log";
 
 #[cfg(test)]
 mod tests {
@@ -155,6 +174,7 @@ mod tests {
                 media_type: SGX_QUOTE.to_owned(),
                 bound: BoundQuote { quote: vec![4], binding: vec![5] },
                 endorsements: Some(vec![6]),
+                runtime_log: Some(vec![7]),
             }),
         }
     }
@@ -163,7 +183,8 @@ mod tests {
     fn evidence_survives_the_round_trip_with_and_without_a_quote() {
         let renewal = Evidence { hardware: None, ..evidence() };
         let mut alone = evidence();
-        alone.hardware.as_mut().unwrap().endorsements = None;
+        let hardware = alone.hardware.as_mut().unwrap();
+        (hardware.endorsements, hardware.runtime_log) = (None, None);
 
         assert_eq!(Evidence::decode(&evidence().encode()), Ok(evidence()));
         assert_eq!(Evidence::decode(&alone.encode()), Ok(alone));
@@ -187,6 +208,21 @@ mod tests {
             Err(Malformed::Value(ENDORSEMENTS.into()))
         );
         assert_eq!(with("application/cbor", Indicator::ENDORSEMENTS), Err(Malformed::ContentType));
+    }
+
+    #[test]
+    fn what_stands_for_a_log_and_is_none_is_refused() {
+        let with = |media_type| {
+            let mut collection = Collection::new(EAT, record(EAT_MEDIA_TYPE, vec![1]));
+            let bound = BoundQuote { quote: vec![4], binding: vec![5] };
+            collection.insert(HARDWARE, record(SGX_QUOTE, bound.encode())).unwrap();
+            collection.insert(RUNTIME_LOG_LABEL, record(media_type, vec![6])).unwrap();
+            Evidence::decode(&Cmw::Collection(collection).encode())
+        };
+
+        let log = with(RUNTIME_LOG).unwrap().hardware.unwrap().runtime_log;
+        assert_eq!(log, Some(vec![6]));
+        assert_eq!(with("application/cbor"), Err(Malformed::ContentType));
     }
 
     #[test]

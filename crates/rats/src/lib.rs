@@ -13,6 +13,7 @@ pub mod eat;
 pub mod evidence;
 pub mod nonce;
 pub mod result;
+pub mod runtime;
 
 mod label;
 mod map;

@@ -454,7 +454,12 @@ impl Bench {
         let machine = Machine::start(&vendor, &state, measurement, lie.misbehaviour, self.now);
         let quote = machine.unwrap().quote(self.now, &binding.report_data()).unwrap();
         let bound = BoundQuote { quote: quote.evidence, binding: binding.encode() };
-        let hardware = Some(Hardware { media_type: MEDIA_TYPE.into(), bound, endorsements: None });
+        let hardware = Some(Hardware {
+            media_type: MEDIA_TYPE.into(),
+            bound,
+            endorsements: None,
+            runtime_log: None,
+        });
         Evidence { eat, hardware }.encode()
     }
 

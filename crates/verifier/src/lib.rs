@@ -26,6 +26,7 @@ pub mod value;
 pub mod x509;
 
 mod appraisal;
+mod runtime;
 mod tcb;
 mod trust;
 

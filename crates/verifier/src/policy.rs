@@ -28,6 +28,9 @@ pub struct Policy {
     /// Refuse evidence of a kind for which there is no reference value. When there are some, one
     /// must fit in any case. Default: `true`.
     pub reference_required: bool,
+    /// Accept a container whose image the Agent names and no runtime register holds, on hardware
+    /// that has such registers. Default: `false`.
+    pub claimed_images_allowed: bool,
     /// Rules for SGX and TDX endorsements.
     pub dcap: dcap::Policy,
     /// Rules for SGX enclaves.
@@ -69,6 +72,7 @@ impl Default for Policy {
             emulated_allowed: false,
             debug_allowed: false,
             reference_required: true,
+            claimed_images_allowed: false,
             dcap: dcap::Policy::default(),
             sgx: sgx::Policy::default(),
             tdx: tdx::Policy::default(),

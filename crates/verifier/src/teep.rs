@@ -11,6 +11,7 @@ use rats::evidence::{AGENT_PROFILE, Evidence};
 
 use crate::check::{Check, Checks, Failure, Owner, Reason, Stop};
 use crate::evidence::{EventLog, Kind, Request, UserData, appraise};
+use crate::runtime::Measured;
 use crate::value::Value;
 use crate::{
     Anchors, Appraisal, Appraised, Collateral, Endorsements, Policy, ReferenceValues, Timestamp,
@@ -38,6 +39,7 @@ pub struct Terms<'a> {
 pub struct TeepEvidence {
     kind: Kind,
     bound: BoundQuote,
+    runtime_log: Option<Vec<u8>>,
     eat: Vec<u8>,
 }
 
@@ -64,6 +66,8 @@ pub struct Agent {
     pub teep_key: Key,
     /// The claims, and the bytes that name them.
     pub token: Verified<Token>,
+    /// What the quote's runtime register holds.
+    measured: Measured,
 }
 
 /// Bytes are not TEEP evidence that can be appraised; the check explains why.
@@ -103,7 +107,7 @@ impl TeepEvidence {
         if let (Kind::SevSnp, Some(table)) = (kind, hardware.endorsements) {
             bound.quote.extend(table);
         }
-        Ok(Self { kind, bound, eat: evidence.eat })
+        Ok(Self { kind, bound, runtime_log: hardware.runtime_log, eat: evidence.eat })
     }
 
     /// The kind of hardware, which says what endorsements to prepare.
@@ -128,7 +132,7 @@ impl TeepEvidence {
         let mut agent = None;
         if appraisal.authentic && appraisal.bound {
             let mut checks = Checks::default();
-            agent = self.open(terms, &mut checks).ok();
+            agent = self.open(appraisal.claims(), terms, &mut checks).ok();
             appraisal.add(checks.into_check("agent"));
         }
         AgentAppraisal { appraisal, agent }
@@ -175,7 +179,12 @@ impl TeepEvidence {
     }
 
     /// Opens the agent layer of evidence whose quote covers the binding's bytes.
-    fn open(&self, terms: &Terms<'_>, checks: &mut Checks) -> Result<Agent, Stop> {
+    fn open(
+        &self,
+        hardware: Option<&crate::Claims>,
+        terms: &Terms<'_>,
+        checks: &mut Checks,
+    ) -> Result<Agent, Stop> {
         let binding = Binding::decode(&self.bound.binding).or_else(|error| {
             let check = Check::new("agent.binding").seen(error.to_string());
             checks.fail(check.holds(false, || {
@@ -197,8 +206,12 @@ impl TeepEvidence {
         checks.need(check.holds(ok, || {
             mismatch("send the EAT that was signed for this quote: the quote covers other claims")
         }))?;
-        let teep_key = check_claims(&token.get().claims, &binding.key, terms, checks)?;
-        Ok(Agent { evidence_key: binding.key, teep_key, token })
+        let claims = &token.get().claims;
+        let teep_key = check_claims(claims, &binding.key, terms, checks)?;
+        let log = self.runtime_log.as_deref();
+        let measured = Measured::replayed(self.kind, hardware, log, checks)?;
+        measured.check(claims, terms.policy, checks)?;
+        Ok(Agent { evidence_key: binding.key, teep_key, token, measured })
     }
 }
 
@@ -297,13 +310,16 @@ impl NotEvidence {
 impl Agent {
     fn renewed(self, eat: &[u8], terms: &Terms<'_>, checks: &mut Checks) -> Result<Self, Stop> {
         let token = verify_token(eat, &self.evidence_key, checks)?;
-        let teep_key = check_claims(&token.get().claims, &self.evidence_key, terms, checks)?;
+        let claims = &token.get().claims;
+        let teep_key = check_claims(claims, &self.evidence_key, terms, checks)?;
         let check = Check::new("agent.renewal.key").seen(&teep_key.thumbprint().0[..]);
         let check = check.expected(&self.teep_key.thumbprint().0[..]).source("first exchange");
         checks.need(check.holds(teep_key == self.teep_key, || {
             mismatch("attest anew: an Agent with another key is another Agent")
         }))?;
-        Ok(Self { evidence_key: self.evidence_key, teep_key, token })
+        // The register is that of the first exchange: what began since is not in it.
+        self.measured.check(claims, terms.policy, checks)?;
+        Ok(Self { teep_key, token, ..self })
     }
 }
 

@@ -9,11 +9,12 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use device::tee::{Description, Quote, REPORT_DATA_BYTES};
 
-use super::{Attester, Unavailable};
+use super::{Attester, RuntimeRegister, Unavailable};
 
 /// The line for an attester's quotes.
 pub struct Economy {
     attester: Arc<dyn Attester>,
+    register: Arc<RuntimeRegister>,
     line: Mutex<Line>,
     moved: Condvar,
 }
@@ -24,17 +25,26 @@ struct Line {
     waiting: VecDeque<u64>,
     next: u64,
     /// The quotes that were made last.
-    made: VecDeque<([u8; REPORT_DATA_BYTES], Quote)>,
+    made: VecDeque<([u8; REPORT_DATA_BYTES], Quoted)>,
     /// Why there was no quote the last time.
     trouble: Option<String>,
 }
 
+/// A quote, and the log that replays to the runtime register which is in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quoted {
+    /// Evidence of the hardware.
+    pub quote: Quote,
+    /// The log, where something was measured.
+    pub runtime_log: Option<Vec<u8>>,
+}
+
 impl Economy {
-    /// A line in front of an attester.
-    pub fn new(attester: Arc<dyn Attester>) -> Self {
+    /// A line in front of an attester, whose runtime register this is.
+    pub fn new(attester: Arc<dyn Attester>, register: Arc<RuntimeRegister>) -> Self {
         let trouble = attester.trouble().map(|error| crate::install::chain(&error));
         let line = Line { trouble, ..Line::default() };
-        Self { attester, line: Mutex::new(line), moved: Condvar::new() }
+        Self { attester, register, line: Mutex::new(line), moved: Condvar::new() }
     }
 
     /// What the TEE says it is.
@@ -48,15 +58,16 @@ impl Economy {
     }
 
     /// Evidence of the hardware over these bytes: what was made for them, or new.
-    pub fn quote(&self, report_data: [u8; REPORT_DATA_BYTES]) -> Result<Quote, Unavailable> {
+    pub fn quote(&self, report_data: [u8; REPORT_DATA_BYTES]) -> Result<Quoted, Unavailable> {
         // The place is given up however this ends, or nobody behind it would be served.
         let _turn = self.queue()?;
         if let Some(quote) = self.line().made_for(&report_data) {
             return Ok(quote);
         }
-        let quote = self.attester.quote(report_data);
-        self.line().note(report_data, &quote);
-        quote
+        let (quote, runtime_log) = self.register.during(|| self.attester.quote(report_data));
+        let quoted = quote.map(|quote| Quoted { quote, runtime_log });
+        self.line().note(report_data, &quoted);
+        quoted
     }
 
     /// Waits until it is the caller's turn.
@@ -80,14 +91,14 @@ impl Economy {
 }
 
 impl Line {
-    fn made_for(&self, report_data: &[u8; REPORT_DATA_BYTES]) -> Option<Quote> {
-        self.made.iter().find(|(data, _)| data == report_data).map(|(_, quote)| quote.clone())
+    fn made_for(&self, report_data: &[u8; REPORT_DATA_BYTES]) -> Option<Quoted> {
+        self.made.iter().find(|(data, _)| data == report_data).map(|(_, quoted)| quoted.clone())
     }
 
-    fn note(&mut self, report_data: [u8; REPORT_DATA_BYTES], quote: &Result<Quote, Unavailable>) {
-        self.trouble = quote.as_ref().err().map(|error| crate::install::chain(error));
-        if let Ok(quote) = quote {
-            self.made.push_back((report_data, quote.clone()));
+    fn note(&mut self, report_data: [u8; REPORT_DATA_BYTES], quoted: &Result<Quoted, Unavailable>) {
+        self.trouble = quoted.as_ref().err().map(|error| crate::install::chain(error));
+        if let Ok(quoted) = quoted {
+            self.made.push_back((report_data, quoted.clone()));
             if self.made.len() > MADE_MAX {
                 self.made.pop_front();
             }
@@ -127,7 +138,7 @@ mod tests {
     #[test]
     fn requests_of_one_exchange_share_a_quote_and_others_do_not() {
         let tee = Arc::new(SoftwareTee::new());
-        let economy = Arc::new(Economy::new(tee.clone()));
+        let economy = Arc::new(economy(&tee));
         let ask = |number: u8| {
             let economy = Arc::clone(&economy);
             thread::spawn(move || economy.quote([number; 64]).unwrap())
@@ -137,8 +148,8 @@ mod tests {
         let quotes: Vec<_> = same.into_iter().map(|thread| thread.join().unwrap()).collect();
         let other = ask(2).join().unwrap();
 
-        assert!(quotes.iter().all(|quote| quote.evidence == [1; 64]));
-        assert_eq!(other.evidence, [2; 64]);
+        assert!(quotes.iter().all(|quoted| quoted.quote.evidence == [1; 64]));
+        assert_eq!(other.quote.evidence, [2; 64]);
         assert_eq!(tee.quotes(), 2);
     }
 
@@ -146,7 +157,7 @@ mod tests {
     fn the_line_has_an_end_and_everybody_in_it_is_served() {
         let (tee, entered) = SoftwareTee::held();
         let tee = Arc::new(tee);
-        let economy = Arc::new(Economy::new(tee.clone()));
+        let economy = Arc::new(economy(&tee));
         let started = Arc::new(Barrier::new(WAITING_MAX + 1));
         let threads: Vec<_> = (0..WAITING_MAX as u8)
             .map(|number| {
@@ -167,7 +178,7 @@ mod tests {
 
         tee.let_go();
         for (number, thread) in threads.into_iter().enumerate() {
-            assert_eq!(thread.join().unwrap().unwrap().evidence, [number as u8; 64]);
+            assert_eq!(thread.join().unwrap().unwrap().quote.evidence, [number as u8; 64]);
         }
         assert_eq!(tee.quotes(), WAITING_MAX);
     }
@@ -175,7 +186,7 @@ mod tests {
     #[test]
     fn trouble_is_told_until_it_is_over() {
         let tee = Arc::new(SoftwareTee::new());
-        let economy = Economy::new(tee.clone());
+        let economy = economy(&tee);
         tee.fail(true);
 
         assert!(economy.quote([1; 64]).is_err());
@@ -185,5 +196,25 @@ mod tests {
         tee.fail(false);
         assert!(economy.quote([1; 64]).is_ok());
         assert_eq!(economy.trouble(), None);
+    }
+
+    #[test]
+    fn a_quote_comes_with_the_log_of_its_own_time() {
+        let tee = Arc::new(SoftwareTee::with_register());
+        let economy = economy(&tee);
+        let image = rats::eat::ImageId { manifest: [1; 32], config: [2; 32] };
+
+        let before = economy.quote([1; 64]).unwrap();
+        economy.register.measure(&[3; 32], &image).unwrap();
+        let again = economy.quote([1; 64]).unwrap();
+        let after = economy.quote([2; 64]).unwrap();
+
+        assert_eq!(before.runtime_log, None);
+        assert_eq!(again, before);
+        assert!(after.runtime_log.is_some());
+    }
+
+    fn economy(tee: &Arc<SoftwareTee>) -> Economy {
+        Economy::new(tee.clone(), Arc::new(RuntimeRegister::new(tee.clone())))
     }
 }

@@ -13,6 +13,8 @@ use rats::eat::{Instance as InstanceClaim, InstanceType};
 
 pub use process::wire::{FaultCode, Refusal};
 
+use crate::attester::NotMeasured;
+
 /// Starts instances of one type.
 pub trait Backend: Send + Sync {
     /// Starts a Trusted Application; it comes up without any Personalization Data.
@@ -95,6 +97,9 @@ pub enum Failed {
     /// The OCI runtime of the settings failed.
     #[error(transparent)]
     Runtime(#[from] container::RuntimeFailed),
+    /// What would have run could not be measured into the runtime register before.
+    #[error("the container is not measured, so it does not start")]
+    NotMeasured(#[from] NotMeasured),
     /// It would not fit beside those that run.
     #[error("the application needs {needed} bytes of memory, and {free} are free")]
     NoRoom {

@@ -19,6 +19,8 @@ pub(crate) struct SoftwareTee {
     gate: Option<Sender<()>>,
     held: Mutex<bool>,
     opened: Condvar,
+    /// What the one register holds, where there is one.
+    register: Option<Mutex<Vec<u8>>>,
 }
 
 impl SoftwareTee {
@@ -40,7 +42,13 @@ impl SoftwareTee {
             gate: None,
             held: Mutex::new(false),
             opened: Condvar::new(),
+            register: None,
         }
+    }
+
+    /// One with a register as of TDX.
+    pub(crate) fn with_register() -> Self {
+        Self { register: Some(Mutex::new(vec![0; 48])), ..Self::new() }
     }
 
     /// One that gives no quote before it is let go, and tells who asks.
@@ -97,5 +105,20 @@ impl Attester for SoftwareTee {
         let mut counter = self.counter.lock().unwrap();
         *counter += 1;
         Ok(Some(Counter { value: *counter, rollable: true }))
+    }
+
+    fn extend(&self, _: u64, digest: &[u8]) -> Result<(), Unavailable> {
+        let register = self.register.as_ref().ok_or_else(|| Unavailable::lacks("a register"))?;
+        if self.fails.load(Ordering::SeqCst) {
+            return Err(Broken::Ended.into());
+        }
+        let mut register = register.lock().unwrap();
+        *register = cose::sha384(&[register.as_slice(), digest].concat()).to_vec();
+        Ok(())
+    }
+
+    fn read(&self, _: u64) -> Result<Vec<u8>, Unavailable> {
+        let register = self.register.as_ref().ok_or_else(|| Unavailable::lacks("a register"))?;
+        Ok(register.lock().unwrap().clone())
     }
 }

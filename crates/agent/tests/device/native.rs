@@ -6,8 +6,10 @@ use std::net::{TcpListener, UdpSocket};
 use std::os::unix::net::UnixListener;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 
+use agent::attester::{Attester, RuntimeRegister, Unavailable};
 use agent::backend::container::ContainerBackend;
 use agent::backend::process::{Limits, ProcessBackend};
 use agent::backend::{Backend, Crash, Failed, FaultCode, Instance, Program, Refusal};
@@ -15,8 +17,10 @@ use channel::PrivateKey;
 use channel::call::{self, Service};
 use channel::release::{self, Binding, Role};
 use cose::{Algorithm, Signer as _};
+use device::tee::{Description, Quote, REPORT_DATA_BYTES, SealingKey};
 use image::Recipe;
 use keys::{SigningKey, SystemEntropy};
+use rats::runtime::Event;
 
 use crate::component;
 
@@ -66,6 +70,28 @@ fn a_container_says_what_separates_it_and_which_image_it_is() {
     }
     let named = claim.image.unwrap();
     assert_eq!((named.manifest, named.config), (image.manifest_digest, image.config_digest));
+}
+
+#[test]
+fn a_container_is_measured_before_it_starts_and_does_not_start_unmeasured() {
+    let register = Arc::new(Register::default());
+    let measured = Arc::new(RuntimeRegister::new(register.clone()));
+    let backend = ContainerBackend::new(AGENT, LIMITS).with_register(measured);
+    let image = Recipe::of_program(image::architecture(), "ta.wasm", component::echo()).unwrap();
+    let archive = image.build();
+    if started(&archive).is_none() {
+        return;
+    }
+
+    register.broken.store(true, Ordering::SeqCst);
+    let refused = backend.start(described(&archive)).err().unwrap();
+    assert!(matches!(refused, Failed::NotMeasured(_)), "{refused:?}");
+
+    register.broken.store(false, Ordering::SeqCst);
+    let claim = backend.start(described(&archive)).unwrap().claim();
+    backend.start(described(&archive)).unwrap();
+    let event = Event::container(&[2; 32], &claim.image.unwrap());
+    assert_eq!(*register.extended.lock().unwrap(), [cose::sha384(&event)]);
 }
 
 #[test]
@@ -638,6 +664,40 @@ fn program() -> Option<&'static [u8]> {
         Some(std::fs::read(out).unwrap())
     });
     program.as_deref()
+}
+
+/// A TEE of which there is nothing but a register.
+#[derive(Default)]
+struct Register {
+    extended: Mutex<Vec<[u8; 48]>>,
+    broken: AtomicBool,
+}
+
+impl Attester for Register {
+    fn description(&self) -> &Description {
+        unreachable!("nobody asks")
+    }
+
+    fn quote(&self, _: [u8; REPORT_DATA_BYTES]) -> Result<Quote, Unavailable> {
+        Err(Unavailable::Unexpected)
+    }
+
+    fn sealing_key(&self, _: &str) -> Result<SealingKey, Unavailable> {
+        Err(Unavailable::Unexpected)
+    }
+
+    fn extend(&self, index: u64, digest: &[u8]) -> Result<(), Unavailable> {
+        if self.broken.load(Ordering::SeqCst) {
+            return Err(Unavailable::Unexpected);
+        }
+        assert_eq!(index, 3);
+        self.extended.lock().unwrap().push(digest.try_into().unwrap());
+        Ok(())
+    }
+
+    fn read(&self, _: u64) -> Result<Vec<u8>, Unavailable> {
+        Ok(vec![0; 48])
+    }
 }
 
 /// How many cycles the child of a test is to run.

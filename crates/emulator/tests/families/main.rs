@@ -4,6 +4,7 @@
 
 mod arm;
 mod bench;
+mod containers;
 mod sev;
 mod snp;
 mod tdx;

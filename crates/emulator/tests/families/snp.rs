@@ -120,7 +120,12 @@ fn the_certificates_in_teep_evidence_count_for_its_quote() {
     };
     let refused_for = |endorsements: Option<Vec<u8>>| {
         let bound = BoundQuote { quote: quote.evidence.clone(), binding: binding.clone() };
-        let hardware = Hardware { media_type: quote.media_type.clone(), bound, endorsements };
+        let hardware = Hardware {
+            media_type: quote.media_type.clone(),
+            bound,
+            endorsements,
+            runtime_log: None,
+        };
         let evidence = Evidence { eat: vec![0xa0], hardware: Some(hardware) }.encode();
         let collateral = collateral(&bench.vendor.join("collateral"));
         let appraisal = appraise_teep(&evidence, &collateral, &terms).unwrap();

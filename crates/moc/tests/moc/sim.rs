@@ -294,7 +294,12 @@ impl Sim {
         let binding = Binding { challenge: nonce, key, claims: Some(digest) };
         let quote = self.machine.quote(self.quote_at, &binding.report_data()).unwrap();
         let bound = BoundQuote { quote: quote.evidence, binding: binding.encode() };
-        let hardware = Some(Hardware { media_type: MEDIA_TYPE.into(), bound, endorsements: None });
+        let hardware = Some(Hardware {
+            media_type: MEDIA_TYPE.into(),
+            bound,
+            endorsements: None,
+            runtime_log: None,
+        });
         Evidence { eat, hardware }.encode()
     }
 

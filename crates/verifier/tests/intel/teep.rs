@@ -277,6 +277,7 @@ impl Bench {
                 media_type: SGX_QUOTE.to_owned(),
                 bound: BoundQuote { quote, binding: binding.encode() },
                 endorsements: None,
+                runtime_log: None,
             }),
         }
     }

@@ -66,6 +66,7 @@ fn wrappers(seeds: &mut Seeds, eat: Vec<u8>, bound: BoundQuote) {
             media_type: media_type.to_owned(),
             bound: bound.clone(),
             endorsements: None,
+            runtime_log: None,
         })
     };
     let of = |media_type| Evidence { eat: eat.clone(), hardware: hardware(media_type) }.encode();

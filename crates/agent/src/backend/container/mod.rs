@@ -35,6 +35,7 @@ use rats::eat::InstanceType;
 use super::process::instance::{Claimed, Code, Worker, load};
 use super::process::{Form, Limits, ModuleCache};
 use super::{Backend, Crash, Failed, Instance, Program};
+use crate::attester::RuntimeRegister;
 use control_group::ControlGroup;
 use image_store::ImageStore;
 
@@ -52,6 +53,7 @@ pub struct ContainerBackend {
     cache: Arc<ModuleCache>,
     next: AtomicU32,
     runtime: Option<Result<Arc<Runtime>, RuntimeFailed>>,
+    register: Option<Arc<RuntimeRegister>>,
 }
 
 impl ContainerBackend {
@@ -59,7 +61,13 @@ impl ContainerBackend {
     pub fn new(program: impl Into<PathBuf>, limits: Limits) -> Self {
         let program = program.into();
         let (images, cache) = (ImageStore::default(), Arc::default());
-        Self { program, limits, images, cache, next: AtomicU32::new(0), runtime: None }
+        let next = AtomicU32::new(0);
+        Self { program, limits, images, cache, next, runtime: None, register: None }
+    }
+
+    /// The same, with each image measured into this register before its container starts.
+    pub fn with_register(self, register: Arc<RuntimeRegister>) -> Self {
+        Self { register: Some(register), ..self }
     }
 
     /// The same with native programs in containers of this OCI runtime. One that cannot be used
@@ -123,6 +131,9 @@ impl ContainerBackend {
 impl Backend for ContainerBackend {
     fn start(&self, program: Program<'_>) -> Result<Box<dyn Instance>, Failed> {
         let image = self.images.open(program.module)?;
+        if let Some(register) = &self.register {
+            register.measure(&program.manifest_digest, &image.id)?;
+        }
         let (worker, enforced) = match (&self.runtime, image.component) {
             (Some(Ok(runtime)), None) => self.run(runtime, &image.content)?,
             (Some(Err(failed)), None) => return Err(failed.clone().into()),
