@@ -32,9 +32,26 @@ pub struct Deployment {
     pub needs: Vec<Need>,
     /// The steps so far, in order.
     pub events: Vec<Event>,
+    /// The place that it holds; absent when it has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reservation: Option<Reservation>,
     /// Why it ended, when it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Problem>,
+}
+
+/// A place on a device that nobody else has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Reservation {
+    /// Which of the device's slots, from 0.
+    pub slot: u64,
+    /// Grows with every place that is given on the device: who acts for an older one is too late.
+    pub fence: u64,
+    /// When it is given back unless something happens in the deployment before, in milliseconds
+    /// since 1970; absent for one that runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until_ms: Option<u64>,
 }
 
 /// Where a deployment stands.

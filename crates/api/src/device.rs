@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Hardware, InstanceType, Owner};
+use crate::{Capacity, Hardware, InstanceType, Owner, TcbLevel};
 
 /// `POST /v1/devices` (operator).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +18,15 @@ pub struct PostDevice {
     /// Where it stands: the operator's word.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zone: Option<String>,
+    /// The country whose law it is subject to, of ISO 3166-1 such as `JP`: the operator's word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jurisdiction: Option<String>,
+    /// How long the way from the access network to it is, milliseconds: the operator's word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency_ms: Option<u32>,
+    /// What it has for deployments. Default: nothing is counted.
+    #[serde(default, skip_serializing_if = "Capacity::is_none")]
+    pub capacity: Capacity,
 }
 
 /// 201 to [`PostDevice`].
@@ -74,12 +83,33 @@ pub struct DeviceView {
     /// Where it stands: the operator's word.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zone: Option<String>,
+    /// The country whose law it is subject to: the operator's word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jurisdiction: Option<String>,
+    /// How long the way from the access network to it is, milliseconds: the operator's word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency_ms: Option<u32>,
+    /// What it has for deployments: the operator's word.
+    #[serde(default, skip_serializing_if = "Capacity::is_none")]
+    pub capacity: Capacity,
+    /// What is left of that.
+    #[serde(default, skip_serializing_if = "Capacity::is_none")]
+    pub headroom: Capacity,
+    /// Deployments that hold a place on it.
+    #[serde(default)]
+    pub deployments: u64,
     /// Whether the last evidence rests on an emulator's trust anchor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub emulated: Option<bool>,
     /// TCB status of the last evidence, in the vendor's words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tcb_status: Option<String>,
+    /// The same on the ladder that requests name, where the vendor or the policy judged it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tcb_level: Option<TcbLevel>,
+    /// When its last appraisal was positive, in milliseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attested_at_ms: Option<u64>,
     /// Thumbprint of the key that signs the Agent's TEEP messages, hex.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent_key: Option<String>,
@@ -206,15 +236,22 @@ mod tests {
             hardware: Hardware::Sgx,
             instances: vec![InstanceType::Process],
             zone: None,
+            jurisdiction: None,
+            latency_ms: None,
+            capacity: Capacity::default(),
+            headroom: Capacity::default(),
+            deployments: 0,
             emulated: None,
             tcb_status: None,
+            tcb_level: None,
+            attested_at_ms: None,
             agent_key: None,
             verdict: None,
         };
 
         assert_eq!(
             serde_json::to_string(&view).unwrap(),
-            r#"{"device":"edge-7","state":"enrolled","hardware":"SGX","instances":["process"]}"#
+            r#"{"device":"edge-7","state":"enrolled","hardware":"SGX","instances":["process"],"deployments":0}"#
         );
     }
 

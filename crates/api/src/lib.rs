@@ -10,6 +10,7 @@
 
 mod attestation;
 mod audit;
+mod constraints;
 mod deployment;
 mod device;
 mod event;
@@ -22,7 +23,10 @@ mod token;
 
 pub use attestation::{AttestationAccepted, AttestationPending, PostAttestation};
 pub use audit::{ExportedLog, LogConsistency, LogPage, LogProof, SignedCheckpoint};
-pub use deployment::{Deployment, Need, PackageName, PackageStored, PostReceipt, Receipts, State};
+pub use constraints::{Capacity, Constraints, Resources, Strategy, TcbLevel, UnknownConstraint};
+pub use deployment::{
+    Deployment, Need, PackageName, PackageStored, PostReceipt, Receipts, Reservation, State,
+};
 pub use device::{
     Check, DeviceAdded, DeviceState, DeviceView, EnrolmentOpened, Outcome, PostDevice,
     PostPlacement, UA_LOADS_WITHIN_MS, Verdict, Wake, WakeReason,

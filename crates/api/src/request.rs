@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::InstanceType;
+use crate::{Constraints, InstanceType};
 
 /// Hardware family, spelt as in the figures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -117,6 +117,9 @@ pub struct PostRequest {
     /// Whether an emulated device will do; the Network User's own appraisal asks again.
     #[serde(default = "yes")]
     pub emulated: bool,
+    /// What else the place has to be like.
+    #[serde(default, skip_serializing_if = "Constraints::is_none")]
+    pub constraints: Constraints,
 }
 
 fn yes() -> bool {
@@ -137,7 +140,8 @@ pub struct RequestPlaced {
     pub hardware: Hardware,
     /// Whether its last evidence rests on an emulator's trust anchor.
     pub emulated: bool,
-    /// Why this device, in words; the choice first, then every exclusion.
+    /// Why this device, in words: the choice first, then the others, each with what excludes it;
+    /// of many, the first hundred and a count.
     pub reasons: Vec<String>,
 }
 

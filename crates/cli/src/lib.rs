@@ -16,6 +16,7 @@ pub mod outcome;
 pub mod package;
 pub mod policy;
 pub mod reference;
+pub mod request;
 pub mod setup;
 pub mod suit;
 
@@ -54,6 +55,8 @@ enum Command {
     /// Makes what a package carries
     #[command(subcommand)]
     Package(package::Package),
+    /// Asks for a place for a deployment, and says why there
+    Request(request::Request),
     /// Deploys a project: request, packages, attestation, own check, release of the data
     Deploy(deploy::Deploy),
     /// Appraises evidence offline
@@ -98,6 +101,7 @@ fn execute(arguments: Arguments) -> Result<ExitCode, Failed> {
         Command::Key(key) => key.run()?,
         Command::Reference(reference) => reference.run()?,
         Command::Package(package) => package.run(&home)?,
+        Command::Request(request) => wait(request.run(&home()?))?,
         Command::Deploy(deploy) => wait(deploy.run(&home()?))?,
         Command::Evidence(evidence) => return evidence.run(),
         Command::Policy(policy) => return policy.run(),

@@ -175,6 +175,9 @@ pub struct Limits {
     pub body_ms_max: u64,
     /// How long a device may take for one step, milliseconds. Default: 10 minutes.
     pub device_turn_ms_max: u64,
+    /// How long a deployment that waits for its Network User keeps its place on the device,
+    /// milliseconds. Default: 1 hour.
+    pub reservation_ms_max: u64,
     /// How long an unanswered TEEP request is remembered, milliseconds. Default: 4 hours.
     pub exchange_ms_max: u64,
     /// After which time a device that was woken is woken again for the same work, milliseconds.
@@ -390,6 +393,7 @@ impl Limits {
             ("headers_ms_max", self.headers_ms_max, 1, 60_000),
             ("body_ms_max", self.body_ms_max, 1, 3_600_000),
             ("device_turn_ms_max", self.device_turn_ms_max, 1, 86_400_000),
+            ("reservation_ms_max", self.reservation_ms_max, 1000, 2_592_000_000),
             ("exchange_ms_max", self.exchange_ms_max, 1, 604_800_000),
             ("wake_again_ms", self.wake_again_ms, 100, 3_600_000),
             ("connections_max", self.connections_max as u64, 1, 65_536),
@@ -421,6 +425,7 @@ impl Default for Limits {
             headers_ms_max: 10_000,
             body_ms_max: 30_000,
             device_turn_ms_max: 600_000,
+            reservation_ms_max: 3_600_000,
             exchange_ms_max: 14_400_000,
             wake_again_ms: 60_000,
             connections_max: 1024,

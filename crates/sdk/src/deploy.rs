@@ -160,8 +160,9 @@ impl Deploy<'_> {
             hardware: self.project.hardware.clone(),
             with_ua: self.project.ua.is_some(),
             device: self.device.clone(),
-            zone: None,
+            zone: self.project.zone.clone(),
             emulated: self.trust.policy.emulated_allowed,
+            constraints: self.project.place.clone(),
         }
     }
 

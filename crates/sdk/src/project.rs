@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use api::{Hardware, InstanceType};
+use api::{Constraints, Hardware, InstanceType};
 use serde::Deserialize;
 
 use crate::{
@@ -26,6 +26,12 @@ pub struct Project {
     /// Hardware families that will do. Default: any.
     #[serde(default)]
     pub hardware: Vec<Hardware>,
+    /// The zone in which it has to run. Default: any.
+    #[serde(default)]
+    pub zone: Option<String>,
+    /// What else the place has to be like. Default: nothing.
+    #[serde(default)]
+    pub place: Constraints,
     /// The Trusted Application.
     pub ta: Ta,
     /// The Untrusted Application. Default: none.

@@ -169,12 +169,17 @@ impl Moc {
         self.hub.close();
     }
 
-    /// Fails the deployments whose device had its turn for too long or is quarantined, and forgets
-    /// what has expired.
+    /// Fails the deployments whose Network User or device had its turn for too long or whose
+    /// device is quarantined, and forgets what has expired.
     pub async fn sweep(&self) -> Result<(), Refusal> {
         let now_ms = self.clock.now_ms();
         for row in self.store.stranded().await? {
             let failure = Failure::quarantined(&row.device);
+            self.fail_unless_changed(row, failure).await?;
+        }
+        for row in self.store.lapsed(now_ms).await? {
+            let expected = row.machine.next_event().map_or_else(String::new, |e| e.to_string());
+            let failure = Failure::lapsed(expected, self.limits.reservation_ms_max);
             self.fail_unless_changed(row, failure).await?;
         }
         for row in self.store.overdue(now_ms).await? {
@@ -220,12 +225,19 @@ impl Moc {
     /// The deployment as it is from here on, with the end of the device's turn.
     pub(crate) fn save(&self, row: &DeploymentRow) -> Change {
         let deadline_ms = self.deadline(&row.machine);
-        Change::SaveDeployment(DeploymentRow { deadline_ms, ..row.clone() })
+        let reserved_until_ms = self.reserved_until(&row.machine);
+        Change::SaveDeployment(DeploymentRow { deadline_ms, reserved_until_ms, ..row.clone() })
     }
 
     fn deadline(&self, machine: &Machine) -> Option<u64> {
         let turn = matches!(machine.turn(), Turn::Device(_));
         turn.then(|| self.clock.now_ms().saturating_add(self.limits.device_turn_ms_max))
+    }
+
+    /// When a place is given back, for a deployment that somebody has to go on with.
+    pub(crate) fn reserved_until(&self, machine: &Machine) -> Option<u64> {
+        let until_ms = self.clock.now_ms().saturating_add(self.limits.reservation_ms_max);
+        machine.is_open().then_some(until_ms)
     }
 
     /// Wakes whoever waits for the deployment or for work on its device.

@@ -1,16 +1,21 @@
 //! What the operator does: tenants and devices.
 
+use std::collections::BTreeMap;
+
 use api::{
-    DeviceAdded, DeviceState, DeviceView, EnrolmentOpened, PostDevice, PostTenant, Role,
-    TenantAdded, TenantView,
+    Capacity, DeviceAdded, DeviceState, DeviceView, EnrolmentOpened, PostDevice, PostTenant, Role,
+    TcbLevel, TenantAdded, TenantView,
 };
 
 use crate::{
     hub::Topic,
-    store::{Change, DeviceRow, Errand, NewDecision, Purpose, TicketRow},
+    store::{Change, DeviceRow, Errand, NewDecision, Purpose, TicketRow, Usage},
 };
 
-use super::{Moc, Refusal, hash, identifier, new_token, secret, settle};
+use super::{
+    Moc, Refusal, hash, identifier, new_token, secret, settle,
+    user::{AMOUNT_MAX, AMOUNT_RULE},
+};
 
 impl Moc {
     /// Adds a tenant; its token is told this once.
@@ -53,6 +58,8 @@ impl Moc {
     pub async fn add_device(&self, asked: &PostDevice) -> Result<DeviceAdded, Refusal> {
         check_name(&asked.device)?;
         check_instances(asked)?;
+        asked.jurisdiction.as_deref().map_or(Ok(()), check_jurisdiction)?;
+        check_capacity(&asked.capacity)?;
         let now_ms = self.clock.now_ms();
         let device = &asked.device;
         let (token, token_row) = new_token(Role::Device, "", device, now_ms);
@@ -126,13 +133,22 @@ impl Moc {
         limit: u64,
     ) -> Result<Vec<DeviceView>, Refusal> {
         let found = self.store.devices_after(after.unwrap_or_default(), limit).await?;
+        let names = (found.first(), found.last());
+        let (Some(first), Some(last)) = names else { return Ok(Vec::new()) };
+        let used: BTreeMap<String, Usage> =
+            self.store.usage(&first.device, &last.device).await?.into_iter().collect();
+        let view = |row: DeviceRow| {
+            let usage = used.get(&row.device).cloned().unwrap_or_default();
+            view(row, usage)
+        };
         Ok(found.into_iter().map(view).collect())
     }
 
     /// One device.
     pub async fn device(&self, device: &str) -> Result<DeviceView, Refusal> {
         let row = self.store.device(device).await?.ok_or(Refusal::NotFound("device"))?;
-        Ok(view(row))
+        let used = self.store.usage(device, device).await?.pop();
+        Ok(view(row, used.map(|(_, usage)| usage).unwrap_or_default()))
     }
 }
 
@@ -154,6 +170,9 @@ fn new_row(asked: &PostDevice, now_ms: u64) -> DeviceRow {
         hardware: asked.hardware,
         instances: asked.instances.clone(),
         zone: asked.zone.clone().unwrap_or_default(),
+        jurisdiction: asked.jurisdiction.clone().unwrap_or_default(),
+        latency_ms: asked.latency_ms.map(u64::from),
+        capacity: asked.capacity,
         state: DeviceState::Enrolled,
         version: 0,
         agent_key: None,
@@ -164,13 +183,26 @@ fn new_row(asked: &PostDevice, now_ms: u64) -> DeviceRow {
         emulated: None,
         tcb_status: None,
         verdict: None,
+        attested_ms: None,
         epoch: 0,
         created_ms: now_ms,
     }
 }
 
-fn view(row: DeviceRow) -> DeviceView {
+fn view(row: DeviceRow, usage: Usage) -> DeviceView {
+    let left = |has: Option<u64>, used: u64| has.map(|has| has.saturating_sub(used));
     DeviceView {
+        headroom: Capacity {
+            slots: left(row.capacity.slots, usage.deployments),
+            memory_mib: left(row.capacity.memory_mib, usage.resources.memory_mib),
+            cpu_milli: left(row.capacity.cpu_milli, usage.resources.cpu_milli),
+        },
+        deployments: usage.deployments,
+        capacity: row.capacity,
+        jurisdiction: (!row.jurisdiction.is_empty()).then_some(row.jurisdiction),
+        latency_ms: row.latency_ms.and_then(|latency| u32::try_from(latency).ok()),
+        tcb_level: row.tcb_status.as_deref().and_then(TcbLevel::of),
+        attested_at_ms: row.attested_ms,
         device: row.device,
         state: row.state,
         hardware: row.hardware,
@@ -191,6 +223,22 @@ pub(super) fn check_name(name: &str) -> Result<(), Refusal> {
     match good {
         true => Ok(()),
         false => Err(Refusal::malformed("name", NAME_RULE, name)),
+    }
+}
+
+/// A country as ISO 3166-1 writes it with two letters.
+pub(super) fn check_jurisdiction(name: &str) -> Result<(), Refusal> {
+    match name.len() == 2 && name.bytes().all(|byte| byte.is_ascii_uppercase()) {
+        true => Ok(()),
+        false => Err(Refusal::malformed("jurisdiction", "two letters of ISO 3166-1", name)),
+    }
+}
+
+fn check_capacity(capacity: &Capacity) -> Result<(), Refusal> {
+    let amounts = [capacity.slots, capacity.memory_mib, capacity.cpu_milli];
+    match amounts.into_iter().flatten().all(|amount| amount <= AMOUNT_MAX) {
+        true => Ok(()),
+        false => Err(Refusal::malformed("capacity", AMOUNT_RULE, "more")),
     }
 }
 

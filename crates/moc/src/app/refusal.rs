@@ -76,7 +76,12 @@ pub enum Refusal {
     Conflict(Failure),
     /// No device meets every constraint.
     #[error("no place")]
-    NoPlace(Vec<Candidate>),
+    NoPlace {
+        /// The first devices, each with what excludes it.
+        candidates: Vec<Candidate>,
+        /// All of them, counted.
+        summary: String,
+    },
     /// The M/OC could not do its work.
     #[error("internal")]
     Failed(#[from] StoreFailed),

@@ -2,7 +2,7 @@
 
 use api::{
     AttestationAccepted, Deployment, Hardware, Need, PostAttestation, PostRequest, Problem,
-    Receipts, RequestPlaced,
+    Receipts, RequestPlaced, Reservation, TcbLevel,
 };
 use base64::{
     Engine as _,
@@ -15,12 +15,16 @@ use crate::{
     hub::Topic,
     placement::{self, Chosen, Place},
     store::{
-        AnswerRow, BlobDigest, BlobRow, Change, DeploymentRow, DeviceRow, NewDecision, Quota,
-        RequestRow, ResultRow, ResultState, StoreFailed,
+        AnswerRow, BlobDigest, BlobRow, Change, DeploymentRow, InventoryRow, NewDecision,
+        NewReservation, Quota, RequestRow, ResultRow, ResultState, StoreFailed,
     },
 };
 
-use super::{Moc, Refusal, by_user, identifier, settle};
+use super::{
+    Moc, Refusal, by_user, identifier,
+    operator::{check_jurisdiction, check_name},
+    settle,
+};
 
 /// An attestation as its Network User sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,11 +46,12 @@ impl Moc {
         asked: &PostRequest,
         key: Option<&str>,
     ) -> Result<RequestPlaced, Refusal> {
-        let Some(key) = key else { return self.place_once(tenant, asked, None).await };
+        check_constraints(asked)?;
+        let Some(key) = key else { return settle!(self.place_once(tenant, asked, None).await) };
         if let Some(placed) = self.answered(tenant, asked, key).await? {
             return Ok(placed);
         }
-        match self.place_once(tenant, asked, Some(key)).await {
+        match settle!(self.place_once(tenant, asked, Some(key)).await) {
             // The same request came twice at the same time.
             Err(Refusal::Conflict(failure)) if failure.check == "unique" => {
                 let again = Refusal::Conflict(failure);
@@ -88,8 +93,10 @@ impl Moc {
         if let Ok([first, ..]) = none.as_deref() {
             return Err(unsupported(first));
         }
-        let chosen = placement::choose(asked, &self.places().await?)
-            .map_err(|none| Refusal::NoPlace(none.candidates))?;
+        let places = self.places(tenant, asked).await?;
+        let chosen = placement::choose(asked, &places, self.clock.now_ms()).map_err(|none| {
+            Refusal::NoPlace { summary: none.summary(), candidates: none.candidates }
+        })?;
         let machine =
             Machine::new(plan(asked, chosen.hardware)).map_err(|none| unsupported(&none))?;
         let placed = RequestPlaced {
@@ -142,10 +149,19 @@ impl Moc {
             request: placed.request.clone(),
             device: chosen.device.clone(),
             emulated: chosen.emulated,
+            reserved_until_ms: self.reserved_until(&machine),
             machine,
             seq: 0,
             deadline_ms: None,
+            fence: 0,
             created_ms: now_ms,
+        };
+        let place = NewReservation {
+            device: chosen.device.clone(),
+            deployment: placed.deployment.clone(),
+            tenant: tenant.to_owned(),
+            apart: asked.constraints.apart.clone(),
+            resources: asked.constraints.resources,
         };
         let decision = NewDecision {
             tenant: tenant.to_owned(),
@@ -158,18 +174,19 @@ impl Moc {
         vec![
             Change::AddRequest(request),
             Change::AddDeployment(deployment),
+            Change::Reserve(place),
             Change::Within(Quota::Deployments { tenant: tenant.to_owned(), max }),
             Change::AddDecision(decision),
         ]
     }
 
-    async fn places(&self) -> Result<Vec<Place>, Refusal> {
-        let load = self.store.load().await?;
-        let open = |device: &str| {
-            load.iter().find(|(name, _)| name == device).map_or(0, |(_, open)| *open)
+    async fn places(&self, tenant: &str, asked: &PostRequest) -> Result<Vec<Place>, Refusal> {
+        let apart = match &asked.constraints.apart {
+            None => Vec::new(),
+            Some(apart) => self.store.of(tenant).devices_apart(apart).await?,
         };
-        let devices = self.store.devices().await?;
-        Ok(devices.into_iter().map(|row| as_place(&row, open(&row.device))).collect())
+        let devices = self.store.inventory().await?;
+        Ok(devices.into_iter().map(|row| as_place(row, &apart)).collect())
     }
 
     /// Deployments of a tenant behind one, at most `limit`.
@@ -206,6 +223,7 @@ impl Moc {
 
     async fn view(&self, row: DeploymentRow) -> Result<Deployment, Refusal> {
         let events = self.store.of(&row.tenant).events(&row.deployment).await?;
+        let place = self.store.of(&row.tenant).reservation(&row.deployment).await?;
         let plan = row.machine.plan();
         Ok(Deployment {
             state: row.machine.state(),
@@ -217,6 +235,11 @@ impl Moc {
             seq: row.seq,
             needs: row.machine.needs(),
             events: events.into_iter().map(|event| event.event).collect(),
+            reservation: place.map(|place| Reservation {
+                slot: place.slot,
+                fence: place.fence,
+                until_ms: row.reserved_until_ms,
+            }),
             failure: row.machine.failure().map(http::failure),
             deployment: row.deployment,
             device: row.device,
@@ -364,15 +387,33 @@ fn digest(asked: &PostRequest) -> String {
     hex::encode(cose::sha256(&serde_json::to_vec(asked).unwrap_or_default()))
 }
 
-fn as_place(row: &DeviceRow, open_deployments: u64) -> Place {
+fn as_place(row: InventoryRow, apart: &[String]) -> Place {
     Place {
-        device: row.device.clone(),
+        apart: apart.binary_search(&row.device).is_ok(),
+        tcb: row.tcb_status.as_deref().and_then(TcbLevel::of),
+        device: row.device,
         state: row.state,
         hardware: row.hardware,
-        instances: row.instances.clone(),
-        zone: row.zone.clone(),
+        instances: row.instances,
+        zone: row.zone,
+        jurisdiction: row.jurisdiction,
+        latency_ms: row.latency_ms,
         emulated: row.emulated.unwrap_or(true),
-        open_deployments,
+        attested_at_ms: row.attested_ms,
+        capacity: row.capacity,
+        deployments: row.usage.deployments,
+        used: row.usage.resources,
+    }
+}
+
+fn check_constraints(asked: &PostRequest) -> Result<(), Refusal> {
+    let asked = &asked.constraints;
+    asked.apart.as_deref().map_or(Ok(()), check_name)?;
+    asked.jurisdictions.iter().try_for_each(|one| check_jurisdiction(one))?;
+    let resources = &asked.resources;
+    match resources.memory_mib.max(resources.cpu_milli) <= AMOUNT_MAX {
+        true => Ok(()),
+        false => Err(Refusal::malformed("resources", AMOUNT_RULE, "more")),
     }
 }
 
@@ -419,5 +460,8 @@ pub(super) fn conflict(what: &str, not_now: &NotNow) -> Refusal {
     Refusal::conflict(check, &expected, what, remedy)
 }
 
+/// The largest amount of anything that is counted.
+pub(super) const AMOUNT_MAX: u64 = 1 << 40;
+pub(super) const AMOUNT_RULE: &str = "amounts of at most 2 to the power of 40";
 /// How long an answer is kept for its idempotency key: a day.
 const ANSWERS_KEPT_MS: u64 = 86_400_000;

@@ -43,6 +43,17 @@ impl Failure {
         }
     }
 
+    /// The Network User did not go on while the place was kept.
+    pub fn lapsed(expected: impl Into<String>, after_ms: u64) -> Self {
+        Self {
+            check: "reservation".into(),
+            expected: format!("{} within {} s", expected.into(), after_ms / 1000),
+            seen: "nothing came, and the place was given back".into(),
+            owner: Owner::NetworkUser,
+            remedy: "request a new deployment, and bring what it needs in time".into(),
+        }
+    }
+
     /// The device did not finish its turn in time.
     pub fn overdue(expected: impl Into<String>, after_ms: u64) -> Self {
         Self {

@@ -210,6 +210,11 @@ impl Machine {
         self.failure.as_ref()
     }
 
+    /// Whether it has failed: it holds nothing on its device any more.
+    pub const fn has_failed(&self) -> bool {
+        self.failure.is_some()
+    }
+
     /// Whether anything may still happen by itself: it has neither failed nor is every step done.
     pub fn is_open(&self) -> bool {
         matches!(self.turn(), Turn::User(_) | Turn::Device(_))

@@ -70,7 +70,8 @@ pub fn problem(refusal: &Refusal) -> Problem {
         }
         Refusal::TooSlow => kind("too-slow"),
         Refusal::Conflict(failure) => explained("conflict", failure),
-        Refusal::NoPlace(candidates) => Problem {
+        Refusal::NoPlace { candidates, summary } => Problem {
+            detail: Some(summary.clone()),
             candidates: candidates.clone(),
             owner: Some(Owner::NetworkUser),
             remedy: Some("relax the constraint that excludes the device you want".into()),

@@ -5,8 +5,9 @@ use sqlx::AnyConnection;
 
 use super::{
     AnswerRow, BlobRow, DeploymentRow, DeviceRow, EventRow, ExchangeRow, NamedBlobs, NewDecision,
-    NotCommitted, PackageRow, Quota, ReceiptRow, RequestRow, ResultRow, TicketRow, TokenRow,
-    deployments, devices, exchanges, log, own, possession, results, tenants,
+    NewReservation, NotCommitted, PackageRow, Quota, ReceiptRow, RequestRow, ResultRow, TicketRow,
+    TokenRow, deployments, devices, exchanges, log, own, possession, reservations, results,
+    tenants,
 };
 
 /// One change. A version that no longer matches, or a name that is taken, refuses the whole list.
@@ -47,6 +48,8 @@ pub enum Change {
     AddRequest(RequestRow),
     /// A new deployment.
     AddDeployment(DeploymentRow),
+    /// A new deployment gets a slot of its device.
+    Reserve(NewReservation),
     /// A deployment as it is from here on; `seq` is the one that was read.
     SaveDeployment(DeploymentRow),
     /// A package of a deployment.
@@ -116,6 +119,7 @@ impl Change {
             Self::SaveDevice(device) => devices::save(on, device).await,
             Self::AddRequest(request) => deployments::add_request(on, request).await,
             Self::AddDeployment(deployment) => deployments::add(on, deployment).await,
+            Self::Reserve(new) => reservations::reserve(on, new).await,
             Self::SaveDeployment(deployment) => deployments::save(on, deployment).await,
             Self::AddPackage(package) => deployments::add_package(on, package).await,
             Self::AddBlob(blob) => possession::add(on, blob).await,

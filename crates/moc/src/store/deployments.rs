@@ -8,7 +8,7 @@ use crate::deployment::Machine;
 use super::{
     NewDecision, NotCommitted, Store, StoreFailed, bytes,
     change::{inserted, updated},
-    int, json, log, maybe_text, maybe_uint, text, to_json, uint,
+    int, json, log, maybe_text, maybe_uint, reservations, text, to_json, uint,
 };
 
 /// A request that found a place.
@@ -47,6 +47,10 @@ pub struct DeploymentRow {
     pub seq: u64,
     /// When the device's turn ends.
     pub deadline_ms: Option<u64>,
+    /// The fence of its slot; 0 for one from before there were slots.
+    pub fence: u64,
+    /// When it gives its slot back unless something happens.
+    pub reserved_until_ms: Option<u64>,
     /// When it was made.
     pub created_ms: u64,
 }
@@ -150,6 +154,20 @@ impl Store {
         sqlx::query(
             "SELECT * FROM deployments WHERE open = 1 AND deadline_ms IS NOT NULL \
              AND deadline_ms <= $1 ORDER BY deadline_ms, deployment",
+        )
+        .bind(int(now_ms))
+        .fetch_all(&self.reads)
+        .await?
+        .iter()
+        .map(read)
+        .collect()
+    }
+
+    /// The deployments that wait for longer than their slot is kept for them.
+    pub async fn lapsed(&self, now_ms: u64) -> Result<Vec<DeploymentRow>, StoreFailed> {
+        sqlx::query(
+            "SELECT * FROM deployments WHERE open = 1 AND reserved_until_ms <= $1 \
+             ORDER BY reserved_until_ms, deployment",
         )
         .bind(int(now_ms))
         .fetch_all(&self.reads)
@@ -267,7 +285,8 @@ pub(super) async fn add(
 ) -> Result<(), NotCommitted> {
     let outcome = sqlx::query(
         "INSERT INTO deployments (deployment, tenant, request, device, emulated, open, machine, \
-         seq, deadline_ms, created_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+         seq, deadline_ms, created_ms, reserved_until_ms) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
     )
     .bind(&deployment.deployment)
     .bind(&deployment.tenant)
@@ -279,6 +298,7 @@ pub(super) async fn add(
     .bind(int(deployment.seq))
     .bind(deployment.deadline_ms.map(int))
     .bind(int(deployment.created_ms))
+    .bind(deployment.reserved_until_ms.map(int))
     .execute(on)
     .await;
     inserted(outcome, "deployment")
@@ -288,18 +308,26 @@ pub(super) async fn save(
     on: &mut AnyConnection,
     deployment: &DeploymentRow,
 ) -> Result<(), NotCommitted> {
+    // Who acts for a slot that somebody else has got meanwhile comes too late.
     let outcome = sqlx::query(
-        "UPDATE deployments SET open = $1, machine = $2, deadline_ms = $3, seq = seq + 1 \
-         WHERE deployment = $4 AND seq = $5",
+        "UPDATE deployments SET open = $1, machine = $2, deadline_ms = $3, \
+         reserved_until_ms = $4, seq = seq + 1 WHERE deployment = $5 AND seq = $6 \
+         AND (fence = 0 OR EXISTS (SELECT 1 FROM reservations r \
+         WHERE r.deployment = deployments.deployment AND r.fence = deployments.fence))",
     )
     .bind(i64::from(deployment.machine.is_open()))
     .bind(to_json(&deployment.machine, "deployments.machine")?)
     .bind(deployment.deadline_ms.map(int))
+    .bind(deployment.reserved_until_ms.map(int))
     .bind(&deployment.deployment)
     .bind(int(deployment.seq))
-    .execute(on)
+    .execute(&mut *on)
     .await?;
-    updated(outcome, "deployment")
+    updated(outcome, "deployment")?;
+    match deployment.machine.has_failed() {
+        true => reservations::release(on, &deployment.deployment).await,
+        false => Ok(()),
+    }
 }
 
 pub(super) async fn add_package(
@@ -384,6 +412,8 @@ pub(super) fn read(row: &AnyRow) -> Result<DeploymentRow, StoreFailed> {
         machine: json(row, "machine")?,
         seq: uint(row, "seq")?,
         deadline_ms: maybe_uint(row, "deadline_ms")?,
+        fence: uint(row, "fence")?,
+        reserved_until_ms: maybe_uint(row, "reserved_until_ms")?,
         created_ms: uint(row, "created_ms")?,
     })
 }

@@ -1,12 +1,13 @@
 //! Table `devices`.
 
-use api::{DeviceState, Hardware, InstanceType, Verdict};
+use api::{Capacity, DeviceState, Hardware, InstanceType, Verdict};
 use sqlx::{AnyConnection, any::AnyRow};
 
 use super::{
     NotCommitted, Store, StoreFailed,
     change::{inserted, updated},
-    int, json, maybe_bytes, maybe_int, maybe_json, maybe_text, maybe_uint, text, to_json, uint,
+    int, json, maybe_bytes, maybe_int, maybe_json, maybe_text, maybe_uint, reservations, text,
+    to_json, uint,
 };
 
 /// A device and what is known of it.
@@ -20,6 +21,12 @@ pub struct DeviceRow {
     pub instances: Vec<InstanceType>,
     /// Where it stands, or empty.
     pub zone: String,
+    /// Whose law it is subject to, or empty.
+    pub jurisdiction: String,
+    /// How long the way from the access network to it is.
+    pub latency_ms: Option<u64>,
+    /// What it has for deployments.
+    pub capacity: Capacity,
     /// Where it stands with the M/OC.
     pub state: DeviceState,
     /// Grows with every change.
@@ -40,6 +47,8 @@ pub struct DeviceRow {
     pub tcb_status: Option<String>,
     /// The last verdict.
     pub verdict: Option<Verdict>,
+    /// When the last positive one was.
+    pub attested_ms: Option<u64>,
     /// Restarts of the TEE, as far as they are known.
     pub epoch: u64,
     /// Since when it is known.
@@ -99,7 +108,8 @@ impl Store {
 pub(super) async fn add(on: &mut AnyConnection, device: &DeviceRow) -> Result<(), NotCommitted> {
     let outcome = sqlx::query(
         "INSERT INTO devices (device, tenant, hardware, instances, zone, state, version, \
-         created_ms) VALUES ($1, '', $2, $3, $4, $5, $6, $7)",
+         created_ms, jurisdiction, latency_ms, slots, memory_mib, cpu_milli) \
+         VALUES ($1, '', $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
     )
     .bind(&device.device)
     .bind(device.hardware.as_str())
@@ -108,6 +118,11 @@ pub(super) async fn add(on: &mut AnyConnection, device: &DeviceRow) -> Result<()
     .bind(state_text(device.state))
     .bind(int(device.version))
     .bind(int(device.created_ms))
+    .bind(&device.jurisdiction)
+    .bind(device.latency_ms.map(int))
+    .bind(device.capacity.slots.map(int))
+    .bind(device.capacity.memory_mib.map(int))
+    .bind(device.capacity.cpu_milli.map(int))
     .execute(on)
     .await;
     inserted(outcome, "device")
@@ -119,7 +134,8 @@ pub(super) async fn save(on: &mut AnyConnection, device: &DeviceRow) -> Result<(
     let outcome = sqlx::query(
         "UPDATE devices SET state = $1, agent_key = $2, agent_kid = $3, report_key = $4, \
          receipt_key = $5, suite = $6, emulated = $7, tcb_status = $8, verdict = $9, \
-         epoch = $10, version = version + 1 WHERE device = $11 AND version = $12",
+         epoch = $10, attested_ms = $11, version = version + 1 \
+         WHERE device = $12 AND version = $13",
     )
     .bind(state_text(device.state))
     .bind(device.agent_key.clone())
@@ -131,6 +147,7 @@ pub(super) async fn save(on: &mut AnyConnection, device: &DeviceRow) -> Result<(
     .bind(device.tcb_status.clone())
     .bind(verdict)
     .bind(int(device.epoch))
+    .bind(device.attested_ms.map(int))
     .bind(&device.device)
     .bind(int(device.version))
     .execute(on)
@@ -152,6 +169,9 @@ fn read(row: &AnyRow) -> Result<DeviceRow, StoreFailed> {
             .map_err(|_| StoreFailed::Corrupt("devices.hardware"))?,
         instances: json(row, "instances")?,
         zone: text(row, "zone")?,
+        jurisdiction: text(row, "jurisdiction")?,
+        latency_ms: maybe_uint(row, "latency_ms")?,
+        capacity: reservations::read_capacity(row)?,
         state: state(&text(row, "state")?)?,
         version: uint(row, "version")?,
         agent_key: maybe_bytes(row, "agent_key")?,
@@ -162,6 +182,7 @@ fn read(row: &AnyRow) -> Result<DeviceRow, StoreFailed> {
         emulated: maybe_uint(row, "emulated")?.map(|value| value != 0),
         tcb_status: maybe_text(row, "tcb_status")?,
         verdict: maybe_json(row, "verdict")?,
+        attested_ms: maybe_uint(row, "attested_ms")?,
         epoch: uint(row, "epoch")?,
         created_ms: uint(row, "created_ms")?,
     })
@@ -175,7 +196,7 @@ const fn state_text(state: DeviceState) -> &'static str {
     }
 }
 
-fn state(text: &str) -> Result<DeviceState, StoreFailed> {
+pub(super) fn state(text: &str) -> Result<DeviceState, StoreFailed> {
     match text {
         "enrolled" => Ok(DeviceState::Enrolled),
         "attested" => Ok(DeviceState::Attested),

@@ -18,6 +18,7 @@ mod exchanges;
 mod log;
 mod own;
 mod possession;
+mod reservations;
 mod results;
 mod schema;
 mod tenants;
@@ -47,6 +48,7 @@ pub use self::{
     log::{Leaf, NewDecision},
     own::{AnswerRow, Own},
     possession::{BlobRow, NamedBlobs},
+    reservations::{InventoryRow, NewReservation, ReservationRow, Usage},
     results::{ResultRow, ResultState},
     tenants::{CERTIFICATE, Quota, TokenRow},
 };

@@ -43,8 +43,8 @@ pub(super) async fn add_answer(
 /// The store in the name of one tenant.
 #[derive(Clone, Copy, Debug)]
 pub struct Own<'s> {
-    store: &'s Store,
-    tenant: &'s str,
+    pub(super) store: &'s Store,
+    pub(super) tenant: &'s str,
 }
 
 impl Store {

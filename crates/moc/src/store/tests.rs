@@ -1,14 +1,14 @@
 use std::{collections::BTreeSet, path::Path};
 
 use api::{
-    Actor, DeviceState, Event, EventName, Hardware, InstanceType, PackageName, PostRequest,
-    Problem, Role, Verdict,
+    Actor, Capacity, Constraints, DeviceState, Event, EventName, Hardware, InstanceType,
+    PackageName, PostRequest, Problem, Resources, Role, Verdict,
 };
 
 use audit::tree::{self, Range};
 
 use super::*;
-use crate::deployment::{Machine, Plan};
+use crate::deployment::{Failure, Machine, Plan};
 
 async fn open(dir: &Path) -> Store {
     Store::open(dir).await.unwrap()
@@ -179,6 +179,132 @@ async fn a_deployment_is_overdue_when_its_deadline_has_come() {
 
     assert_eq!(store.overdue(49).await.unwrap().len(), 0);
     assert_eq!(store.overdue(50).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_slot_is_given_out_once_while_there_are_any_and_given_back_by_a_failure() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    attest(&store, "edge").await;
+    for name in ["a", "b"] {
+        store.commit(placed(name, None)).await.unwrap();
+    }
+
+    let third = store.commit(placed("c", None)).await;
+
+    assert!(matches!(third, Err(NotCommitted::Stale("place"))));
+    assert_eq!(store.deployment("c").await.unwrap(), None);
+    let held = async |name: &str| {
+        let found = store.of("t").reservation(name).await.unwrap();
+        found.map(|place| (place.slot, place.fence))
+    };
+    assert_eq!((held("a").await, held("b").await), (Some((0, 1)), Some((1, 2))));
+    assert_eq!(store.of("other").reservation("a").await.unwrap(), None);
+
+    let mut failed = store.deployment("a").await.unwrap().unwrap();
+    failed.machine.fail(Failure::quarantined("edge"));
+    store.commit(vec![Change::SaveDeployment(failed)]).await.unwrap();
+    store.commit(placed("c", None)).await.unwrap();
+
+    assert_eq!((held("a").await, held("c").await), (None, Some((0, 3))));
+}
+
+#[tokio::test]
+async fn who_acts_for_a_slot_that_is_gone_comes_too_late() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    attest(&store, "edge").await;
+    store.commit(placed("a", None)).await.unwrap();
+    let row = store.deployment("a").await.unwrap().unwrap();
+    assert_eq!(row.fence, 1);
+    let mut other = AnyConnection::connect(&sqlite_url(&dir.path().join("moc.db"))).await.unwrap();
+    other.execute("UPDATE reservations SET fence = 7").await.unwrap();
+
+    let late = store.commit(vec![Change::SaveDeployment(row)]).await;
+
+    assert!(matches!(late, Err(NotCommitted::Stale("deployment"))));
+}
+
+#[tokio::test]
+async fn what_has_to_stand_apart_never_shares_a_device() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    attest(&store, "edge").await;
+    store.commit(placed("a", Some("map"))).await.unwrap();
+
+    let same = store.commit(placed("b", Some("map"))).await;
+
+    assert!(matches!(same, Err(NotCommitted::Stale("place"))));
+    assert_eq!(store.of("t").devices_apart("map").await.unwrap(), ["edge"]);
+    assert_eq!(store.of("other").devices_apart("map").await.unwrap(), [""; 0]);
+    store.commit(placed("b", Some("else"))).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_device_gives_no_more_than_it_has_and_none_of_what_nobody_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    attest(&store, "edge").await;
+    let with = |name: &str, resources: Resources| {
+        let mut changes = placed(name, None);
+        changes[1] = Change::Reserve(NewReservation { resources, ..reservation(name, None) });
+        changes
+    };
+    let memory = |memory_mib| Resources { memory_mib, cpu_milli: 0 };
+
+    store.commit(with("a", memory(60))).await.unwrap();
+
+    let more = store.commit(with("b", memory(5))).await;
+    assert!(matches!(more, Err(NotCommitted::Stale("place"))));
+    let uncounted = store.commit(with("b", Resources { memory_mib: 0, cpu_milli: 1 })).await;
+    assert!(matches!(uncounted, Err(NotCommitted::Stale("place"))));
+    store.commit(with("b", memory(4))).await.unwrap();
+    let row = store.inventory().await.unwrap().remove(0);
+    assert_eq!((row.usage.deployments, row.usage.resources), (2, memory(64)));
+    assert_eq!(store.usage("a", "z").await.unwrap()[0].1, row.usage);
+}
+
+#[tokio::test]
+async fn no_slot_is_given_out_on_a_device_that_is_not_attested() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    store.commit(vec![Change::AddDevice(device("edge"))]).await.unwrap();
+
+    let refused = store.commit(placed("a", None)).await;
+
+    assert!(matches!(refused, Err(NotCommitted::Stale("device"))));
+}
+
+/// Deployments of a store of the fifth schema keep a slot, but those that have failed.
+#[tokio::test]
+async fn deployments_from_before_there_were_slots_hold_one() {
+    let dir = tempfile::tempdir().unwrap();
+    sqlx::any::install_default_drivers();
+    let mut writer = connect_writer(&sqlite_url(&dir.path().join("moc.db"))).await.unwrap();
+    schema::migrate_to(&mut writer, 5).await.unwrap();
+    let open_machine = deployment().machine;
+    let mut failed = open_machine.clone();
+    failed.fail(Failure::quarantined("edge"));
+    for (name, machine) in [("d1", &open_machine), ("d2", &open_machine), ("d3", &failed)] {
+        sqlx::query(
+            "INSERT INTO deployments (deployment, tenant, request, device, emulated, open, \
+             machine, seq, created_ms) VALUES ($1, 't', 'r', 'edge', 1, $2, $3, 0, 1)",
+        )
+        .bind(name)
+        .bind(i64::from(machine.is_open()))
+        .bind(serde_json::to_string(machine).unwrap())
+        .execute(&mut writer)
+        .await
+        .unwrap();
+    }
+    writer.close().await.unwrap();
+
+    let store = open(dir.path()).await;
+
+    let held = async |name: &str| store.of("t").reservation(name).await.unwrap().map(|r| r.slot);
+    assert_eq!((held("d1").await, held("d2").await, held("d3").await), (Some(0), Some(1), None));
+    let row = store.deployment("d1").await.unwrap().unwrap();
+    store.commit(vec![Change::SaveDeployment(row)]).await.unwrap();
 }
 
 #[tokio::test]
@@ -395,7 +521,7 @@ async fn a_store_of_a_newer_program_is_left_alone() {
 
     let refused = Store::open(dir.path()).await;
 
-    assert!(matches!(refused, Err(StoreFailed::Newer { found: 99, known: 5 })));
+    assert!(matches!(refused, Err(StoreFailed::Newer { found: 99, known: 6 })));
 }
 
 const FULL: i64 = 2;
@@ -423,6 +549,9 @@ fn device(name: &str) -> DeviceRow {
         hardware: Hardware::Sgx,
         instances: vec![InstanceType::Process],
         zone: "north".into(),
+        jurisdiction: "JP".into(),
+        latency_ms: Some(5),
+        capacity: Capacity { slots: Some(2), memory_mib: Some(64), cpu_milli: None },
         state: DeviceState::Enrolled,
         version: 0,
         agent_key: None,
@@ -433,8 +562,30 @@ fn device(name: &str) -> DeviceRow {
         emulated: None,
         tcb_status: None,
         verdict: None,
+        attested_ms: None,
         epoch: 0,
         created_ms: 3,
+    }
+}
+
+async fn attest(store: &Store, name: &str) {
+    store.commit(vec![Change::AddDevice(device(name))]).await.unwrap();
+    let attested = DeviceRow { state: DeviceState::Attested, ..device(name) };
+    store.commit(vec![Change::SaveDevice(attested)]).await.unwrap();
+}
+
+fn placed(name: &str, apart: Option<&str>) -> Vec<Change> {
+    let row = DeploymentRow { deployment: name.into(), ..deployment() };
+    vec![Change::AddDeployment(row), Change::Reserve(reservation(name, apart))]
+}
+
+fn reservation(name: &str, apart: Option<&str>) -> NewReservation {
+    NewReservation {
+        device: "edge".into(),
+        deployment: name.into(),
+        tenant: "t".into(),
+        apart: apart.map(str::to_owned),
+        resources: Resources::default(),
     }
 }
 
@@ -457,6 +608,7 @@ fn request() -> RequestRow {
         device: None,
         zone: None,
         emulated: true,
+        constraints: Constraints::default(),
     };
     RequestRow {
         request: "r".into(),
@@ -480,6 +632,8 @@ fn deployment() -> DeploymentRow {
         machine: Machine::new(plan).unwrap(),
         seq: 0,
         deadline_ms: None,
+        fence: 0,
+        reserved_until_ms: Some(9),
         created_ms: 4,
     }
 }

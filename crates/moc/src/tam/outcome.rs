@@ -87,6 +87,7 @@ impl Run<'_> {
         }
         if let Some(device) = &mut self.device {
             device.state = DeviceState::Attested;
+            device.attested_ms = Some(self.now_ms);
             device.emulated = appraised.emulated;
             device.tcb_status = appraised.tcb_status.clone();
             device.verdict = Some(appraised.verdict.clone());

@@ -137,13 +137,11 @@ impl Bench {
     }
 
     pub(crate) async fn device(&self, name: &str) -> DeviceAdded {
-        let device = PostDevice {
-            device: name.into(),
-            hardware: api::Hardware::Sgx,
-            instances: vec![api::InstanceType::Process],
-            zone: None,
-        };
-        self.operator.post("/v1/devices", &device).await.expect(201)
+        self.add(&sgx(name)).await
+    }
+
+    pub(crate) async fn add(&self, device: &PostDevice) -> DeviceAdded {
+        self.operator.post("/v1/devices", device).await.expect(201)
     }
 
     pub(crate) fn vendor_dir(&self) -> std::path::PathBuf {
@@ -152,6 +150,19 @@ impl Bench {
 
     pub(crate) fn now(&self) -> jiff::Timestamp {
         jiff::Timestamp::from_millisecond(self.clock.now_ms().try_into().unwrap()).unwrap()
+    }
+}
+
+/// A device for processes in SGX, of which nothing else is said.
+pub(crate) fn sgx(name: &str) -> PostDevice {
+    PostDevice {
+        device: name.into(),
+        hardware: api::Hardware::Sgx,
+        instances: vec![api::InstanceType::Process],
+        zone: None,
+        jurisdiction: None,
+        latency_ms: None,
+        capacity: api::Capacity::default(),
     }
 }
 

@@ -174,7 +174,7 @@ async fn a_case_that_is_not_served_is_unsupported_and_a_place_that_does_not_exis
     assert_eq!(problem.candidates[0].seen, "SGX");
     assert_eq!(
         placed(&user, true).await.reasons[0],
-        "edge: chosen: emulated SGX, choice 1 of the request, 0 open deployments"
+        "edge: chosen: emulated SGX, choice 1 of the request, 0 deployments, spread"
     );
 }
 

@@ -17,6 +17,7 @@ mod legacy;
 mod live;
 mod openapi;
 mod ownership;
+mod placement;
 mod program;
 mod silence;
 mod sim;
