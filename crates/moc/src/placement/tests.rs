@@ -220,8 +220,7 @@ fn broken(request: &PostRequest, place: &Place) -> Vec<&'static str> {
         ("zone", request.zone.as_ref().is_some_and(|zone| *zone != place.zone)),
         (
             "jurisdiction",
-            !(asked.jurisdictions.is_empty()
-                || asked.jurisdictions.iter().any(|one| *one == place.jurisdiction)),
+            !(asked.jurisdictions.is_empty() || asked.jurisdictions.contains(&place.jurisdiction)),
         ),
         (
             "latency",
