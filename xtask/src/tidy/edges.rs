@@ -8,7 +8,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("api", &[]),
     ("audit", &["cose"]),
     ("bench", &[]),
-    ("broker", &["api", "cose", "device", "suit"]),
+    ("broker", &["api", "cose", "device", "image", "suit"]),
     ("channel", &["cose"]),
     (
         "cli",
