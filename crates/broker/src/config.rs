@@ -12,6 +12,8 @@ use serde::{Deserialize, Deserializer, de::Error as _};
 use suit::Uuid;
 use tracing::warn;
 
+use crate::ua::{Folder, Grants};
+
 /// Settings of `tamarack-broker`. Unknown members are errors; paths are relative to the file.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -43,6 +45,14 @@ pub struct Config {
     /// since the REE runs the UA of each.
     #[serde(default = "classes", deserialize_with = "uuids")]
     pub class_ids: Vec<Uuid>,
+    /// OCI runtime that runs UAs which are containers, such as `/usr/sbin/runc`. Default: none,
+    /// such UAs are refused.
+    #[serde(default)]
+    pub container_runtime: Option<PathBuf>,
+    /// Folders of the machine that UAs may use when their manifests name them, or what is below:
+    /// `path`, and `write` for more than reading. Default: none.
+    #[serde(default)]
+    pub ua_folder: Vec<Folder>,
     /// Minutes from one policy check to the next, when nobody wakes the Broker. Default: a day.
     #[serde(default = "day")]
     pub policy_check_minutes: u32,
@@ -83,6 +93,9 @@ impl Config {
             ensure!(is_name(device), "`device = {device:?}` is no device's name");
         }
         crate::tam::checked(&config.moc).with_context(|| format!("`moc = {:?}`", config.moc))?;
+        for Folder { path, .. } in &config.ua_folder {
+            ensure!(path.is_absolute(), "`[[ua_folder]]`: {path:?} is not absolute");
+        }
         ensure!(config.policy_check_minutes > 0, "`policy_check_minutes` must not be 0");
         while config.moc.ends_with('/') {
             config.moc.pop();
@@ -118,6 +131,12 @@ impl Config {
             ..first.clone()
         });
         std::iter::once(first.clone()).chain(others).collect()
+    }
+
+    /// What of the machine UAs may have.
+    #[must_use]
+    pub fn grants(&self) -> Grants {
+        Grants { folders: self.ua_folder.clone(), runtime: self.container_runtime.clone() }
     }
 
     fn devices(&self) -> impl Iterator<Item = &String> {

@@ -17,30 +17,54 @@ use std::{
             process::CommandExt as _,
         },
     },
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, id},
 };
 
-use landlock::{
-    ABI, Access as _, AccessFs, BitFlags, CompatLevel, Compatible as _, PathBeneath, PathFd,
-    Ruleset, RulesetAttr as _, RulesetCreatedAttr as _, RulesetError, RulesetStatus, Scope,
-};
+use landlock::RulesetStatus;
 use rustix::io::{FdFlags, fcntl_setfd};
-use rustix::process::{
-    Gid, Pid, Resource, Rlimit, Signal, Uid, getppid, set_parent_process_death_signal, setrlimit,
-};
+use rustix::process::{Gid, Pid, Signal, Uid, getppid, set_parent_process_death_signal};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    contain, fence,
+    ua::rights::{Folder, Form, Limits, Network},
+};
 
 /// The command that the Broker gives a UA's program and arguments to: itself, as [`launch`].
 #[must_use]
 pub fn launcher() -> Vec<OsString> {
     let parent = id().to_string();
-    ["/proc/self/exe", "launch", "--parent", &parent, "--"].map(OsString::from).to_vec()
+    ["/proc/self/exe", "launch", "--parent", &parent].map(OsString::from).to_vec()
 }
 
-/// Turns this process into the program. Returns only when that fails.
-pub fn launch(parent: u32, program: &Path, arguments: &[OsString]) -> io::Error {
-    if let Err(error) = restrict(parent, program) {
+/// What the launcher is told about a UA, as JSON.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Terms {
+    pub(crate) instance: Form,
+    pub(crate) network: Network,
+    pub(crate) folders: Vec<Folder>,
+    pub(crate) limits: Limits,
+    /// The OCI runtime, for a container.
+    pub(crate) runtime: Option<PathBuf>,
+}
+
+/// Turns this process into the program, or into the keeper of its container. Returns only when
+/// that fails, or when the container has ended.
+pub fn launch(parent: u32, terms: &str, program: &Path, arguments: &[OsString]) -> io::Error {
+    let terms: Terms = match serde_json::from_str(terms) {
+        Ok(terms) => terms,
+        Err(error) => return error.into(),
+    };
+    if terms.instance == Form::Container {
+        return match contain::keep(parent, &terms, program, arguments) {
+            Ok(code) => std::process::exit(code),
+            Err(error) => error,
+        };
+    }
+    if let Err(error) = restrict(parent, &terms, program) {
         return error;
     }
     // The program lies where only the Broker may look; the open file is its way in.
@@ -77,31 +101,36 @@ fn as_user(parent: u32, program: &Path) -> io::Result<Option<File>> {
 
 /// The user of a UA, from its owner and name: two UAs never share one but by a collision of 24
 /// bits of SHA-256, and none is a user of the machine's people and services.
-fn user(program: &Path) -> u32 {
+pub(crate) fn user(program: &Path) -> u32 {
     let stem = program.file_stem().unwrap_or_default();
     let [a, b, c, ..] = cose::sha256(stem.as_encoded_bytes());
     USERS | u32::from_be_bytes([0, a, b, c])
 }
 
-fn restrict(parent: u32, program: &Path) -> io::Result<()> {
+fn restrict(parent: u32, terms: &Terms, program: &Path) -> io::Result<()> {
     die_with(parent)?;
     rustix::thread::set_no_new_privs(true)?;
-    for (resource, limit) in LIMITS {
-        setrlimit(resource, Rlimit { current: Some(limit), maximum: Some(limit) })?;
-    }
-    match fence(program, &env::current_dir()?) {
-        Ok(RulesetStatus::FullyEnforced | RulesetStatus::PartiallyEnforced) => Ok(()),
+    fence::limit(&terms.limits)?;
+    fence::real(&terms.folders)?;
+    match fence::files(program, &env::current_dir()?, &terms.folders) {
+        Ok(RulesetStatus::FullyEnforced | RulesetStatus::PartiallyEnforced) => {}
         Ok(RulesetStatus::NotEnforced) => {
             tracing::warn!("no Landlock here: this UA can read what the Broker can");
-            Ok(())
         }
-        Err(error) => Err(io::Error::other(error)),
+        Err(error) => return Err(io::Error::other(error)),
     }
+    fence::ports(&terms.network).map_err(io::Error::other)?;
+    fence::sockets(&terms.network)
 }
 
 /// Ends this process when the Broker ends.
 fn die_with(parent: u32) -> io::Result<()> {
-    set_parent_process_death_signal(Some(Signal::KILL))?;
+    hear_of(parent, Signal::KILL)
+}
+
+/// Sends this signal to this process when the Broker ends.
+pub(crate) fn hear_of(parent: u32, signal: Signal) -> io::Result<()> {
+    set_parent_process_death_signal(Some(signal))?;
     // The Broker may have ended before the signal was asked for.
     if getppid().map(Pid::as_raw_nonzero).map(|pid| pid.get().unsigned_abs()) != Some(parent) {
         return Err(io::Error::other("the Broker that started this is gone"));
@@ -109,67 +138,5 @@ fn die_with(parent: u32) -> io::Result<()> {
     Ok(())
 }
 
-/// Lets the process read the system's programs and libraries, and use its own directory.
-fn fence(program: &Path, room: &Path) -> Result<RulesetStatus, RulesetError> {
-    let all = AccessFs::from_all(LANDLOCK);
-    let read = AccessFs::from_read(LANDLOCK);
-    let device = AccessFs::ReadFile | AccessFs::WriteFile;
-    let mut rules: Vec<(&Path, BitFlags<AccessFs>)> =
-        vec![(room, all), (program, AccessFs::ReadFile | AccessFs::Execute)];
-    rules.extend(SYSTEM.map(|path| (Path::new(path), read)));
-    rules.extend(DEVICES.map(|path| (Path::new(path), device)));
-    let mut ruleset = Ruleset::default()
-        .set_compatibility(CompatLevel::BestEffort)
-        .handle_access(all)?
-        .scope(Scope::from_all(LANDLOCK))?
-        .create()?;
-    for (path, access) in rules {
-        // What this system does not have needs no rule.
-        if let Ok(parent) = PathFd::new(path) {
-            let access =
-                if path.is_dir() { access } else { access & AccessFs::from_file(LANDLOCK) };
-            ruleset = ruleset.add_rule(PathBeneath::new(parent, access))?;
-        }
-    }
-    Ok(ruleset.restrict_self()?.ruleset)
-}
-
 /// The first of the users that UAs have, far above those of people and services.
 const USERS: u32 = 0x6100_0000;
-
-/// What one UA may use: no core dumps, a file of 256 MiB, 1024 descriptors, 512 processes and
-/// threads of its user, 4 GiB of memory of its own.
-const LIMITS: [(Resource, u64); 5] = [
-    (Resource::Core, 0),
-    (Resource::Data, 4 << 30),
-    (Resource::Fsize, 256 << 20),
-    (Resource::Nofile, 1024),
-    (Resource::Nproc, 512),
-];
-
-const LANDLOCK: ABI = ABI::V6;
-
-/// What a program needs to start, to find names and to check certificates.
-const SYSTEM: [&str; 19] = [
-    "/bin",
-    "/etc/ca-certificates",
-    "/etc/group",
-    "/etc/hosts",
-    "/etc/ld.so.cache",
-    "/etc/localtime",
-    "/etc/nsswitch.conf",
-    "/etc/passwd",
-    "/etc/pki",
-    "/etc/resolv.conf",
-    "/etc/ssl",
-    "/lib",
-    "/lib32",
-    "/lib64",
-    "/proc",
-    "/run/systemd/resolve",
-    "/sbin",
-    "/sys/devices/system/cpu",
-    "/usr",
-];
-
-const DEVICES: [&str; 5] = ["/dev/full", "/dev/null", "/dev/random", "/dev/urandom", "/dev/zero"];

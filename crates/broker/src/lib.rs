@@ -10,6 +10,8 @@
 pub mod agent;
 pub mod capture;
 pub mod config;
+mod contain;
+mod fence;
 mod frames;
 pub mod launch;
 pub mod loads;

@@ -69,6 +69,9 @@ enum Command {
         /// Process that the program must not outlive
         #[arg(long, value_name = "ID")]
         parent: u32,
+        /// What the UA may do (JSON)
+        #[arg(long)]
+        terms: String,
         /// The program and its arguments
         #[arg(last = true, required = true)]
         line: Vec<OsString>,
@@ -81,7 +84,7 @@ fn main() -> ExitCode {
         Command::Run { config } => Config::read(&config).and_then(run),
         Command::Check { config } => Config::read(&config).and_then(|config| check(&config)),
         Command::Probe { json } => show(&probe::probe(), json),
-        Command::Launch { parent, line } => become_program(parent, &line),
+        Command::Launch { parent, terms, line } => become_program(parent, &terms, &line),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -107,9 +110,9 @@ fn show(findings: &[probe::Finding], json: bool) -> Result<()> {
     std::io::stdout().lock().write_all(text.as_bytes()).context("writing the findings")
 }
 
-fn become_program(parent: u32, line: &[OsString]) -> Result<()> {
+fn become_program(parent: u32, terms: &str, line: &[OsString]) -> Result<()> {
     let (program, arguments) = line.split_first().context("no program to become")?;
-    let error = launch::launch(parent, Path::new(program), arguments);
+    let error = launch::launch(parent, terms, Path::new(program), arguments);
     Err(error).with_context(|| format!("starting {}", program.display()))
 }
 
@@ -126,7 +129,8 @@ impl Serving {
         let agent = Agent::at(&config.agent_socket);
         let loads = Loads::new(agent.clone(), Patience::default());
         let identity = Identity { vendor: config.vendor_id, classes: config.class_ids.clone() };
-        let care = Care { launcher: launch::launcher(), ..Care::default() };
+        let (launcher, grants) = (launch::launcher(), config.grants());
+        let care = Care { launcher, grants, ..Care::default() };
         let host = Host::new(&config.state_dir, identity, care, loads.clone());
         let sessions = Arc::new(Sessions {
             tam: TamClient::new(roots.as_deref())?,

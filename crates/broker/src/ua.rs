@@ -8,6 +8,7 @@ mod conversation;
 mod install;
 mod log;
 mod placed;
+pub(crate) mod rights;
 mod staging;
 mod supervise;
 
@@ -26,7 +27,17 @@ use placed::Placed;
 use supervise::Running;
 
 pub use install::Identity;
+pub use rights::Folder;
 pub use supervise::Care;
+
+/// What of the machine UAs may have when their manifests ask for it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Grants {
+    /// Folders, each with all that is below.
+    pub folders: Vec<Folder>,
+    /// The OCI runtime that runs containers.
+    pub runtime: Option<PathBuf>,
+}
 
 /// Hosts the UAs of this device.
 #[derive(Clone)]
@@ -79,7 +90,8 @@ impl Host {
     pub async fn install(&self, moc: &MocClient, envelope: &[u8]) -> Result<Vec<u8>, UaFailed> {
         let _alone = self.placing.lock().await;
         let (placed, report) =
-            install::process(&self.directory, &self.identity, moc, envelope).await?;
+            install::process(&self.directory, &self.identity, &self.care.grants, moc, envelope)
+                .await?;
         info!(ua = %placed.name(), sequence_number = placed.sequence_number, "placed");
         self.start(placed).await;
         Ok(report)

@@ -15,6 +15,7 @@ pub mod pinned;
 pub mod project;
 pub mod refusal;
 pub mod release;
+pub mod rights;
 pub mod trust;
 
 pub use client::{CallFailed, MocClient};

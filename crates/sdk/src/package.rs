@@ -12,6 +12,8 @@ use suit::{
 use api::InstanceType;
 use rats::eat;
 
+use crate::rights::Invocation;
+
 /// The sizes above which a payload is fetched by URI instead of travelling in its envelope, bytes.
 pub const INTEGRATED_BYTES_MAX: usize = 16 * 1024;
 
@@ -74,7 +76,7 @@ impl<'a> Packager<'a> {
         })
     }
 
-    /// An Untrusted Application with its arguments.
+    /// An Untrusted Application with its arguments and rights.
     ///
     /// # Errors
     /// See [`NotPackaged`].
@@ -83,9 +85,9 @@ impl<'a> Packager<'a> {
         name: &str,
         sequence: u64,
         program: Vec<u8>,
-        arguments: &[String],
+        invocation: &Invocation,
     ) -> Result<Package, NotPackaged> {
-        let arguments = serde_json::to_vec(arguments).map_err(NotPackaged::Arguments)?;
+        let arguments = invocation.encode().map_err(NotPackaged::Arguments)?;
         self.place(program, |payload| self.signed_ua(name, sequence, payload, &arguments))
     }
 
@@ -137,9 +139,9 @@ impl<'a> Packager<'a> {
         name: &str,
         sequence: u64,
         program: &[u8],
-        arguments: &[String],
+        invocation: &Invocation,
     ) -> Result<Package, NotPackaged> {
-        let arguments = serde_json::to_vec(arguments).map_err(NotPackaged::Arguments)?;
+        let arguments = invocation.encode().map_err(NotPackaged::Arguments)?;
         let built = self.signed_ua(name, sequence, Payload::integrated(program), &arguments)?;
         Ok(Package { built, blobs: Vec::new() })
     }

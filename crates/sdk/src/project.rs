@@ -11,6 +11,7 @@ use serde::Deserialize;
 use crate::{
     package::{NotImaged, Package, image_of},
     pinned::{self, NotPinned},
+    rights::{Form, Rights},
 };
 
 /// A project file, `tamarack.toml`. Paths are relative to it; unknown members are errors.
@@ -79,11 +80,14 @@ pub struct Ta {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ua {
-    /// A program for the device's REE.
+    /// A program for the device's REE, or an OCI image where `[ua.rights]` says so.
     pub program: PathBuf,
     /// Its arguments; `{ta}` stands for the TA's component (`OWNER/NAME`).
     #[serde(default)]
     pub arguments: Vec<String>,
+    /// What it may use of the device. Without it, it is a process with the whole network.
+    #[serde(default)]
+    pub rights: Option<Rights>,
     /// The manifest's sequence number; it must grow with each release. Default: 1.
     #[serde(default = "one")]
     pub sequence: u64,
@@ -287,7 +291,13 @@ impl Project {
     /// # Errors
     /// [`Unusable::File`].
     pub fn ua_program(&self, ua: &Ua) -> Result<Vec<u8>, Unusable> {
-        self.file("the UA's program", &ua.program)
+        let program = self.file("the UA's program", &ua.program)?;
+        let container = ua.rights.as_ref().is_some_and(|it| it.instance == Some(Form::Container));
+        // Anything else than a program is an image already; the device judges it.
+        if container && program.starts_with(b"\x7fELF") {
+            return Ok(image_of(program)?);
+        }
+        Ok(program)
     }
 
     /// The Personalization Data.

@@ -16,10 +16,13 @@ use suit::{
 use tracing::warn;
 
 use super::{
+    Grants,
     placed::{self, Placed},
+    rights::{Form, Invocation},
     staging::Staging,
 };
 use crate::{
+    contain,
     moc::MocClient,
     refusal::{TamFailed, UaFailed},
 };
@@ -40,6 +43,7 @@ pub struct Identity {
 pub(super) async fn process(
     directory: &Path,
     identity: &Identity,
+    grants: &Grants,
     moc: &MocClient,
     envelope: &[u8],
 ) -> Result<(Placed, Vec<u8>), UaFailed> {
@@ -70,12 +74,17 @@ pub(super) async fn process(
     let report = run.procedure(&mut processor, Procedure::Update).await?;
     run.procedure(&mut processor, Procedure::Invocation).await?;
 
+    let invocation = run.invocation()?;
+    invocation.check(grants)?;
+    if invocation.instance == Form::Container {
+        image(run.staging.program().ok_or_else(undigested)?).await?;
+    }
     let placed = Placed {
         owner,
         name,
         sequence_number: verified.manifest().sequence_number,
         digest: run.digest().await?,
-        arguments: run.arguments()?,
+        invocation,
     };
     placed.commit(directory, run.staging.staged())?;
     Ok((placed, report.encode()))
@@ -237,24 +246,26 @@ impl Run<'_> {
         Ok(digest.bytes().try_into().expect("SHA-256 has 32 bytes"))
     }
 
-    fn arguments(&self) -> Result<Vec<String>, UaFailed> {
-        let check = "invoke-args";
+    fn invocation(&self) -> Result<Invocation, UaFailed> {
         let given = match &self.invoked {
             Some(given) => given.as_deref().unwrap_or(b"[]"),
             None => return Err(UaFailed::check("invoke", "a command that starts the UA", "none")),
         };
         if given.len() > ARGUMENTS_BYTES_MAX {
             let expected = format!("at most {ARGUMENTS_BYTES_MAX} bytes");
-            return Err(UaFailed::check(check, expected, format!("{} bytes", given.len())));
+            let seen = format!("{} bytes", given.len());
+            return Err(UaFailed::check("invoke-args", expected, seen));
         }
-        let expected = "a JSON array of text without NUL";
-        let arguments: Vec<String> = serde_json::from_slice(given)
-            .map_err(|error| UaFailed::check(check, expected, error.to_string()))?;
-        match arguments.iter().find(|argument| argument.contains('\0')) {
-            Some(argument) => Err(UaFailed::check(check, expected, format!("{argument:?}"))),
-            None => Ok(arguments),
-        }
+        Invocation::read(given)
     }
+}
+
+/// Refuses what is no image of this machine, before anything is placed.
+async fn image(content: &Path) -> Result<(), UaFailed> {
+    let archive = tokio::fs::read(content).await.map_err(UaFailed::io("reading an image"))?;
+    let opened = tokio::task::spawn_blocking(move || contain::open(&archive).map(drop)).await;
+    let opened = opened.map_err(|error| UaFailed::io("opening an image")(error.into()))?;
+    opened.map_err(|refused| UaFailed::check("image", "an OCI image", refused.to_string()))
 }
 
 /// What a refusal of the manifest means, with the values where there are any.

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use suit::build::Name;
 use tracing::warn;
 
-use super::staging::sha256_of;
+use super::{rights::Invocation, staging::sha256_of};
 use crate::refusal::UaFailed;
 
 /// A UA that is installed.
@@ -33,7 +33,7 @@ pub(super) struct Placed {
     pub(super) sequence_number: u64,
     /// SHA-256 of the program.
     pub(super) digest: [u8; 32],
-    pub(super) arguments: Vec<String>,
+    pub(super) invocation: Invocation,
 }
 
 /// The metadata file. A UA that was removed keeps its sequence number.
@@ -52,7 +52,12 @@ struct Kept {
 struct Program {
     /// Hex.
     sha256: String,
-    arguments: Vec<String>,
+    /// What it is started with, of a UA that says nothing about its rights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    arguments: Option<Vec<String>>,
+    /// Arguments and rights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    invocation: Option<Invocation>,
 }
 
 impl Placed {
@@ -76,9 +81,9 @@ impl Placed {
         self.file(directory, &hex::encode(self.digest))
     }
 
-    /// What the program is started with.
-    pub(super) fn arguments(&self) -> &[String] {
-        &self.arguments
+    /// What the program is started with, and what it may do.
+    pub(super) fn invocation(&self) -> &Invocation {
+        &self.invocation
     }
 
     /// Where the program's words are kept.
@@ -105,8 +110,11 @@ impl Placed {
                 fs::rename(staged, self.program(directory))?;
                 sync(directory)?;
             }
-            let program =
-                Program { sha256: hex::encode(self.digest), arguments: self.arguments.clone() };
+            let program = Program {
+                sha256: hex::encode(self.digest),
+                arguments: None,
+                invocation: Some(self.invocation.clone()),
+            };
             self.keep(directory, Some(program))?;
             self.sweep(directory, Some(&self.program(directory)))
         };
@@ -204,15 +212,16 @@ impl Kept {
     fn into_placed(self) -> Option<(Placed, bool)> {
         let owner = Thumbprint(hex::decode(&self.owner).ok()?.try_into().ok()?);
         let installed = self.program.is_some();
-        let (digest, arguments) = match self.program {
-            Some(program) => {
-                (hex::decode(program.sha256).ok()?.try_into().ok()?, program.arguments)
+        let (digest, invocation) = match self.program {
+            Some(Program { sha256, arguments, invocation }) => {
+                let old = || arguments.map(Invocation::of_arguments);
+                (hex::decode(sha256).ok()?.try_into().ok()?, invocation.or_else(old)?)
             }
-            None => ([0; 32], Vec::new()),
+            None => ([0; 32], Invocation::of_arguments(Vec::new())),
         };
         let name = Name::new(&self.name).ok()?;
         let placed =
-            Placed { owner, name, sequence_number: self.sequence_number, digest, arguments };
+            Placed { owner, name, sequence_number: self.sequence_number, digest, invocation };
         Some((placed, installed))
     }
 }

@@ -95,7 +95,8 @@ impl Staging {
         Ok(cose::equal(&stored, content))
     }
 
-    fn program(&self) -> Option<&Path> {
+    /// The program, wherever it is.
+    pub(super) fn program(&self) -> Option<&Path> {
         self.staged().or(self.installed.as_deref())
     }
 

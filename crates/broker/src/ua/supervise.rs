@@ -19,17 +19,20 @@ use tokio::{
 use tracing::{info, warn};
 
 use super::{
-    conversation, log,
+    Grants, conversation, log,
     placed::{self, Placed},
+    rights::{Form, Invocation},
 };
-use crate::loads::Loads;
+use crate::{launch::Terms, loads::Loads};
 
 /// How UAs are started and ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Care {
-    /// The command that a UA's program and arguments are given to; with none the program is
-    /// started directly.
+    /// The command that a UA's terms, program and arguments are given to; with none the program
+    /// is started directly.
     pub launcher: Vec<OsString>,
+    /// What of the machine UAs may have.
+    pub grants: Grants,
     /// The first pause before a UA that has ended is started again; it doubles.
     pub pause_min: Duration,
     /// The longest pause. A UA that ran for longer counts as well again.
@@ -42,6 +45,7 @@ impl Default for Care {
     fn default() -> Self {
         Self {
             launcher: Vec::new(),
+            grants: Grants::default(),
             pause_min: Duration::from_millis(100),
             pause_max: Duration::from_secs(30),
             end_within: Duration::from_secs(2),
@@ -129,17 +133,18 @@ impl Ua {
         let room = self.placed.room(&self.directory);
         placed::private(&room)?;
         let (words, speech) = io::pipe()?;
+        let invocation = self.placed.invocation();
         let mut line = self.care.launcher.iter().map(OsString::as_os_str);
         let mut command = match line.next() {
             Some(launcher) => {
                 let mut command = Command::new(launcher);
-                command.args(line).arg(&program);
+                command.args(line).arg("--terms").arg(self.terms()?).arg("--").arg(&program);
                 command
             }
             None => Command::new(&program),
         };
         command
-            .args(self.placed.arguments())
+            .args(&invocation.arguments)
             .env_clear()
             .current_dir(room)
             // Standard input is the application's way to the Broker, and its only authority.
@@ -151,11 +156,27 @@ impl Ua {
         Ok((command.spawn()?, words))
     }
 
+    /// How long it has to end. The keeper of a container sees to its end, and is not hurried.
+    fn end_within(&self) -> Duration {
+        match self.placed.invocation().instance {
+            Form::Process => self.care.end_within,
+            Form::Container => self.care.end_within.max(CONTAINER_END),
+        }
+    }
+
+    /// What the launcher is told.
+    fn terms(&self) -> io::Result<String> {
+        let Invocation { instance, network, folders, limits, .. } =
+            self.placed.invocation().clone();
+        let runtime = self.care.grants.runtime.clone();
+        Ok(serde_json::to_string(&Terms { instance, network, folders, limits, runtime })?)
+    }
+
     /// Asks the UA and its children to end, and makes them.
     async fn end(&self, child: &mut Child) -> io::Result<()> {
         let group = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
         signal(group, Signal::TERM);
-        if timeout(self.care.end_within, child.wait()).await.is_err() {
+        if timeout(self.end_within(), child.wait()).await.is_err() {
             child.start_kill()?;
             child.wait().await?;
         }
@@ -175,3 +196,6 @@ fn signal(group: Option<Pid>, signal: Signal) {
         let _gone = kill_process_group(group, signal);
     }
 }
+
+/// The runtime is asked three times at most, and each takes tenths of a second on a busy machine.
+const CONTAINER_END: Duration = Duration::from_secs(30);

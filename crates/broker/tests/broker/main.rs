@@ -7,6 +7,7 @@ mod install;
 mod lifecycle;
 mod loads;
 mod program;
+mod rights;
 mod sessions;
 mod support;
 mod tls;

@@ -229,7 +229,10 @@ async fn a_ua_of_a_broker_that_is_root_is_a_user_of_its_own() {
 
 #[test]
 fn a_ua_does_not_start_for_a_broker_that_is_gone() {
-    let output = said(&["launch", "--parent", "1", "--", "/bin/echo", "started"]);
+    let terms = r#"{"instance": "process", "network": "none", "folders": [], "limits": {},
+                    "runtime": null}"#;
+    let line = ["--", "/bin/echo", "started"];
+    let output = said(&[&["launch", "--parent", "1", "--terms", terms][..], &line].concat());
 
     assert_eq!(output.status.code(), Some(2));
     assert!(output.stdout.is_empty());

@@ -11,6 +11,7 @@ use crate::{
     package::{Package, Packager},
     project::{Owner, Unusable},
     release::{self, Release},
+    rights::Invocation,
 };
 
 /// The packages of a project that hold no Personalization Data, and the data itself.
@@ -128,8 +129,8 @@ impl Material {
     fn bundle(&self, project: &Project, packager: &Packager<'_>) -> Result<Secret, DeployFailed> {
         let ua = project.ua.as_ref().ok_or(Unusable::NotInCase("(UA,PD)"))?;
         let program = project.ua_program(ua)?;
-        let (own, arguments) = (ua_name(project), arguments(&self.ta, ua));
-        let ua = packager.whole_ua(&own, ua.sequence, &program, &arguments)?;
+        let (own, invocation) = (ua_name(project), invocation(&self.ta, ua));
+        let ua = packager.whole_ua(&own, ua.sequence, &program, &invocation)?;
         Ok(Bundle::encode(&ua.built.envelope, self.data()?))
     }
 }
@@ -145,9 +146,9 @@ fn applications(
     };
     let ua = match &project.ua {
         Some(ua) => {
-            let (own, arguments) = (ua_name(project), arguments(&ta, ua));
+            let (own, invocation) = (ua_name(project), invocation(&ta, ua));
             let program = project.ua_program(ua)?;
-            Some(packager.ua(&own, ua.sequence, program, &arguments)?)
+            Some(packager.ua(&own, ua.sequence, program, &invocation)?)
         }
         None => None,
     };
@@ -155,10 +156,11 @@ fn applications(
 }
 
 /// `{ta}` stands for the TA's component.
-fn arguments(ta: &Package, ua: &crate::project::Ua) -> Vec<String> {
+fn invocation(ta: &Package, ua: &crate::project::Ua) -> Invocation {
     let name = ta.built.component.as_ref().and_then(ComponentId::name).unwrap_or_default();
     let component = format!("{}/{name}", ta.built.owner);
-    ua.arguments.iter().map(|word| word.replace("{ta}", &component)).collect()
+    let arguments = ua.arguments.iter().map(|word| word.replace("{ta}", &component)).collect();
+    Invocation { arguments, rights: ua.rights.clone() }
 }
 
 fn ua_name(project: &Project) -> String {

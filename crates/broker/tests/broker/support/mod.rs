@@ -97,6 +97,7 @@ pub(crate) fn care() -> Care {
         pause_min: Duration::from_millis(5),
         pause_max: Duration::from_millis(40),
         end_within: Duration::from_millis(500),
+        ..Care::default()
     }
 }
 
