@@ -99,6 +99,16 @@ impl Stage {
         User::new(self, name, pins)
     }
 
+    /// Publishes Agents with more settings, which hold for devices that start from now on, and lets
+    /// the M/OC and every Network User know them.
+    ///
+    /// # Errors
+    /// A program failed; the error says which and what it printed.
+    pub fn publish_again(&mut self, more: &str) -> Result<()> {
+        release::again(&self.layout, &self.programs, more)?;
+        self.moc.restart(&self.layout, &self.programs)
+    }
+
     /// What a Network User of this stage has reason to pin.
     #[must_use]
     pub fn pins(&self) -> Pins {

@@ -36,6 +36,20 @@ pub(crate) fn publish(
     fs::write(release.join("strict.toml"), POLICY)?;
     let mut key = programs.command("tamarack");
     party::json(key.args(["key", "new", "--json", "--out"]).arg(release.join("release.key")))?;
+    measure(layout, programs)
+}
+
+/// Publishes programs' Agents with more settings in place of those before.
+pub(crate) fn again(layout: &Layout, programs: &Programs, more: &str) -> Result<()> {
+    let file = layout.release().join("agent.toml");
+    let text = fs::read_to_string(&file)?;
+    fs::write(file, format!("{more}\n{text}"))?;
+    measure(layout, programs)
+}
+
+/// Measures Agent and settings on every family, and signs the measurements.
+fn measure(layout: &Layout, programs: &Programs) -> Result<()> {
+    let release = layout.release();
     let mut measurements = Vec::new();
     let mut measure = |name: &str, hardware: Hardware, what: &str, path: PathBuf, settings| {
         let mut measure = programs.command("tamarack-tee");

@@ -4,7 +4,8 @@
 //! named in the EAT, and a quote that covers the EAT. What is not running is not in it. A renewal
 //! is the EAT alone: it costs no quote, and nothing can be released to it.
 
-use cose::{Agreement as _, Key, Signer as _};
+use channel::Suites;
+use cose::{Agreement as _, Key, Signer as _, Thumbprint};
 use device::tee::{Description, Quote, REPORT_DATA_BYTES};
 use rats::binding::{Binding, BoundQuote};
 use rats::eat::{
@@ -50,23 +51,24 @@ pub(crate) fn prepare(
     tee: &Description,
     applications: &Applications,
     exchanges: &mut Exchanges,
+    suites: &Suites,
     challenge: &[u8],
 ) -> Result<Prepared, NoEvidence> {
     let challenge = Nonce::new(challenge).map_err(|_| NoEvidence::Challenge)?;
     let mut claims = agent_claims(identity, tee, &challenge)?;
-    let receiver = exchanges.new_receiver();
-    claims.receiver = Some(receiver.clone());
-    let challenged = applications.challenge();
+    claims.receivers = exchanges.new_receiver(suites);
+    let receiver = id(&claims.receivers);
+    let challenged = applications.challenge(suites);
     for application in &challenged {
         claims.submods.insert_ta(entry(application));
     }
 
     let digest = cose::sha256(&claims.encode());
     // The receiver was made above, so there is nothing that could be in the way.
-    let _bound = exchanges.bind(receiver.thumbprint(), digest);
+    let _bound = exchanges.bind(receiver, digest);
     for application in challenged {
         // One that ended meanwhile has no receiver any more, so nothing can be released to it.
-        let _ = application.ta.bind(application.receiver.thumbprint(), digest);
+        let _ = application.ta.bind(id(&application.receivers), digest);
     }
     let eat = rats::eat::sign(&claims, identity.evidence.as_ref())?;
     let binding = Binding { challenge, key: identity.evidence.key().clone(), claims: Some(digest) };
@@ -85,7 +87,7 @@ pub(crate) fn renewal(
     let challenge = Nonce::new(challenge).map_err(|_| NoEvidence::Challenge)?;
     let mut claims = agent_claims(identity, tee, &challenge)?;
     for (ta, service_key, claim) in applications.running() {
-        claims.submods.insert_ta(named(&ta, service_key, None, claim));
+        claims.submods.insert_ta(named(&ta, service_key, Vec::new(), claim));
     }
     let eat = rats::eat::sign(&claims, identity.evidence.as_ref())?;
     Ok(Evidence { eat, hardware: None }.encode())
@@ -147,14 +149,19 @@ fn device_claims(description: &Description) -> Result<Claims, NoEvidence> {
 }
 
 fn entry(application: &Challenged) -> TaEntry {
-    let Challenged { ta, service_key, receiver, claim } = application;
-    named(ta, service_key.clone(), Some(receiver.clone()), claim.clone())
+    let Challenged { ta, service_key, receivers, claim } = application;
+    named(ta, service_key.clone(), receivers.clone(), claim.clone())
 }
 
-fn named(ta: &Ta, service_key: Key, receiver: Option<Key>, instance: InstanceClaim) -> TaEntry {
+/// What names a receiver; one that has ended has no key.
+fn id(receivers: &[Key]) -> Thumbprint {
+    receivers.first().map_or(Thumbprint([0; 32]), Key::thumbprint)
+}
+
+fn named(ta: &Ta, service_key: Key, receivers: Vec<Key>, instance: InstanceClaim) -> TaEntry {
     TaEntry {
         service_key,
-        receiver,
+        receivers,
         instance,
         manifest: ta.manifest_id(),
         swname: ta.component().name().map(ToOwned::to_owned),

@@ -1,4 +1,4 @@
-//! Receiver keys: one for each exchange, named in evidence, destroyed by its first valid opening.
+//! Receivers: one for each exchange with a key for each suite, named in evidence, destroyed by its first valid opening.
 //!
 //! The agent has some of its own (cases 1 and 4 of the use-case draft end the channel at the
 //! TEEP Agent), and so has the worker of each Trusted Application (cases 2, 3 and 5). Whose they
@@ -9,9 +9,9 @@ mod arriving;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use channel::Refused;
 use channel::receipt::Receipt;
 use channel::release::{Binding, Receiver, Role};
+use channel::{Refused, Suites};
 use cose::{Key, Secret, Thumbprint};
 use keys::SystemEntropy;
 
@@ -55,25 +55,26 @@ impl Exchanges {
         Self { role, open: VecDeque::new(), arriving: None }
     }
 
-    /// Makes the receiver of an exchange. Too many of them push out the oldest.
-    pub(crate) fn new_receiver(&mut self) -> Key {
+    /// Makes the receiver of an exchange, with a key for each suite. Too many of them push out the
+    /// oldest.
+    pub(crate) fn new_receiver(&mut self, suites: &Suites) -> Vec<Key> {
         self.expire();
         if self.open.len() >= EXCHANGES_MAX {
             self.open.pop_front();
         }
-        let receiver = Receiver::generate(&mut SystemEntropy);
-        let key = receiver.public().clone();
+        let receiver = Receiver::generate(suites, &mut SystemEntropy);
+        let keys = receiver.public().to_vec();
         self.open.push_back(Exchange { receiver, eat_digest: None, made: Instant::now() });
-        key
+        keys
     }
 
-    /// Binds a receiver to the evidence that names it, once.
+    /// Binds a receiver, by its first key, to the evidence that names it, once.
     pub(crate) fn bind(
         &mut self,
         receiver: Thumbprint,
         eat_digest: [u8; 32],
     ) -> Result<(), Refusal> {
-        let named = |exchange: &&mut Exchange| exchange.receiver.public().thumbprint() == receiver;
+        let named = |exchange: &&mut Exchange| exchange.receiver.id() == receiver;
         let exchange = self.open.iter_mut().find(named).ok_or(Refusal::NoReceiver)?;
         if exchange.eat_digest.is_some() {
             return Err(Refusal::Misuse);
@@ -170,7 +171,7 @@ mod tests {
         let [owner, other] = [(); 2].map(|()| owner());
         let mut exchanges = Exchanges::new(Role::Agent);
         let receiver = exchange(&mut exchanges, EAT);
-        let stranger = Receiver::generate(&mut SystemEntropy).public().clone();
+        let stranger = Receiver::generate(&suites(), &mut SystemEntropy).public()[0].clone();
 
         for (release, refusal) in [
             (seal(&owner, &receiver, [1; 32], Role::Agent), Refusal::NotOwner),
@@ -189,7 +190,7 @@ mod tests {
     fn nothing_opens_before_there_is_evidence() {
         let owner = owner();
         let mut exchanges = Exchanges::new(Role::Ta);
-        let receiver = exchanges.new_receiver();
+        let receiver = exchanges.new_receiver(&suites()).remove(0);
         let release = seal(&owner, &receiver, EAT, Role::Ta);
 
         assert_eq!(open(&mut exchanges, &owner, &release).unwrap_err(), Refusal::NoReceiver);
@@ -224,8 +225,12 @@ mod tests {
         SigningKey::generate(Algorithm::Esp256).unwrap()
     }
 
+    fn suites() -> Suites {
+        Suites::default()
+    }
+
     fn exchange(exchanges: &mut Exchanges, eat_digest: [u8; 32]) -> Key {
-        let receiver = exchanges.new_receiver();
+        let receiver = exchanges.new_receiver(&suites()).remove(0);
         exchanges.bind(receiver.thumbprint(), eat_digest).unwrap();
         receiver
     }

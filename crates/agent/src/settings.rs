@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use channel::{Suites, UnusableSuites};
 use rats::eat::InstanceType;
 use serde::Deserialize;
 use suit::Uuid;
@@ -28,6 +29,8 @@ pub struct Settings {
     pub suite: Suite,
     /// Whether the TAMs have the message types and labels of drafts -18 to -25 of the protocol.
     pub legacy_numbering: bool,
+    /// The suites of the channel that Evidence offers a receiver key for.
+    pub channel: Suites,
     /// What one Trusted Application may use.
     pub limits: Limits,
     /// What all of them may use together.
@@ -88,6 +91,9 @@ pub enum Unusable {
     /// A program is not named by its whole path, or named where no container runs.
     #[error("`container_runtime` is a path from the root, for a device with container instances")]
     Runtime,
+    /// `channel` names none, one twice, or one that does not exist.
+    #[error("`channel` is unusable: {0}")]
+    Channel(#[from] UnusableSuites),
     /// A limit is zero or larger than a frame or an address space can be.
     #[error("`{0}` is out of range")]
     OutOfRange(&'static str),
@@ -116,6 +122,10 @@ impl Settings {
             container_runtime,
             suite: file.suite,
             legacy_numbering: file.legacy_numbering,
+            channel: match &file.channel {
+                Some(names) => Suites::parse(names.iter().map(String::as_str))?,
+                None => Suites::default(),
+            },
             room: file.limits.room()?,
             limits: file.limits.parse(file.interpreter)?,
         })
@@ -164,6 +174,9 @@ struct File {
     /// agreed; nothing in a message tells. Default false.
     #[serde(default)]
     legacy_numbering: bool,
+    /// Any of `x-wing`, `p-256` and `x25519`; default all of them.
+    #[serde(default)]
+    channel: Option<Vec<String>>,
     /// Whether components are interpreted instead of compiled to machine code, for a TEE where
     /// no memory may become code; default false.
     #[serde(default)]
@@ -265,6 +278,7 @@ mod tests {
 
         assert_eq!(settings.suite, Suite::Esp256);
         assert!(!settings.legacy_numbering);
+        assert_eq!(settings.channel, Suites::default());
         assert_eq!(settings.tams[0].uri, "http://tam.example/tam");
         assert_eq!(settings.tams[0].keys, [key()]);
         assert_eq!(settings.tams[0].encryption_key, None);
@@ -278,7 +292,7 @@ mod tests {
     #[test]
     fn every_setting_is_read() {
         let more = "instances = [\"vm\", \"container\"]\nsuite = \"ed25519\"\ninterpreter = true\n\
-            legacy_numbering = true\n\
+            legacy_numbering = true\nchannel = [\"x25519\"]\n\
             container_runtime = \"/usr/sbin/runc\"\n\
             [limits]\nmemory_mib = 1\ncall_ms = 5\ncpu_s = 7\n";
 
@@ -286,6 +300,7 @@ mod tests {
 
         assert_eq!(settings.suite, Suite::Ed25519);
         assert!(settings.legacy_numbering);
+        assert_eq!(settings.channel, Suites::parse(["x25519"]).unwrap());
         assert_eq!(settings.instances, [InstanceType::Vm, InstanceType::Container]);
         assert_eq!(settings.container_runtime, Some(PathBuf::from("/usr/sbin/runc")));
         let limits =
@@ -318,6 +333,8 @@ mod tests {
         for wrong in ["[]", "[\"process\", \"process\"]", "[\"enclave\"]"] {
             assert_eq!(parse(text(&format!("instances = {wrong}\n"))), Unusable::Instances);
         }
+        let unknown = UnusableSuites::Unknown("rsa".to_owned());
+        assert_eq!(parse(text("channel = [\"rsa\"]\n")), Unusable::Channel(unknown));
         for wrong in ["container_runtime = \"/usr/sbin/runc\"\n", CONTAINERS_BY_NAME] {
             assert_eq!(parse(text(wrong)), Unusable::Runtime);
         }

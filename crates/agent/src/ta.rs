@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use channel::Suites;
 use channel::receipt::Receipt;
 use cose::{Key, Secret, Thumbprint};
 use device::broker::Piece;
@@ -131,9 +132,9 @@ impl Applications {
         lock(&self.all).values().cloned().collect()
     }
 
-    /// Makes a receiver in every application that runs.
-    pub fn challenge(&self) -> Vec<Challenged> {
-        self.all().into_iter().filter_map(|ta| Ta::challenge(ta).ok()).collect()
+    /// Makes a receiver in every application that runs, with a key for each suite.
+    pub fn challenge(&self, suites: &Suites) -> Vec<Challenged> {
+        self.all().into_iter().filter_map(|ta| Ta::challenge(ta, suites).ok()).collect()
     }
 
     /// Every application that runs, with the key that callers seal to and how it runs.
@@ -225,8 +226,8 @@ pub struct Challenged {
     pub ta: Arc<Ta>,
     /// The key that callers seal to.
     pub service_key: Key,
-    /// The key that Personalization Data of this exchange is sealed to.
-    pub receiver: Key,
+    /// The keys that Personalization Data of this exchange may be sealed to, at least one.
+    pub receivers: Vec<Key>,
     /// How it runs.
     pub claim: InstanceClaim,
 }
@@ -265,7 +266,7 @@ impl Ta {
         self.with(|instance| Ok(instance.service_key().clone()))
     }
 
-    /// Tells which evidence names a receiver.
+    /// Tells which evidence names a receiver, by its first key.
     pub fn bind(&self, receiver: Thumbprint, eat_digest: [u8; 32]) -> Result<(), Failed> {
         self.with(|instance| instance.bind(receiver, eat_digest))
     }
@@ -331,12 +332,12 @@ impl Ta {
         let _ = self.with(|_| Ok(()));
     }
 
-    fn challenge(ta: Arc<Self>) -> Result<Challenged, Failed> {
-        let (service_key, receiver, claim) = ta.with(|instance| {
-            let receiver = instance.new_receiver()?;
-            Ok((instance.service_key().clone(), receiver, instance.claim()))
+    fn challenge(ta: Arc<Self>, suites: &Suites) -> Result<Challenged, Failed> {
+        let (service_key, receivers, claim) = ta.with(|instance| {
+            let receivers = instance.new_receiver(suites)?;
+            Ok((instance.service_key().clone(), receivers, instance.claim()))
         })?;
-        Ok(Challenged { ta, service_key, receiver, claim })
+        Ok(Challenged { ta, service_key, receivers, claim })
     }
 
     /// Does something with the running instance, which is started first if its wait is over.

@@ -7,7 +7,9 @@
 //! response = [ "tamarack-answer-v1", nonce: bstr .size 32, sealed: bstr .cbor COSE_Encrypt0 ]
 //! ```
 //!
-//! `caller` and `service` are thumbprints. The key of the response mixes a secret that HPKE exports
+//! `caller` and `service` are thumbprints. Calls are on P-256 alone: X-Wing has no Auth mode, and
+//! what proves a caller must not depend on who asks.
+//! The key of the response mixes a secret that HPKE exports
 //! with fresh random of the receiver, as RFC 9458 section 4.4 does, so that an answer to a repeated
 //! request would still be under another key.
 

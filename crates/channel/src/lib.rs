@@ -1,6 +1,7 @@
 //! The secure channel between a Network User, callers, and a TEE: one HPKE container.
 //!
-//! HPKE (RFC 9180) with DHKEM(P-256, HKDF-SHA256), HKDF-SHA256 and AES-256-GCM. Its uses:
+//! HPKE (RFC 9180) with a KEM on P-256, on X25519 or X-Wing (the [`Suite`]), HKDF-SHA256 and
+//! AES-256-GCM. Its uses:
 //!
 //! * [`release`]: Personalization Data from its owner to the attested receiver key of one exchange,
 //!   signed by the owner, in chunks that flow through in constant memory; and the [`receipt`] that
@@ -22,9 +23,11 @@ mod kem;
 pub mod receipt;
 mod refused;
 pub mod release;
+mod suite;
 
 pub use kem::PrivateKey;
 pub use refused::Refused;
+pub use suite::{Suite, Suites, UnusableSuites};
 
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,7 @@
 //!
 //! ```cddl
 //! release = head-length ‖ head ‖ +frame            ; head-length: 4 bytes, big-endian
-//! head = [ enc: bstr .size 65, header: bstr .cbor release-header,
+//! head = [ enc: bstr, header: bstr .cbor release-header,
 //!          signature: bstr .cbor COSE_Sign1 ]      ; by the owner, payload detached
 //! release-header = { 1: owner bstr .cbor COSE_Key, 2: deployment tstr .size (1..128),
 //!                    3: callers [* bstr .cbor COSE_Key], ? 4: options }
@@ -18,6 +18,9 @@
 //!
 //! Each frame is one HPKE message of at most 64 KiB; its associated data is `[number, last]`. The
 //! nonce is the one of the HPKE sequence, so frames open in their order alone.
+//!
+//! A receiver offers a key for each [`Suite`](crate::Suite) that it has; the owner seals to one of
+//! them, and `enc` has a length of its own in each.
 
 mod header;
 mod opening;

@@ -3,7 +3,7 @@ use keys::{SigningKey, SystemEntropy};
 use proptest::prelude::*;
 
 use crate::{
-    PrivateKey, Refused,
+    PrivateKey, Refused, Suite, Suites,
     call::{Endpoint, PAYLOAD_BYTES_MAX, Service, request},
     receipt::Receipt,
     release::{Binding, CHUNK_BYTES_MAX, Opened, Receiver, Role, seal},
@@ -11,6 +11,7 @@ use crate::{
 
 mod conditions;
 mod stream;
+mod suites;
 
 #[test]
 fn the_attested_receiver_opens_what_its_owner_sealed() {
@@ -78,7 +79,8 @@ fn another_receiver_does_not_open_it() {
     let scene = Scene::new();
     let sealed = scene.sealed(b"pd");
 
-    let other = Receiver::generate(&mut SystemEntropy).open(&sealed, &scene.binding, LIMIT);
+    let mut other = Receiver::generate(&Suites::default(), &mut SystemEntropy);
+    let other = other.open(&sealed, &scene.binding, LIMIT);
 
     assert_eq!(other.err(), Some(Refused::DoesNotOpen));
 }
@@ -339,7 +341,8 @@ impl Scene {
         };
         let mut endpoint = Endpoint::new([1; 32], &mut SystemEntropy);
         endpoint.admit(vec![caller.public().clone()]);
-        Self { owner, receiver: Receiver::generate(&mut SystemEntropy), binding, caller, endpoint }
+        let receiver = Receiver::generate(&Suites::default(), &mut SystemEntropy);
+        Self { owner, receiver, binding, caller, endpoint }
     }
 
     fn sealed(&self, plaintext: &[u8]) -> Vec<u8> {
@@ -349,7 +352,12 @@ impl Scene {
     fn sealed_by(&self, owner: &SigningKey, plaintext: &[u8], binding: &Binding) -> Vec<u8> {
         let callers: [Key; 1] = [self.caller.public().clone()];
         let entropy: &mut dyn Entropy = &mut SystemEntropy;
-        seal(owner, self.receiver.public(), binding, "d-1", &callers, plaintext, entropy).unwrap().0
+        seal(owner, self.key(), binding, "d-1", &callers, plaintext, entropy).unwrap().0
+    }
+
+    /// The receiver's key of the suite that its owner prefers.
+    fn key(&self) -> &Key {
+        Suites::default().choose(self.receiver.public()).unwrap()
     }
 
     fn open(&mut self, bytes: &[u8]) -> Result<Opened, Refused> {

@@ -5,6 +5,7 @@ use std::{fs, path::PathBuf};
 use anstream::{eprintln, println};
 use anstyle::{AnsiColor, Style};
 use anyhow::{Context as _, Result};
+use channel::{Suite, Suites};
 use clap::Args;
 use cose::Key;
 use keys::{SystemEntropy, file};
@@ -115,6 +116,10 @@ pub(crate) fn trust(pins: &Pins) -> Result<Trust> {
         let key = hex::decode(verifier).context("the pinned Verifier is not hexadecimal")?;
         trust.verifier = Some(Key::decode(&key).context("the pinned Verifier is no COSE_Key")?);
     }
+    if let Some(names) = &pins.channel {
+        let suites = Suites::parse(names.iter().map(String::as_str));
+        trust.channel = suites.context("the pinned suites of the channel")?;
+    }
     Ok(trust)
 }
 
@@ -162,6 +167,7 @@ fn report(progress: &Progress) -> Value {
         "reasons": progress.placed.as_ref().map(|placed| &placed.reasons),
         "emulated": hardware.and_then(verifier::Appraisal::emulated),
         "tcb_status": hardware.and_then(|h| h.tcb()).map(|tcb| tcb.status.to_string()),
+        "channel": examined.and_then(|e| e.accepted().ok()?.suite()).map(Suite::as_str),
         "isolation": examined.and_then(|e| e.accepted().ok()).map(Accepted::isolation),
         "verdicts": examined.map(verdicts),
         "checks": examined.map(|examined| &examined.checks),

@@ -35,6 +35,9 @@ pub struct Pins {
     /// Whose word is enough: `result` (the Verifier's), `evidence` (the Verifier's, and the own
     /// appraisal of its Evidence), or `own` (own nonce and own appraisal). Absent: `own`.
     pub strength: Strength,
+    /// The suites of the channel that data may be sealed with, the preferred one first: any of
+    /// `x-wing`, `p-256` and `x25519`. Absent: all, in this order.
+    pub channel: Option<Vec<String>>,
     /// The Verifier whose results are compared: COSE_Key, hexadecimal.
     pub verifier: Option<String>,
     /// Roots of emulators that are accepted: SHA-256 of SubjectPublicKeyInfo, hexadecimal.

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anstream::println;
 use anyhow::{Context as _, Result};
+use channel::Suites;
 use clap::{Args, Subcommand};
 use cose::{Algorithm, Signer as _};
 use keys::file;
@@ -86,6 +87,10 @@ pub struct Trust {
     /// own appraisal of its Evidence), or `own` (your own nonce and appraisal) [default: own]
     #[arg(long, value_name = "STRENGTH")]
     strength: Option<Strength>,
+    /// The suites of the channel that data may be sealed with, the preferred one first
+    /// [default: x-wing,p-256,x25519]
+    #[arg(long, value_name = "SUITES", value_delimiter = ',')]
+    channel: Option<Vec<String>>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -126,6 +131,10 @@ impl Trust {
         }
         if let Some(policy) = self.policy {
             pins.policy = Some(absolute(&policy)?);
+        }
+        if let Some(channel) = self.channel {
+            Suites::parse(channel.iter().map(String::as_str)).context("--channel")?;
+            pins.channel = Some(channel);
         }
         if let Some(strength) = self.strength {
             pins.strength = strength;

@@ -4,7 +4,7 @@ use crate::cbor::{self, Decoder, Limits, Malformed, Type};
 use crate::crypto;
 use crate::thumbprint::Thumbprint;
 
-/// A public COSE_Key on one of the supported curves, or of ML-DSA-65.
+/// A public COSE_Key on one of the supported curves, of ML-DSA-65, or of X-Wing.
 ///
 /// ```cddl
 /// COSE_Key = { 1 => kty, ? 2 => kid, ? 3 => alg, ? 4 => key_ops, -1 => crv, -2 => x, ? -3 => y }
@@ -17,7 +17,7 @@ use crate::thumbprint::Thumbprint;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
     curve: Curve,
-    /// The uncompressed SEC1 point, the 32 bytes of an OKP key, or the 1952 of an AKP key.
+    /// The uncompressed SEC1 point, the 32 bytes of an OKP key, or those of an AKP key.
     public: Vec<u8>,
     /// Kept, since every signature that is made or verified names its key by it.
     thumbprint: Thumbprint,
@@ -37,6 +37,8 @@ pub enum Curve {
     /// No curve: the parameters of ML-DSA-65 (AKP), whose keys name their algorithm in place of a
     /// curve.
     MlDsa65,
+    /// No curve either: the KEM X-Wing (AKP), X25519 with ML-KEM-768, for key agreement.
+    XWing,
 }
 
 impl Key {
@@ -66,7 +68,7 @@ impl Key {
 
     /// The deterministic encoding of the members that make the key: the thumbprint's input.
     pub fn encode(&self) -> Vec<u8> {
-        if self.curve == Curve::MlDsa65 {
+        if self.curve.is_akp() {
             return cbor::encode(|e| {
                 e.map(3)?;
                 e.i64(label::KTY)?.i64(AKP)?;
@@ -107,12 +109,19 @@ impl Key {
         Ok(Self::new(curve, x.to_vec()))
     }
 
-    /// An ML-DSA-65 key from its encoding in FIPS 204.
-    pub fn from_akp(public: &[u8]) -> Result<Self, Malformed> {
-        if public.len() != Curve::MlDsa65.coordinate_len() {
-            return Err(Malformed::Expected("an ML-DSA-65 key of 1952 bytes"));
+    /// An ML-DSA-65 key from its encoding in FIPS 204, or an X-Wing key from that of
+    /// draft-connolly-cfrg-xwing-kem.
+    pub fn from_akp(curve: Curve, public: &[u8]) -> Result<Self, Malformed> {
+        if !curve.is_akp() {
+            return Err(Malformed::Expected("an algorithm of AKP keys"));
         }
-        Ok(Self::new(Curve::MlDsa65, public.to_vec()))
+        if public.len() != curve.coordinate_len() {
+            return Err(Malformed::Expected(match curve {
+                Curve::XWing => "an X-Wing key of 1216 bytes",
+                _ => "an ML-DSA-65 key of 1952 bytes",
+            }));
+        }
+        Ok(Self::new(curve, public.to_vec()))
     }
 
     /// The curve.
@@ -155,9 +164,11 @@ impl Key {
 
 impl Curve {
     /// All supported curves.
-    pub const ALL: [Self; 5] = [Self::P256, Self::P384, Self::Ed25519, Self::X25519, Self::MlDsa65];
+    pub const ALL: [Self; 6] =
+        [Self::P256, Self::P384, Self::Ed25519, Self::X25519, Self::MlDsa65, Self::XWing];
 
-    /// The registered number; of ML-DSA-65 that of its algorithm.
+    /// The registered number; of an AKP key that of its algorithm. X-Wing has none yet, so it is
+    /// one for private use.
     pub const fn id(self) -> i64 {
         match self {
             Self::MlDsa65 => -49,
@@ -165,14 +176,16 @@ impl Curve {
             Self::P384 => 2,
             Self::X25519 => 4,
             Self::Ed25519 => 6,
+            Self::XWing => -75830,
         }
     }
 
-    /// The length of a coordinate and of a private key, in bytes; of ML-DSA-65 that of the public
+    /// The length of a coordinate and of a private key, in bytes; of an AKP key that of the public
     /// key.
     pub const fn coordinate_len(self) -> usize {
         match self {
             Self::MlDsa65 => 1952,
+            Self::XWing => 1216,
             Self::P256 | Self::Ed25519 | Self::X25519 => 32,
             Self::P384 => 48,
         }
@@ -181,7 +194,9 @@ impl Curve {
     pub(crate) const fn signature_len(self) -> usize {
         match self {
             Self::MlDsa65 => 3309,
-            Self::P256 | Self::P384 | Self::Ed25519 | Self::X25519 => 2 * self.coordinate_len(),
+            Self::P256 | Self::P384 | Self::Ed25519 | Self::X25519 | Self::XWing => {
+                2 * self.coordinate_len()
+            }
         }
     }
 
@@ -193,11 +208,15 @@ impl Curve {
         matches!(self, Self::Ed25519 | Self::X25519)
     }
 
+    const fn is_akp(self) -> bool {
+        matches!(self, Self::MlDsa65 | Self::XWing)
+    }
+
     const fn kty(self) -> i64 {
         match self {
             Self::P256 | Self::P384 => EC2,
             Self::Ed25519 | Self::X25519 => OKP,
-            Self::MlDsa65 => AKP,
+            Self::MlDsa65 | Self::XWing => AKP,
         }
     }
 
@@ -252,10 +271,10 @@ impl<'b> Members<'b> {
 
     fn key(self) -> Result<Key, Malformed> {
         if let (Some(AKP), Some(Parameter::Public(public))) = (self.kty, &self.crv) {
-            if self.alg != Some(Curve::MlDsa65.id()) || self.x.is_some() {
-                return Err(Malformed::Expected("a public key of a supported algorithm"));
-            }
-            return Key::from_akp(public);
+            let unknown = Malformed::Expected("a public key of a supported algorithm");
+            let alg = self.alg.filter(|_| self.x.is_none());
+            let curve = alg.and_then(|alg| Curve::from_id(AKP, alg).ok()).ok_or(unknown)?;
+            return Key::from_akp(curve, public);
         }
         let (Some(kty), Some(Parameter::Curve(crv)), Some(x)) = (self.kty, self.crv, self.x) else {
             return Err(Malformed::Expected("a COSE_Key with kty, crv and x"));

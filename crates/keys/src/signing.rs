@@ -89,7 +89,8 @@ impl SigningKey {
     }
 
     fn from_ml_dsa(pair: PqdsaKeyPair) -> Result<Self, KeyRejected> {
-        let key = Key::from_akp(pair.public_key().as_ref()).map_err(|_| KeyRejected::Encoding)?;
+        let key = Key::from_akp(Curve::MlDsa65, pair.public_key().as_ref())
+            .map_err(|_| KeyRejected::Encoding)?;
         Ok(Self { pair: Pair::MlDsa65(pair), key })
     }
 
@@ -106,7 +107,7 @@ impl Signer for SigningKey {
             Curve::P384 => Algorithm::Esp384,
             Curve::Ed25519 => Algorithm::Ed25519,
             Curve::MlDsa65 => Algorithm::MlDsa65,
-            Curve::P256 | Curve::X25519 => Algorithm::Esp256,
+            Curve::P256 | Curve::X25519 | Curve::XWing => Algorithm::Esp256,
         }
     }
 

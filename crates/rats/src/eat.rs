@@ -27,8 +27,7 @@ pub(crate) use cnf::key as cose_key;
 
 use crate::label::{Label, claim};
 use crate::map::{
-    Entries, Members, bytes, encode, encode_bytes, encode_int, encode_text, encode_uint, raw, text,
-    time,
+    Entries, Members, bytes, encode, encode_bytes, encode_int, encode_text, encode_uint, text, time,
 };
 use crate::nonce::Nonce;
 use crate::refusal::{Malformed, Refused, Untrusted};
@@ -44,7 +43,7 @@ use crate::time::{Lifetime, Timestamp};
 ///   ? 264: location map, ? 265: eat_profile tstr, ? 266: submods, ? 267: bootcount uint,
 ///   ? 268: bootseed bstr, ? 269: dloas, ? 270: swname tstr, ? 271: swversion,
 ///   ? 272: manifests, ? 273: measurements, ? 274: measres, ? 275: intuse 1..5,
-///   ? -75801: session-keys, ? -75802: COSE_Key, ? -75803: instance, ? -75804: manifest,
+///   ? -75801: session-keys, ? -75802: receivers, ? -75803: instance, ? -75804: manifest,
 ///   * (int / tstr) => any
 /// }
 /// ```
@@ -77,7 +76,7 @@ pub struct Claims {
     pub measres: Vec<MeasurementResults>,
     pub intuse: Option<IntendedUse>,
     pub session_keys: Option<SessionKeys>,
-    pub receiver: Option<Key>,
+    pub receivers: Vec<Key>,
     pub instance: Option<Instance>,
     pub manifest: Option<ManifestId>,
     /// Claims that are not known here, encoded as received.
@@ -130,7 +129,7 @@ impl Claims {
         self.submods = entries.take(claim::SUBMODS, Submods::decode)?.unwrap_or_default();
         self.intuse = entries.take(claim::INTUSE, IntendedUse::decode)?;
         self.session_keys = entries.take(claim::SESSION_KEYS, SessionKeys::decode)?;
-        self.receiver = entries.take(claim::RECEIVER, |d| cnf::key(raw(d)?))?;
+        self.receivers = entries.take(claim::RECEIVERS, private::receivers)?.unwrap_or_default();
         self.instance = entries.take(claim::INSTANCE, Instance::decode)?;
         self.manifest = entries.take(claim::MANIFEST, ManifestId::decode)?;
         Ok(())
@@ -175,7 +174,7 @@ impl Claims {
         members.put_some(claim::SUBMODS, self.submods.encode());
         members.put_some(claim::INTUSE, self.intuse.map(|use_| encode_uint(use_.code().into())));
         members.put_some(claim::SESSION_KEYS, self.session_keys.as_ref().map(SessionKeys::encode));
-        members.put_some(claim::RECEIVER, self.receiver.as_ref().map(Key::encode));
+        members.put_some(claim::RECEIVERS, private::encode_receivers(&self.receivers));
         members.put_some(claim::INSTANCE, self.instance.as_ref().map(Instance::encode));
         members.put_some(claim::MANIFEST, self.manifest.as_ref().map(ManifestId::encode));
     }

@@ -128,8 +128,8 @@ pub mod claim {
 
     /// Private: keys of the Agent beside its TEEP key, `{ 1: report, 2: receipt }`.
     pub const SESSION_KEYS: i64 = -75801;
-    /// Private: HPKE receiver key of this exchange.
-    pub const RECEIVER: i64 = -75802;
+    /// Private: HPKE receiver keys of this exchange.
+    pub const RECEIVERS: i64 = -75802;
     /// Private: instance type, isolation and submodule of a Trusted Application.
     pub const INSTANCE: i64 = -75803;
     /// Private: manifest of a Trusted Application.

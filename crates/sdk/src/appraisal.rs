@@ -6,6 +6,7 @@
 
 mod told;
 
+use channel::{Suite, Suites};
 use cose::{Accept, Key};
 use rats::{
     Timestamp,
@@ -118,6 +119,13 @@ impl Accepted {
         &self.receipt_key
     }
 
+    /// The suite of the channel: of those that the Evidence offers, the one that the user's policy
+    /// prefers.
+    #[must_use]
+    pub fn suite(&self) -> Option<Suite> {
+        Suite::of(&self.receiver)
+    }
+
     /// What keeps the TA apart from the rest of its device, as the Agent says; nothing where the
     /// TA did not run yet.
     #[must_use]
@@ -167,14 +175,14 @@ impl Look<'_> {
                 let claims = &token.claims;
                 let teep_key = claims.cnf.as_ref().map(rats::eat::Confirmation::thumbprint);
                 self.agrees(told.as_ref(), teep_key)?;
-                receiver(&token, self.expected, None, self.checks)
+                self.receiver(&token, None)
             }
             Strength::Evidence => {
                 let told = self.told(&collection)?;
                 let challenge = told::challenge(told.as_ref(), self.checks)?;
                 let appraised = self.appraise(&collection, &challenge, hardware)?;
                 let token = appraised.agent().token.get();
-                let accepted = receiver(token, self.expected, hardware.as_ref(), self.checks)?;
+                let accepted = self.receiver(token, hardware.as_ref())?;
                 self.agrees(told.as_ref(), Some(appraised.agent().teep_key.thumbprint()))?;
                 Ok(accepted)
             }
@@ -184,12 +192,42 @@ impl Look<'_> {
                 let challenge = nonce::combine(tam_nonce, self.expected.nonce);
                 let appraised = self.appraise(&collection, &challenge, hardware)?;
                 let token = appraised.agent().token.get();
-                let accepted = receiver(token, self.expected, hardware.as_ref(), self.checks)?;
+                let accepted = self.receiver(token, hardware.as_ref())?;
                 let told = self.told(&collection)?;
                 self.agrees(told.as_ref(), Some(appraised.agent().teep_key.thumbprint()))?;
                 Ok(accepted)
             }
         }
+    }
+
+    /// The key that data is sealed to: the Agent's own, or that of the TA which was deployed.
+    fn receiver(
+        &mut self,
+        token: &Token,
+        hardware: Option<&Appraisal>,
+    ) -> Result<Accepted, Stopped> {
+        let claims = &token.claims;
+        let ta = match &self.expected.application {
+            Some(expected) => Some(application(claims, expected, self.checks)?),
+            None => None,
+        };
+        let (named, keys) = match &ta {
+            Some(ta) => ("ta.receiver", &ta.receivers),
+            None => ("agent.receiver", &claims.receivers),
+        };
+        let receiver = chosen(named, keys, &self.trust.channel, self.checks)?.clone();
+        let Some(session) = &claims.session_keys else {
+            let check = Check::new("agent.receipt-key").expected("a key").seen("none");
+            return stop(self.checks, check, Reason::BindingMismatch, "ask for a new attestation");
+        };
+        Ok(Accepted {
+            receiver,
+            eat_digest: token.digest(),
+            ta: ta.clone(),
+            receipt_key: session.receipt.clone(),
+            // What is not known to be real counts as emulated.
+            emulated: hardware.and_then(Appraisal::emulated).unwrap_or(true),
+        })
     }
 
     /// The user's own appraisal.
@@ -342,35 +380,31 @@ fn accept(
     appraised.accept().map_err(|_| Stopped)
 }
 
-/// The key that data is sealed to: the Agent's own, or that of the TA which was deployed.
-fn receiver(
-    token: &Token,
-    expected: &Expected<'_>,
-    hardware: Option<&Appraisal>,
+/// Of the receiver's keys, the one of the suite that the user prefers.
+fn chosen<'k>(
+    named: &'static str,
+    keys: &'k [Key],
+    allowed: &Suites,
     checks: &mut Vec<Check>,
-) -> Result<Accepted, Stopped> {
-    let claims = &token.claims;
-    let ta = match &expected.application {
-        Some(expected) => Some(application(claims, expected, checks)?),
-        None => None,
-    };
-    let (named, key) = match &ta {
-        Some(ta) => ("ta.receiver", &ta.receiver),
-        None => ("agent.receiver", &claims.receiver),
-    };
-    let (Some(receiver), Some(session)) = (key, &claims.session_keys) else {
+) -> Result<&'k Key, Stopped> {
+    if keys.is_empty() {
         let check = Check::new(named).expected("a key of this exchange").seen("none");
         return stop(checks, check, Reason::BindingMismatch, "ask for a new attestation");
+    }
+    let check = Check::new("channel.suite")
+        .expected(format!("one of {allowed}"))
+        .source("the Network User's own policy");
+    let Some(chosen) = allowed.choose(keys) else {
+        let offered: Vec<&str> =
+            keys.iter().map(|key| Suite::of(key).map_or("another", Suite::as_str)).collect();
+        let check = check.seen(offered.join(", "));
+        let remedy = "ask for a device whose Agent offers a suite that you allow, or allow another \
+            one: tamarack trust --channel";
+        return stop(checks, check, Reason::ConfigurationNotAllowed, remedy);
     };
-    checks.push(Check::new(named).seen(&receiver.thumbprint().0));
-    Ok(Accepted {
-        receiver: receiver.clone(),
-        eat_digest: token.digest(),
-        ta: ta.clone(),
-        receipt_key: session.receipt.clone(),
-        // What is not known to be real counts as emulated.
-        emulated: hardware.and_then(Appraisal::emulated).unwrap_or(true),
-    })
+    checks.push(check.seen(Suite::of(chosen).map_or("another", Suite::as_str)));
+    checks.push(Check::new(named).seen(&chosen.thumbprint().0));
+    Ok(chosen)
 }
 
 /// The TA's own entry (rats.md section 10): evidence of the Agent alone releases nothing here.

@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use channel::Suites;
 use cose::{Accept, Key};
 use rats::corim::{Corim, Expect};
 use serde::{Deserialize, Serialize};
@@ -27,6 +28,8 @@ pub struct Trust {
     pub verifier: Option<Key>,
     /// Whose word is enough.
     pub strength: Strength,
+    /// The suites of the channel that data may be sealed with, the preferred one first.
+    pub channel: Suites,
 }
 
 /// What a release of Personalization Data rests on, from the weakest to the strongest.
@@ -96,6 +99,7 @@ impl Trust {
             collateral: None,
             verifier: None,
             strength: Strength::default(),
+            channel: Suites::default(),
         }
     }
 

@@ -3,6 +3,7 @@
 
 use std::fs;
 
+use channel::{Suite, Suites, release::Receiver};
 use cose::{Algorithm, Key, Signer as _};
 use emulator::{
     Misbehaviour,
@@ -191,6 +192,29 @@ fn each_strength_refuses_what_the_weaker_one_takes() {
     assert_eq!(Trust::strict().strength, Strength::Own, "the strongest unless the user says less");
 }
 
+/// Which suites there are is the Agent's word, under the hardware's signature; which of them data is
+/// sealed with is the user's.
+#[test]
+fn the_user_s_policy_chooses_the_suite_and_refuses_what_it_does_not_name() {
+    let bench = Bench::new();
+    let suite = |names: &[&str], lie: Lie| {
+        let channel = Suites::parse(names.iter().copied()).unwrap();
+        let trust = Trust { channel, ..bench.trust() };
+        let examined = bench.examine_with(&bench.result(&lie), &trust);
+        let found = examined.accepted().map(|accepted| accepted.suite().unwrap());
+        found.map_err(|refusal| (refusal.check, refusal.expected, refusal.seen))
+    };
+    let old = || Lie { only_p_256: true, ..Lie::default() };
+
+    assert_eq!(suite(&["x25519", "x-wing"], Lie::default()), Ok(Suite::X25519));
+    assert_eq!(suite(&["x-wing", "x25519"], Lie::default()), Ok(Suite::XWing));
+    assert_eq!(suite(&["x-wing", "p-256"], old()), Ok(Suite::P256));
+    let refused = ("channel.suite", "one of x-wing, x25519", "p-256");
+    let refused = (refused.0.to_owned(), refused.1.to_owned(), refused.2.to_owned());
+    assert_eq!(suite(&["x-wing", "x25519"], old()), Err(refused));
+    assert_eq!(bench.trust().channel, Suites::default(), "the hybrid first");
+}
+
 #[test]
 fn no_strength_takes_a_refusal_of_the_pinned_verifier_or_another_ta() {
     let bench = Bench::new();
@@ -273,6 +297,7 @@ struct Lie {
     user_nonce: Option<[u8; 32]>,
     no_ta: bool,
     no_receiver: bool,
+    only_p_256: bool,
     manifest_digest: Option<[u8; 32]>,
     instance: Option<InstanceType>,
     misbehaviour: Misbehaviour,
@@ -293,6 +318,7 @@ impl Default for Lie {
             user_nonce: None,
             no_ta: false,
             no_receiver: false,
+            only_p_256: false,
             manifest_digest: None,
             instance: None,
             misbehaviour: Misbehaviour::None,
@@ -314,7 +340,7 @@ struct Bench {
     evidence: SigningKey,
     session: SigningKey,
     service: channel::PrivateKey,
-    receiver: channel::release::Receiver,
+    receiver: Receiver,
     manifest: Vec<Vec<u8>>,
 }
 
@@ -334,9 +360,14 @@ impl Bench {
             evidence: key(),
             session: key(),
             service: channel::PrivateKey::generate(&mut SystemEntropy),
-            receiver: channel::release::Receiver::generate(&mut SystemEntropy),
+            receiver: Receiver::generate(&Suites::default(), &mut SystemEntropy),
             manifest: vec![vec![7; 32], b"planner.suit".to_vec()],
         }
+    }
+
+    fn receivers(&self, lie: &Lie) -> Vec<Key> {
+        let named = |key: &&Key| !lie.no_receiver && (!lie.only_p_256 || Suite::of(key) == P256);
+        self.receiver.public().iter().filter(named).cloned().collect()
     }
 
     fn now(&self) -> Timestamp {
@@ -466,7 +497,7 @@ impl Bench {
     fn entry(&self, lie: &Lie) -> TaEntry {
         TaEntry {
             service_key: self.service.public().clone(),
-            receiver: (!lie.no_receiver).then(|| self.receiver.public().clone()),
+            receivers: self.receivers(lie),
             instance: Instance {
                 kind: lie.instance.unwrap_or(InstanceType::Process),
                 isolation: vec!["seccomp".into()],
@@ -487,3 +518,4 @@ impl Bench {
 const USER_NONCE: [u8; 32] = [5; 32];
 const TAM_NONCE: [u8; 64] = [6; 64];
 const DIGEST: [u8; 32] = [3; 32];
+const P256: Option<Suite> = Some(Suite::P256);

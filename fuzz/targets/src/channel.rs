@@ -2,11 +2,11 @@
 
 use std::sync::LazyLock;
 
-use channel::PrivateKey;
 use channel::call::{self, Endpoint, Service};
 use channel::receipt::Receipt;
 use channel::release::{Binding, Opening, Receiver, Role, seal};
-use cose::{Header, Payload, Signer as _};
+use channel::{PrivateKey, Suite, Suites};
+use cose::{Entropy as _, Header, Payload, Signer as _};
 
 use crate::known::{Draws, ED25519, SIGNED, SILENT};
 use crate::script::Script;
@@ -16,7 +16,7 @@ use crate::script::Script;
 /// Bytes that begin like a release are tried as one to the known receiver. Others say what is
 /// sealed as Personalization Data, and where it is damaged.
 pub fn channel_release(bytes: &[u8]) {
-    let mut receiver = Receiver::generate(&mut Draws::default());
+    let mut receiver = Receiver::generate(&suites(), &mut Draws::default());
     let Some((0, _)) = bytes.split_first() else {
         return seal_and_open(&mut receiver, bytes);
     };
@@ -26,8 +26,10 @@ pub fn channel_release(bytes: &[u8]) {
         assert_eq!(spent.err(), Some(channel::Refused::Spent), "the receiver key is used twice");
         return;
     }
-    let key = PrivateKey::from_scalar(&[1; 32]).expect("a scalar within the order");
-    if let Ok((mut opening, mut rest)) = Opening::begin(&key, bytes, &binding()) {
+    let mut draws = Draws::default();
+    draws.fill(&mut [0; 32]);
+    let stranger = Receiver::generate(&suites(), &mut draws);
+    if let Ok((mut opening, mut rest)) = Opening::begin(&stranger, bytes, &binding()) {
         while let Ok((_, behind)) = opening.frame(rest) {
             rest = behind;
         }
@@ -35,11 +37,17 @@ pub fn channel_release(bytes: &[u8]) {
     }
 }
 
+/// All suites; that of the seeds is the first.
+pub(crate) fn suites() -> Suites {
+    Suites::new(Suite::ALL).expect("they differ")
+}
+
 fn seal_and_open(receiver: &mut Receiver, bytes: &[u8]) {
     let mut script = Script::new(bytes);
     let (_, at, mask, plaintext) = (script.byte(), script.number(), script.byte(), script.string());
     let callers = [SILENT[1].clone()];
-    let sealed = release_of(plaintext, receiver.public(), &callers);
+    let keys = receiver.public();
+    let sealed = release_of(plaintext, &keys[usize::from(at) % keys.len()], &callers);
     if mask != 0 {
         let mut damaged = sealed.clone();
         let at = usize::from(at) % damaged.len();

@@ -147,7 +147,7 @@ fn the_relay_carries_releases_alone_and_a_stranger_s_opens_nothing() {
 }
 
 /// The project of a row, whose data flows live; blanks bring it to its size.
-fn project(
+pub(crate) fn project(
     stage: &Stage,
     user: &User,
     flow: &Flow,

@@ -20,4 +20,5 @@ mod machines;
 mod main_job;
 mod ownership;
 mod refusals;
+mod suites;
 mod troupe;

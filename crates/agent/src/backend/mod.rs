@@ -6,6 +6,7 @@
 pub mod container;
 pub mod process;
 
+use channel::Suites;
 use channel::receipt::Receipt;
 use cose::{Key, Secret, Thumbprint};
 use device::broker::Piece;
@@ -38,10 +39,10 @@ pub trait Instance: Send {
     /// The key that callers seal their requests to.
     fn service_key(&self) -> &Key;
 
-    /// Makes a receiver for one exchange.
-    fn new_receiver(&mut self) -> Result<Key, Failed>;
+    /// Makes a receiver for one exchange, with a key for each suite.
+    fn new_receiver(&mut self, suites: &Suites) -> Result<Vec<Key>, Failed>;
 
-    /// Tells which evidence names the receiver.
+    /// Tells which evidence names the receiver, by its first key.
     fn bind(&mut self, receiver: Thumbprint, eat_digest: [u8; 32]) -> Result<(), Failed>;
 
     /// Opens a release of this owner; the answer is what to confirm to the owner.

@@ -91,7 +91,7 @@ impl Exchanges {
             let mut trial = exchange.receiver.stream(&binding);
             match trial.push(&exchange.receiver, &piece.bytes) {
                 Ok(_) if trial.has_begun() => {
-                    let receiver = exchange.receiver.public().thumbprint();
+                    let receiver = exchange.receiver.id();
                     let stream = exchange.receiver.stream(&binding);
                     let (name, chunks) = (piece.stream, Vec::new());
                     return Ok(Arriving { name, receiver, eat_digest, stream, taken: 0, chunks });
@@ -142,7 +142,7 @@ impl Arriving {
 
 impl Exchange {
     fn is_of(&self, receiver: Thumbprint) -> bool {
-        self.receiver.public().thumbprint() == receiver
+        self.receiver.id() == receiver
     }
 }
 

@@ -53,8 +53,14 @@ impl Core {
         {
             return Asked::Prepared(answered.prepared.clone());
         }
-        let prepared =
-            evidence::prepare(identity, tee, &self.applications, &mut self.exchanges, challenge);
+        let prepared = evidence::prepare(
+            identity,
+            tee,
+            &self.applications,
+            &mut self.exchanges,
+            &self.settings.channel,
+            challenge,
+        );
         match prepared {
             Ok(prepared) => {
                 self.answered = Some(Answered {

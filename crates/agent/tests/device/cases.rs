@@ -248,8 +248,8 @@ impl Party {
         data: &[u8],
     ) -> Vec<u8> {
         let entry = to.claims.submods.ta(ta.manifest_component.parts());
-        let own = || to.claims.receiver.clone().unwrap();
-        let receiver = entry.and_then(|entry| entry.receiver.clone()).unwrap_or_else(own);
+        let receivers = entry.map_or(&to.claims.receivers, |entry| &entry.receivers);
+        let receiver = &receivers[0];
         let binding = Binding {
             owner: owner.thumbprint(),
             manifest_digest: ta.digest.bytes().try_into().unwrap(),
@@ -257,7 +257,7 @@ impl Party {
             role,
         };
         let entropy = &mut SystemEntropy;
-        release::seal(&owner.key, &receiver, &binding, "edge-7", callers, data, entropy).unwrap().0
+        release::seal(&owner.key, receiver, &binding, "edge-7", callers, data, entropy).unwrap().0
     }
 
     fn seal_to_agent(&self, to: &Enrolled, ta: &Built, callers: &[Key], data: &[u8]) -> Vec<u8> {
@@ -267,7 +267,7 @@ impl Party {
             eat_digest: to.eat_digest,
             role: Role::Agent,
         };
-        let (receiver, entropy) = (to.claims.receiver.as_ref().unwrap(), &mut SystemEntropy);
+        let (receiver, entropy) = (&to.claims.receivers[0], &mut SystemEntropy);
         let owner = &self.owner.key;
         release::seal(owner, receiver, &binding, "edge-7", callers, data, entropy).unwrap().0
     }

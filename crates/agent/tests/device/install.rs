@@ -1,6 +1,7 @@
 //! Manifests of an owner, carried by a TAM, on a whole agent with real workers.
 
 use agent::install::CAUSE;
+use channel::Suite;
 use cose::{Header, Payload, Signer as _};
 use device::FailureCode;
 use device::broker::{Action, Cause, Reply, Request};
@@ -36,7 +37,10 @@ fn evidence_names_the_running_application_with_keys_of_this_exchange() {
     assert_eq!(entry.swname.as_deref(), Some("planner"));
     let again = third.claims.submods.ta(ta.manifest_component.parts()).unwrap();
     assert_eq!(entry.service_key, again.service_key);
-    assert_ne!(entry.receiver, again.receiver);
+    assert_eq!(entry.receivers.len(), Suite::ALL.len());
+    for (key, other) in entry.receivers.iter().zip(&again.receivers) {
+        assert_ne!(key, other);
+    }
     assert_eq!(second.teep, third.teep);
 }
 

@@ -13,9 +13,9 @@ use agent::attester::{Attester, RuntimeRegister, Unavailable};
 use agent::backend::container::ContainerBackend;
 use agent::backend::process::{Limits, ProcessBackend};
 use agent::backend::{Backend, Crash, Failed, FaultCode, Instance, Program, Refusal};
-use channel::PrivateKey;
 use channel::call::{self, Service};
 use channel::release::{self, Binding, Role};
+use channel::{PrivateKey, Suites};
 use cose::{Algorithm, Signer as _};
 use device::tee::{Description, Quote, REPORT_DATA_BYTES, SealingKey};
 use image::Recipe;
@@ -534,7 +534,7 @@ impl Ta {
 
     fn released(mut instance: Box<dyn Instance>, owner: &SigningKey) -> Self {
         let caller = PrivateKey::generate(&mut SystemEntropy);
-        let receiver = instance.new_receiver().unwrap();
+        let receiver = instance.new_receiver(&Suites::default()).unwrap().remove(0);
         instance.bind(receiver.thumbprint(), [7; 32]).unwrap();
         let owner_id = owner.key().thumbprint();
         let (manifest_digest, eat_digest) = ([2; 32], [7; 32]);

@@ -55,7 +55,7 @@ fn a_renewal_needs_no_quote_and_waits_for_nobody() {
         assert_eq!(renewed.hardware, None);
         let eat = rats::eat::verify(&renewed.eat, &enrolled.evidence, &Accept::CURRENT).unwrap();
         assert_eq!(eat.get().claims.eat_nonce.as_ref().unwrap().as_bytes(), [0x5c; 64]);
-        assert_eq!(eat.get().claims.receiver, None, "nothing can be released to a renewal");
+        assert_eq!(eat.get().claims.receivers, [], "nothing can be released to a renewal");
         assert_eq!(tee.quotes.load(Ordering::SeqCst), 1);
 
         tee.open();

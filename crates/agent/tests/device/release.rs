@@ -262,7 +262,7 @@ impl Party {
     }
 
     fn receiver(&self) -> Key {
-        self.entry().receiver.clone().unwrap()
+        self.entry().receivers[0].clone()
     }
 
     fn seal(&self, owner: &Owner, callers: &[Key], data: &[u8]) -> (Vec<u8>, Digests) {

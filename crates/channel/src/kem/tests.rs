@@ -1,8 +1,10 @@
-//! The vectors of RFC 9180 (CFRG test suite) for the one suite that is used here.
+//! The vectors of RFC 9180 (CFRG test suite) and draft-ietf-hpke-pq for the suites.
 
 use cose::{Entropy, Key};
+use hpke::{Deserializable as _, Kem as _, kem::XWing};
 
 use super::{PrivateKey, receiver, sender};
+use crate::{Refused, Suite};
 
 #[test]
 fn the_rfc_9180_vector_of_base_mode_holds_at_both_ends() {
@@ -59,6 +61,82 @@ fn the_rfc_9180_vector_of_auth_mode_holds_at_both_ends() {
 }
 
 #[test]
+fn the_vector_of_x25519_in_base_mode_holds_at_both_ends() {
+    let own = derived_of(
+        Suite::X25519,
+        "dac33b0e9db1b59dbbea58d59a14e7b5896e9bdf98fad6891e99d1686492b9ee",
+        "497b4502664cfea5d5af0b39934dac72242a74f8480451e1aee7d6a53320333d",
+        "430f4b9859665145a6b1ba274024487bd66f03a2dd577d7753c68d7d7d00c00c",
+    );
+    let ephemeral = bytes("2cd7c601cefb3d42a62b04b7a9041494c06c7843818e0ce28a8f704ae7ab20f9");
+
+    let (enc, mut sealing) = sender(own.public(), INFO, None, &mut Fixed(ephemeral)).unwrap();
+    let mut opening = receiver(&own, &enc, INFO, None).unwrap();
+
+    let expected = "6c93e09869df3402d7bf231bf540fadd35cd56be14f97178f0954db94b7fc256";
+    assert_eq!(enc, bytes(expected));
+    let plaintext = b"Beauty is truth, truth beauty";
+    let sealed = sealing.seal(plaintext, b"Count-0").unwrap();
+    assert_eq!(
+        sealed,
+        bytes(
+            "e5d84cd531cfb583096e7cfa9641bd3079cf3a91cda813c52deb5f512be9931980a41de125a925cdad859d5b7a"
+        )
+    );
+    assert_eq!(opening.open(&sealed, b"Count-0").unwrap(), plaintext);
+}
+
+/// The draft has X-Wing with HKDF-SHA256 and another cipher: what is the KEM's own is compared here,
+/// the schedule and the cipher behind it in the vectors above.
+#[test]
+fn the_vector_of_x_wing_holds_at_both_ends() {
+    let [ikm_r, sk_r, pk_r, ikm_e, enc, shared_secret] = X_WING;
+    let own = derived_of(Suite::XWing, ikm_r, sk_r, pk_r);
+
+    let (made, mut sealing) = sender(own.public(), INFO, None, &mut Fixed(bytes(ikm_e))).unwrap();
+
+    assert_eq!(made, bytes(enc));
+    let private = <XWing as hpke::Kem>::PrivateKey::from_bytes(&bytes(sk_r)).unwrap();
+    let encapsulated = <XWing as hpke::Kem>::EncappedKey::from_bytes(&made).unwrap();
+    let secret = XWing::decap(&private, None, &encapsulated).unwrap();
+    assert_eq!(secret.0.as_slice(), bytes(shared_secret));
+    let mut opening = receiver(&own, &made, INFO, None).unwrap();
+    let sealed = sealing.seal(b"pd", b"Count-0").unwrap();
+    assert_eq!(opening.open(&sealed, b"Count-0").unwrap(), b"pd");
+}
+
+#[test]
+fn an_x_wing_ciphertext_that_was_changed_anywhere_opens_nothing() {
+    let own = PrivateKey::of_suite(Suite::XWing, &mut keys::SystemEntropy);
+    let (enc, mut sealing) = sender(own.public(), INFO, None, &mut keys::SystemEntropy).unwrap();
+    let sealed = sealing.seal(b"pd", b"").unwrap();
+    for at in [0, 500, 1087, 1088, 1119] {
+        let mut changed = enc.clone();
+        changed[at] ^= 1;
+
+        // ML-KEM rejects implicitly: another secret comes out.
+        let opened = receiver(&own, &changed, INFO, None).unwrap().open(&sealed, b"");
+
+        assert!(opened.is_err(), "{at}");
+    }
+    for cut in [&enc[..1119], &[enc.as_slice(), &[0]].concat()] {
+        assert_eq!(receiver(&own, cut, INFO, None).err(), Some(Refused::DoesNotOpen));
+    }
+}
+
+#[test]
+fn a_point_of_low_order_shares_no_secret() {
+    let low = Key::from_okp(cose::Curve::X25519, &[0; 32]).unwrap();
+    let own = PrivateKey::of_suite(Suite::X25519, &mut keys::SystemEntropy);
+
+    let sealed = sender(&low, INFO, None, &mut keys::SystemEntropy);
+    let opened = receiver(&own, &[0; 32], INFO, None);
+
+    assert_eq!(sealed.err(), Some(Refused::DoesNotOpen));
+    assert_eq!(opened.err(), Some(Refused::DoesNotOpen));
+}
+
+#[test]
 fn a_scalar_makes_the_same_key_again_and_a_wrong_one_makes_none() {
     let key = PrivateKey::generate(&mut keys::SystemEntropy);
 
@@ -101,15 +179,29 @@ impl Vector {
 
 /// Derives a key pair as the vectors do, through our own generator.
 fn derived(seed: &str, scalar: &str, public: &str) -> PrivateKey {
-    let key = PrivateKey::generate(&mut Fixed(bytes(seed)));
+    derived_of(Suite::P256, seed, scalar, public)
+}
+
+fn derived_of(suite: Suite, seed: &str, scalar: &str, public: &str) -> PrivateKey {
+    let key = PrivateKey::of_suite(suite, &mut Fixed(bytes(seed)));
 
     assert_eq!(key.to_scalar().expose(), bytes(scalar));
-    assert_eq!(key.public().sec1(), bytes(public));
+    assert_eq!(key.public().public(), bytes(public));
     key
 }
 
+/// `ikmR`, `skRm`, `pkRm`, `ikmE`, `enc` and `shared_secret` of draft-ietf-hpke-pq.
+const X_WING: [&str; 6] = [
+    include_str!("../../tests/vectors/x-wing/ikm_r.hex"),
+    include_str!("../../tests/vectors/x-wing/sk_r.hex"),
+    include_str!("../../tests/vectors/x-wing/pk_r.hex"),
+    include_str!("../../tests/vectors/x-wing/ikm_e.hex"),
+    include_str!("../../tests/vectors/x-wing/enc.hex"),
+    include_str!("../../tests/vectors/x-wing/shared_secret.hex"),
+];
+
 fn bytes(hex: &str) -> Vec<u8> {
-    hex::decode(hex).unwrap()
+    hex::decode(hex.trim()).unwrap()
 }
 
 /// Entropy that is known beforehand.

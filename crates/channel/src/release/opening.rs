@@ -2,7 +2,7 @@
 
 use std::mem;
 
-use cose::{Accept, Entropy, Key, Secret, Sha256, Sign1, Tagging};
+use cose::{Accept, Entropy, Key, Secret, Sha256, Sign1, Tagging, Thumbprint};
 use zeroize::Zeroizing;
 
 use super::header::Header;
@@ -10,14 +10,14 @@ use super::{
     Binding, CHUNK_BYTES_MAX, Digests, HEAD_BYTES_MAX, LABEL, LAST, Options, Stream, TAG_BYTES,
     associated,
 };
-use crate::{PrivateKey, Refused, codec, kem};
+use crate::{PrivateKey, Refused, Suites, codec, kem};
 
-/// The receiver key of one exchange: destroyed by its first valid opening. A failed opening does
-/// not consume it, or anybody could waste it.
+/// The receiver of one exchange, with a key for each suite: all are destroyed by the first valid
+/// opening of any. A failed opening does not consume them, or anybody could waste them.
 #[derive(Debug)]
 pub struct Receiver {
-    key: Option<PrivateKey>,
-    public: Key,
+    keys: Option<Vec<PrivateKey>>,
+    public: Vec<Key>,
 }
 
 /// What a valid opening gives.
@@ -49,17 +49,25 @@ pub struct Release {
 }
 
 impl Receiver {
-    /// Makes the key.
+    /// Makes a key for each suite.
     #[must_use]
-    pub fn generate(entropy: &mut dyn Entropy) -> Self {
-        let key = PrivateKey::generate(entropy);
-        Self { public: key.public().clone(), key: Some(key) }
+    pub fn generate(suites: &Suites, entropy: &mut dyn Entropy) -> Self {
+        let keys: Vec<PrivateKey> =
+            suites.iter().map(|suite| PrivateKey::of_suite(suite, entropy)).collect();
+        let public = keys.iter().map(|key| key.public().clone()).collect();
+        Self { keys: Some(keys), public }
     }
 
-    /// The public key, which the Evidence of this exchange names.
+    /// The public keys, which the Evidence of this exchange names: one for each suite.
     #[must_use]
-    pub fn public(&self) -> &Key {
+    pub fn public(&self) -> &[Key] {
         &self.public
+    }
+
+    /// What names this receiver: the thumbprint of its first key.
+    #[must_use]
+    pub fn id(&self) -> Thumbprint {
+        self.public.first().expect("there is a suite").thumbprint()
     }
 
     /// Opens a release without conditions that is wholly there, of at most `limit` bytes of
@@ -88,7 +96,7 @@ impl Receiver {
         limit: usize,
         keeps: impl FnOnce(&Options) -> bool,
     ) -> Result<Opened, Refused> {
-        let (mut opening, mut rest) = Opening::begin(self.key()?, bytes, binding)?;
+        let (mut opening, mut rest) = Opening::begin(self, bytes, binding)?;
         if !keeps(opening.options()) {
             return Err(Refused::Conditions);
         }
@@ -103,7 +111,7 @@ impl Receiver {
             rest = behind;
         }
         let Release { deployment, callers, options, digests } = opening.finish()?;
-        self.key = None;
+        self.keys = None;
         let plaintext = Secret::new(mem::take(&mut *plaintext));
         Ok(Opened { plaintext, deployment, callers, options, digests })
     }
@@ -111,16 +119,19 @@ impl Receiver {
     /// Begins to open a release that arrives in pieces.
     #[must_use]
     pub fn stream(&self, binding: &Binding) -> Stream {
-        Stream::new(binding, self.public.thumbprint())
+        Stream::new(binding, self.id())
     }
 
-    pub(super) fn key(&self) -> Result<&PrivateKey, Refused> {
-        self.key.as_ref().ok_or(Refused::Spent)
+    /// The key that a container was sealed to, by the length of its `enc`.
+    fn key(&self, enc: &[u8]) -> Result<&PrivateKey, Refused> {
+        let keys = self.keys.as_ref().ok_or(Refused::Spent)?;
+        let fits = |key: &&PrivateKey| key.suite().enc_len() == enc.len();
+        keys.iter().find(fits).ok_or(Refused::DoesNotOpen)
     }
 
-    /// Destroys the key, once.
+    /// Destroys the keys, once.
     pub(super) fn spend(&mut self) -> Result<(), Refused> {
-        self.key.take().map(drop).ok_or(Refused::Spent)
+        self.keys.take().map(drop).ok_or(Refused::Spent)
     }
 }
 
@@ -141,10 +152,13 @@ impl Opening {
     /// # Errors
     /// See [`Refused`].
     pub fn begin<'b>(
-        key: &PrivateKey,
+        receiver: &Receiver,
         bytes: &'b [u8],
         binding: &Binding,
     ) -> Result<(Self, &'b [u8]), Refused> {
+        if receiver.keys.is_none() {
+            return Err(Refused::Spent);
+        }
         let (head, rest) = prefixed(bytes, HEAD_BYTES_MAX)?;
         let head_what = "the head of a release";
         let (enc, header_bytes, signature) =
@@ -162,7 +176,7 @@ impl Opening {
         }
         let verified = object.verify_detached(&header.owner, &Accept::CURRENT, &[], &signed);
         verified.map_err(|_| Refused::Owner)?;
-        let context = kem::receiver(key, enc, &info, None)?;
+        let context = kem::receiver(receiver.key(enc)?, enc, &info, None)?;
         let enc = cose::sha256(enc);
         let ciphertext = Sha256::new();
         Ok((Self { context, number: 0, ended: false, header, enc, ciphertext }, rest))

@@ -34,7 +34,7 @@ impl Sealing {
     /// Like [`Sealing::begin`], under conditions of the owner.
     ///
     /// # Errors
-    /// [`Refused::Malformed`] when the receiver's key is not of P-256 or the deployment's name is
+    /// [`Refused::Malformed`] when the receiver's key is of no suite or the deployment's name is
     /// too long, [`Refused::TooLarge`] for too many callers, [`Refused::Owner`] when the owner's
     /// key fails.
     pub fn begin_under(

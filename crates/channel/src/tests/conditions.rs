@@ -61,7 +61,7 @@ fn names_and_lists_beyond_their_limits_are_not_sealed() {
     let scene = Scene::new();
     let begin = |deployment: &str, callers: &[Key]| {
         let entropy: &mut dyn Entropy = &mut SystemEntropy;
-        let key = scene.receiver.public();
+        let key = scene.key();
         Sealing::begin(&scene.owner, key, &scene.binding, deployment, callers, entropy).err()
     };
     let many = vec![scene.caller.public().clone(); CALLERS_MAX as usize + 1];
@@ -74,14 +74,14 @@ fn names_and_lists_beyond_their_limits_are_not_sealed() {
 }
 
 #[test]
-fn a_receiver_of_another_curve_is_refused() {
+fn a_key_that_is_of_no_suite_is_refused() {
     let scene = Scene::new();
     let other = SigningKey::generate(Algorithm::Ed25519).unwrap();
     let entropy: &mut dyn Entropy = &mut SystemEntropy;
 
     let sealed = seal(&scene.owner, other.key(), &scene.binding, "d-1", &[], b"pd", entropy);
 
-    assert_eq!(sealed.err(), Some(Refused::Malformed("a key of P-256")));
+    assert_eq!(sealed.err(), Some(Refused::Malformed("a key of a suite of the channel")));
 }
 
 fn leased(renewal: Option<Key>) -> Options {
@@ -90,7 +90,7 @@ fn leased(renewal: Option<Key>) -> Options {
 
 fn sealed_under(scene: &Scene, options: Options) -> Vec<u8> {
     let entropy: &mut dyn Entropy = &mut SystemEntropy;
-    let key = scene.receiver.public();
+    let key = scene.key();
     let owner = &scene.owner;
     let (mut bytes, sealing) =
         Sealing::begin_under(owner, key, &scene.binding, "d-1", &[], options, entropy).unwrap();

@@ -29,7 +29,7 @@ fn a_release_in_pieces_is_opened_in_constant_memory_and_destroys_the_key() {
 fn both_ends_know_the_same_digests() {
     let mut scene = Scene::new();
     let entropy: &mut dyn Entropy = &mut SystemEntropy;
-    let key = scene.receiver.public();
+    let key = scene.key();
     let (mut bytes, mut sealing) =
         Sealing::begin(&scene.owner, key, &scene.binding, "d-1", &[], entropy).unwrap();
     bytes.extend(sealing.chunk(b"first").unwrap());
@@ -90,7 +90,7 @@ fn a_stream_belongs_to_one_receiver() {
     let mut scene = Scene::new();
     let sealed = scene.sealed(b"pd");
     let mut stream = scene.receiver.stream(&scene.binding);
-    let mut other = Receiver::generate(&mut SystemEntropy);
+    let mut other = Receiver::generate(&Suites::default(), &mut SystemEntropy);
 
     stream.push(&scene.receiver, &sealed).unwrap();
 

@@ -45,7 +45,7 @@ fn eat(claims: &Claims, keys: &Keyring) -> Vec<Part> {
     put("exp", claims.exp.map(|time| time.0.to_string()));
     put("swname", claims.swname.clone());
     put("instance", claims.instance.as_ref().map(|instance| format!("{instance:?}")));
-    if let Some(receiver) = &claims.receiver {
+    for receiver in &claims.receivers {
         parts.push(cose_parts::key("receiver", receiver, keys));
     }
     if let Some(session) = &claims.session_keys {
@@ -67,7 +67,7 @@ fn eat(claims: &Claims, keys: &Keyring) -> Vec<Part> {
 /// What the Agent says of one of its Trusted Applications.
 fn application(entry: &TaEntry, keys: &Keyring) -> Part {
     let mut parts = vec![cose_parts::key("service key", &entry.service_key, keys)];
-    parts.extend(entry.receiver.as_ref().map(|key| cose_parts::key("receiver", key, keys)));
+    parts.extend(entry.receivers.iter().map(|key| cose_parts::key("receiver", key, keys)));
     let isolation = entry.instance.isolation.join(", ");
     parts.push(Part::new("instance", format!("{} ({isolation})", entry.instance.kind.name())));
     let manifest = &entry.manifest;

@@ -154,7 +154,7 @@ pub(crate) fn verify(
         // So does ML-DSA, whose message follows a digest of the key.
         Curve::MlDsa65 => signature::UnparsedPublicKey::new(&signature::ML_DSA_65, key.public())
             .verify(&parts.concat(), signature),
-        Curve::X25519 => return Err(Mismatch::Key),
+        Curve::X25519 | Curve::XWing => return Err(Mismatch::Key),
     };
     verified.map_err(|_| Mismatch::Signature)
 }
@@ -174,7 +174,7 @@ pub(crate) fn uncompressed_point(curve: Curve, point: &[u8]) -> Option<Vec<u8>> 
     let algorithm = match curve {
         Curve::P256 => &signature::ECDSA_P256_SHA256_FIXED,
         Curve::P384 => &signature::ECDSA_P384_SHA384_FIXED,
-        Curve::Ed25519 | Curve::X25519 | Curve::MlDsa65 => return None,
+        Curve::Ed25519 | Curve::X25519 | Curve::MlDsa65 | Curve::XWing => return None,
     };
     // The provider would take a SubjectPublicKeyInfo or a hybrid point as well.
     let length = match point.first()? {

@@ -94,7 +94,7 @@ impl TestSigner {
         let key = TestAgreement::from_scalar(curve, scalar).key;
         let parameters = match curve {
             Curve::P384 => &signature::ECDSA_P384_SHA384_FIXED_SIGNING,
-            Curve::P256 | Curve::Ed25519 | Curve::X25519 | Curve::MlDsa65 => {
+            Curve::P256 | Curve::Ed25519 | Curve::X25519 | Curve::MlDsa65 | Curve::XWing => {
                 &signature::ECDSA_P256_SHA256_FIXED_SIGNING
             }
         };
@@ -137,7 +137,7 @@ impl TestAgreement {
         let algorithm = match curve {
             Curve::P384 => &agreement::ECDH_P384,
             Curve::X25519 => &agreement::X25519,
-            Curve::P256 | Curve::Ed25519 | Curve::MlDsa65 => &agreement::ECDH_P256,
+            Curve::P256 | Curve::Ed25519 | Curve::MlDsa65 | Curve::XWing => &agreement::ECDH_P256,
         };
         let private = PrivateKey::from_private_key(algorithm, scalar).expect("a scalar");
         let public = private.compute_public_key().expect("a public key");

@@ -53,7 +53,7 @@ fn every_form_of_a_key_reads_back() {
         let again = match curve {
             Curve::P256 | Curve::P384 => Key::from_sec1(curve, &key.sec1()),
             Curve::Ed25519 | Curve::X25519 => Key::from_okp(curve, key.x()),
-            Curve::MlDsa65 => Key::from_akp(key.x()),
+            Curve::MlDsa65 | Curve::XWing => Key::from_akp(curve, key.x()),
         };
         assert_eq!(again, Ok(key));
     }
@@ -175,7 +175,9 @@ fn the_public_keys_of_the_pem_files_are_those_of_the_cose_keys() {
 fn key_on(curve: Curve) -> Key {
     use cose::{Agreement as _, Algorithm, Signer as _};
     match curve {
-        Curve::MlDsa65 => Key::from_akp(&[7; 1952]).expect("as long as a key is"),
+        Curve::MlDsa65 | Curve::XWing => {
+            Key::from_akp(curve, &vec![7; curve.coordinate_len()]).expect("as long as a key is")
+        }
         Curve::Ed25519 => TestSigner::new(Algorithm::Ed25519, 7).key().clone(),
         Curve::P256 | Curve::P384 | Curve::X25519 => TestAgreement::new(curve, 7).key().clone(),
     }

@@ -306,7 +306,7 @@ impl Sim {
     fn entry(&self, installed: &Installed) -> TaEntry {
         TaEntry {
             service_key: self.keys.service.key().clone(),
-            receiver: None,
+            receivers: Vec::new(),
             instance: Instance {
                 kind: InstanceType::Process,
                 isolation: vec!["seccomp".into()],

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use cose::Key;
+use minicbor::data::Type;
 use minicbor::decode::Decoder;
 
 use crate::eat::cnf::{self, Confirmation};
@@ -44,6 +45,35 @@ impl SessionKeys {
         members.put(2, self.receipt.encode());
         members.put_some(3, self.payload.as_ref().map(Key::encode));
         members.encode()
+    }
+}
+
+/// Reads the receiver keys of one exchange, one for each suite of the channel.
+///
+/// ```cddl
+/// receivers = COSE_Key / [2*8 COSE_Key]                          ; no two on one curve
+/// ```
+pub(crate) fn receivers(d: &mut Decoder<'_>) -> Result<Vec<Key>, Malformed> {
+    if d.datatype()? != Type::Array {
+        return Ok(vec![cnf::key(raw(d)?)?]);
+    }
+    let keys = list(d, "receiver keys", |d| cnf::key(raw(d)?))?;
+    let twice = |(at, key): (usize, &Key)| keys[..at].iter().any(|k| k.curve() == key.curve());
+    if !(2..=RECEIVERS_MAX).contains(&keys.len()) || keys.iter().enumerate().any(twice) {
+        return Err(Malformed::Value(claim::RECEIVERS.into()));
+    }
+    Ok(keys)
+}
+
+pub(crate) fn encode_receivers(keys: &[Key]) -> Option<Vec<u8>> {
+    match keys {
+        [] => None,
+        [one] => Some(one.encode()),
+        several => {
+            let mut bytes = encode(|e| e.array(several.len() as u64)?.ok());
+            several.iter().for_each(|key| bytes.extend(key.encode()));
+            Some(bytes)
+        }
     }
 }
 
@@ -220,7 +250,7 @@ impl ManifestId {
 ///   8: { 1: COSE_Key },              ; the TA's service key
 ///   -75803: instance,
 ///   -75804: manifest,
-///   ? -75802: COSE_Key,              ; receiver of this exchange
+///   ? -75802: receivers,             ; of this exchange
 ///   ? 270: swname tstr,
 ///   ? 272: manifests
 /// }
@@ -232,8 +262,8 @@ impl ManifestId {
 pub struct TaEntry {
     /// The key that the TA made and serves callers with (P-256, HPKE).
     pub service_key: Key,
-    /// The key that Personalization Data of this exchange is sealed to.
-    pub receiver: Option<Key>,
+    /// The keys that Personalization Data of this exchange may be sealed to, one for each suite.
+    pub receivers: Vec<Key>,
     /// How it runs.
     pub instance: Instance,
     /// What it was installed by.
@@ -268,7 +298,7 @@ impl TaEntry {
         };
         Ok(Self {
             service_key,
-            receiver: claims.receiver,
+            receivers: claims.receivers,
             instance: claims.instance.ok_or(missing(claim::INSTANCE))?,
             manifest: claims.manifest.ok_or(missing(claim::MANIFEST))?,
             swname: claims.swname,
@@ -279,7 +309,7 @@ impl TaEntry {
     pub(crate) fn encode(&self) -> Vec<u8> {
         Claims {
             cnf: Some(Confirmation::Key(self.service_key.clone())),
-            receiver: self.receiver.clone(),
+            receivers: self.receivers.clone(),
             instance: Some(self.instance.clone()),
             manifest: Some(self.manifest.clone()),
             swname: self.swname.clone(),
@@ -289,6 +319,8 @@ impl TaEntry {
         .encode()
     }
 }
+
+const RECEIVERS_MAX: usize = 8;
 
 /// How the name of a Trusted Application's submodule begins.
 pub(crate) const TA_PREFIX: &str = "ta:";

@@ -408,7 +408,7 @@ fn manifest() -> ManifestId {
 fn ta_entry() -> TaEntry {
     TaEntry {
         service_key: key(),
-        receiver: Some(Software::new(KEY).key().clone()),
+        receivers: vec![Software::new(KEY).key().clone()],
         instance: instance(),
         manifest: manifest(),
         swname: Some("ta".to_owned()),
@@ -460,7 +460,7 @@ fn full() -> Claims {
             receipt: Software::new(KEY).key().clone(),
             payload: Some(key()),
         }),
-        receiver: Some(key()),
+        receivers: vec![key(), Software::new(KEY).key().clone()],
         instance: Some(instance()),
         manifest: Some(manifest()),
         other: BTreeMap::new(),

@@ -5,7 +5,7 @@ use channel::release::{Digests, Receiver};
 use device::{ComponentId, Failure, FailureCode, Message, broker, frame, tee, ua};
 
 use super::Seeds;
-use crate::channel::{endpoint, release_of, request_of};
+use crate::channel::{endpoint, release_of, request_of, suites};
 use crate::known::{Draws, ED25519, SIGNED};
 
 pub(super) fn seed(seeds: &mut Seeds) {
@@ -130,7 +130,7 @@ fn ua(seeds: &mut Seeds) {
 }
 
 fn sealed(seeds: &mut Seeds) {
-    let receiver = Receiver::generate(&mut Draws::default()).public().clone();
+    let receiver = Receiver::generate(&suites(), &mut Draws::default()).public()[0].clone();
     seeds.put("channel_release", "sealed", release_of(SIGNED, &receiver, &[]));
     let damage =
         |at: u16, mask: u8, rest: &[u8]| [&[1], &at.to_be_bytes()[..], &[mask], rest].concat();

@@ -81,7 +81,7 @@ fn claims() -> Claims {
     let mut submods = Submods::default();
     submods.insert_ta(TaEntry {
         service_key: ESP256.key().clone(),
-        receiver: Some(ESP256.key().clone()),
+        receivers: vec![ESP256.key().clone()],
         instance: instance(),
         manifest: manifest(),
         swname: Some("planner".to_owned()),
@@ -115,7 +115,7 @@ fn claims() -> Claims {
             receipt: ESP256.key().clone(),
             payload: Some(ESP256.key().clone()),
         }),
-        receiver: Some(ESP256.key().clone()),
+        receivers: vec![ESP256.key().clone()],
         instance: Some(instance()),
         manifest: Some(manifest()),
         ..Claims::default()

@@ -6,6 +6,7 @@
 //! The first owner of Personalization Data is the only one: another one's data would meet it in
 //! the memory of the same application.
 
+use channel::Suites;
 use channel::call::{Endpoint, Received};
 use channel::receipt::Receipt;
 use channel::release::Role;
@@ -50,9 +51,9 @@ impl Custody {
         self.endpoint.public().clone()
     }
 
-    /// Makes the receiver of an exchange.
-    pub(super) fn new_receiver(&mut self) -> Key {
-        self.exchanges.new_receiver()
+    /// Makes the receiver of an exchange, with a key for each suite.
+    pub(super) fn new_receiver(&mut self, suites: &Suites) -> Vec<Key> {
+        self.exchanges.new_receiver(suites)
     }
 
     /// Binds a receiver to the evidence that names it, once.

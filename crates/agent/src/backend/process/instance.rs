@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use channel::receipt::Receipt;
+use channel::{Suite, Suites};
 use cose::{Key, Secret, Thumbprint};
 use device::broker::Piece;
 use device::frame::{self, Broken};
@@ -171,11 +172,16 @@ impl Instance for Process {
         &self.service_key
     }
 
-    fn new_receiver(&mut self) -> Result<Key, Failed> {
-        let Reply::Receiver { key } = self.worker.ask_now(&Request::NewReceiver)? else {
+    fn new_receiver(&mut self, suites: &Suites) -> Result<Vec<Key>, Failed> {
+        let ask = Request::NewReceiver { suites: suites.clone() };
+        let Reply::Receiver { keys } = self.worker.ask_now(&ask)? else {
             return Err(Crash::Unexpected.into());
         };
-        Ok(key)
+        // What goes into evidence is what was asked for.
+        if !suites.iter().map(Some).eq(keys.iter().map(Suite::of)) {
+            return Err(Crash::Unexpected.into());
+        }
+        Ok(keys)
     }
 
     fn bind(&mut self, receiver: Thumbprint, eat_digest: [u8; 32]) -> Result<(), Failed> {

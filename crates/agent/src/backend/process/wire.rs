@@ -6,6 +6,7 @@
 
 use std::convert::Infallible;
 
+use channel::Suites;
 use channel::receipt::Receipt;
 use channel::release::{CALLERS_MAX, Digests};
 use cose::{Key, Secret};
@@ -18,7 +19,7 @@ use minicbor::encode::Encoder;
 ///
 /// ```cddl
 /// request = [0, manifest: bstr .size 32, memory: uint, ms: uint, compiled: bool, module: bstr]
-///         / [1]                                          ; new receiver
+///         / [1, [+ suite: tstr]]                         ; new receiver
 ///         / [2, receiver: bstr .size 32, eat: bstr .size 32]
 ///         / [3, owner: bstr .size 32, release: bstr]
 ///         / [4, request: bstr]
@@ -30,8 +31,8 @@ use minicbor::encode::Encoder;
 pub(super) enum Request {
     /// Compile and start a Trusted Application; the first request, and once only.
     Load(Load),
-    /// Make a receiver key for one exchange.
-    NewReceiver,
+    /// Make the receiver of one exchange, with a key for each suite.
+    NewReceiver { suites: Suites },
     /// The evidence with this digest names this receiver.
     Bind { receiver: [u8; 32], eat_digest: [u8; 32] },
     /// Open a release of Personalization Data and hand it to the application.
@@ -66,7 +67,7 @@ pub(super) struct Load {
 /// ```cddl
 /// reply = [0, [* tstr]]                              ; ready, and what is enforced
 ///       / [1, service-key: bstr .cbor COSE_Key]      ; loaded
-///       / [2, receiver: bstr .cbor COSE_Key]
+///       / [2, receiver: [+ bstr .cbor COSE_Key]]
 ///       / [3]                                        ; bound
 ///       / [4, deployment: tstr, eat, enc, ciphertext]  ; opened
 ///       / [5, answer: bstr]
@@ -88,7 +89,7 @@ pub(super) enum Reply {
         service_key: Key,
     },
     Receiver {
-        key: Key,
+        keys: Vec<Key>,
     },
     Bound,
     Opened(Receipt),
@@ -233,7 +234,13 @@ impl Message for Request {
                     .u64(load.call_ms_max)?
                     .bool(load.compiled)?
                     .bytes(&load.module)?,
-                Self::NewReceiver => e.array(1)?.u8(1)?,
+                Self::NewReceiver { suites } => {
+                    e.array(2)?.u8(1)?.array(suites.iter().count() as u64)?;
+                    for suite in suites.iter() {
+                        e.str(suite.as_str())?;
+                    }
+                    e
+                }
                 Self::Bind { receiver, eat_digest } => {
                     e.array(3)?.u8(2)?.bytes(receiver)?.bytes(eat_digest)?
                 }
@@ -244,11 +251,7 @@ impl Message for Request {
                 }
                 Self::Personalize { owner, data, callers } => {
                     e.array(4)?.u8(6)?.bytes(owner)?.bytes(data.expose())?;
-                    e.array(callers.len() as u64)?;
-                    for caller in callers {
-                        e.bytes(&caller.encode())?;
-                    }
-                    e
+                    put_keys(e, callers)?
                 }
                 Self::Take { owner, piece } => {
                     e.array(5)?.u8(7)?.bytes(owner)?.bytes(&piece.stream)?;
@@ -268,7 +271,12 @@ impl Message for Request {
                 compiled: d.bool().map_err(|_| Malformed::Cbor("bool"))?,
                 module: byte_string(d)?,
             })),
-            (1, 1) => Ok(Self::NewReceiver),
+            (1, 2) => {
+                let names = names(d)?;
+                let suites = Suites::parse(names.iter().map(String::as_str));
+                let suites = suites.map_err(|_| Malformed::Cbor("suites of the channel"))?;
+                Ok(Self::NewReceiver { suites })
+            }
             (2, 3) => {
                 Ok(Self::Bind { receiver: exact(d, "receiver")?, eat_digest: exact(d, "digest")? })
             }
@@ -302,7 +310,10 @@ impl Message for Reply {
                     e
                 }
                 Self::Loaded { service_key } => e.array(2)?.u8(1)?.bytes(&service_key.encode())?,
-                Self::Receiver { key } => e.array(2)?.u8(2)?.bytes(&key.encode())?,
+                Self::Receiver { keys } => {
+                    e.array(2)?.u8(2)?;
+                    put_keys(e, keys)?
+                }
                 Self::Bound => e.array(1)?.u8(3)?,
                 Self::Opened(receipt) => {
                     e.array(5)?.u8(4)?;
@@ -327,7 +338,7 @@ impl Message for Reply {
         decode(bytes, |d, kind, arity| match (kind, arity) {
             (0, 2) => Ok(Self::Ready { enforced: names(d)? }),
             (1, 2) => Ok(Self::Loaded { service_key: key(d)? }),
-            (2, 2) => Ok(Self::Receiver { key: key(d)? }),
+            (2, 2) => Ok(Self::Receiver { keys: keys(d)? }),
             (3, 1) => Ok(Self::Bound),
             (4, 5) => receipt(d).map(Self::Opened),
             (5, 2) => Ok(Self::Answer(byte_string(d)?)),
@@ -381,10 +392,18 @@ fn receipt(d: &mut Decoder<'_>) -> Result<Receipt, Malformed> {
     })
 }
 
+fn put_keys<'e>(e: &'e mut Encoder<Vec<u8>>, keys: &[Key]) -> Encoded<'e> {
+    e.array(keys.len() as u64)?;
+    for key in keys {
+        e.bytes(&key.encode())?;
+    }
+    Ok(e)
+}
+
 fn keys(d: &mut Decoder<'_>) -> Result<Vec<Key>, Malformed> {
     let length = d.array().ok().flatten().ok_or(Malformed::Cbor("array"))?;
     if length > CALLERS_MAX {
-        return Err(Malformed::Arity { what: "list of callers", got: length });
+        return Err(Malformed::Arity { what: "list of keys", got: length });
     }
     (0..length).map(|_| key(d)).collect()
 }
@@ -435,7 +454,7 @@ mod tests {
         };
         for request in [
             Request::Load(load),
-            Request::NewReceiver,
+            Request::NewReceiver { suites: Suites::default() },
             Request::Bind { receiver: [1; 32], eat_digest: [2; 32] },
             Request::Open { owner: [1; 32], release: vec![1] },
             Request::Call { request: vec![2] },

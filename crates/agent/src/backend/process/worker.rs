@@ -187,7 +187,9 @@ impl Worker {
     fn answer(&mut self, request: Request) -> Reply {
         match request {
             Request::Load(_) => Reply::Refused(Refusal::Misuse),
-            Request::NewReceiver => Reply::Receiver { key: self.custody.new_receiver() },
+            Request::NewReceiver { suites } => {
+                Reply::Receiver { keys: self.custody.new_receiver(&suites) }
+            }
             Request::Bind { receiver, eat_digest } => {
                 match self.custody.bind(Thumbprint(receiver), eat_digest) {
                     Ok(()) => Reply::Bound,

@@ -1,3 +1,4 @@
+use channel::Suites;
 use channel::release::{Role, seal};
 use cose::{Algorithm, Key, Signer as _};
 use keys::{SigningKey, SystemEntropy};
@@ -87,7 +88,7 @@ struct Scene {
 impl Scene {
     fn new() -> Self {
         let mut exchanges = Exchanges::new(Role::Ta);
-        let receiver = exchanges.new_receiver();
+        let receiver = exchanges.new_receiver(&Suites::default()).remove(0);
         exchanges.bind(receiver.thumbprint(), EAT).unwrap();
         let owner = SigningKey::generate(Algorithm::Esp256).unwrap();
         Self { exchanges, receiver, owner, limit: DATA.len() }
