@@ -1,4 +1,5 @@
-//! Receivers: one for each exchange with a key for each suite, named in evidence, destroyed by its first valid opening.
+//! Receivers: one for each exchange with a key for each suite, named in evidence, destroyed by its
+//! first valid opening.
 //!
 //! The agent has some of its own (cases 1 and 4 of the use-case draft end the channel at the
 //! TEEP Agent), and so has the worker of each Trusted Application (cases 2, 3 and 5). Whose they

@@ -192,8 +192,8 @@ fn each_strength_refuses_what_the_weaker_one_takes() {
     assert_eq!(Trust::strict().strength, Strength::Own, "the strongest unless the user says less");
 }
 
-/// Which suites there are is the Agent's word, under the hardware's signature; which of them data is
-/// sealed with is the user's.
+/// Which suites there are is the Agent's word, under the hardware's signature; which of them data
+/// is sealed with is the user's.
 #[test]
 fn the_user_s_policy_chooses_the_suite_and_refuses_what_it_does_not_name() {
     let bench = Bench::new();

@@ -80,14 +80,15 @@ fn the_vector_of_x25519_in_base_mode_holds_at_both_ends() {
     assert_eq!(
         sealed,
         bytes(
-            "e5d84cd531cfb583096e7cfa9641bd3079cf3a91cda813c52deb5f512be9931980a41de125a925cdad859d5b7a"
+            "e5d84cd531cfb583096e7cfa9641bd3079cf3a91cda813c52deb5f512be9931980\
+             a41de125a925cdad859d5b7a",
         )
     );
     assert_eq!(opening.open(&sealed, b"Count-0").unwrap(), plaintext);
 }
 
-/// The draft has X-Wing with HKDF-SHA256 and another cipher: what is the KEM's own is compared here,
-/// the schedule and the cipher behind it in the vectors above.
+/// The draft has X-Wing with HKDF-SHA256 and another cipher: what is the KEM's own is compared
+/// here, the schedule and the cipher behind it in the vectors above.
 #[test]
 fn the_vector_of_x_wing_holds_at_both_ends() {
     let [ikm_r, sk_r, pk_r, ikm_e, enc, shared_secret] = X_WING;
@@ -185,7 +186,13 @@ fn derived(seed: &str, scalar: &str, public: &str) -> PrivateKey {
 fn derived_of(suite: Suite, seed: &str, scalar: &str, public: &str) -> PrivateKey {
     let key = PrivateKey::of_suite(suite, &mut Fixed(bytes(seed)));
 
-    assert_eq!(key.to_scalar().expose(), bytes(scalar));
+    let mut scalar = bytes(scalar);
+    if suite == Suite::X25519 {
+        // RFC 7748 section 5; the vectors have the scalar before that.
+        scalar[0] &= 248;
+        scalar[31] = scalar[31] & 127 | 64;
+    }
+    assert_eq!(key.to_scalar().expose(), scalar);
     assert_eq!(key.public().public(), bytes(public));
     key
 }

@@ -219,7 +219,7 @@ impl Bench {
         for (number, image) in images.iter().enumerate() {
             submods.insert_ta(TaEntry {
                 service_key: self.service.key().clone(),
-                receiver: None,
+                receivers: Vec::new(),
                 instance: Instance {
                     kind: InstanceType::Container,
                     isolation: vec!["seccomp".to_owned()],

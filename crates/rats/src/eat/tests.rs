@@ -80,6 +80,20 @@ fn a_floating_point_time_is_refused() {
     }
 }
 
+#[test]
+fn receivers_are_one_key_or_several_on_different_curves() {
+    let read = |receivers: &[Key]| {
+        let claims = Claims { receivers: receivers.to_vec(), ..full() };
+        Claims::decode(&claims.encode()).map(|claims| claims.receivers)
+    };
+    let refused = Err(Malformed::Value(claim::RECEIVERS.into()));
+
+    assert_eq!(read(&[]), Ok(Vec::new()));
+    assert_eq!(read(&[key()]), Ok(vec![key()]));
+    assert_eq!(read(&[x25519(), key()]), Ok(vec![x25519(), key()]));
+    assert_eq!(read(&[key(), x25519(), key()]), refused);
+}
+
 //= rats 11.14 (M): unknown claims are ignored
 #[test]
 fn unknown_claims_are_kept_and_written_again() {
@@ -405,6 +419,10 @@ fn manifest() -> ManifestId {
     }
 }
 
+fn x25519() -> Key {
+    Key::from_okp(cose::Curve::X25519, &[9; 32]).unwrap()
+}
+
 fn ta_entry() -> TaEntry {
     TaEntry {
         service_key: key(),
@@ -460,7 +478,7 @@ fn full() -> Claims {
             receipt: Software::new(KEY).key().clone(),
             payload: Some(key()),
         }),
-        receivers: vec![key(), Software::new(KEY).key().clone()],
+        receivers: vec![key(), x25519()],
         instance: Some(instance()),
         manifest: Some(manifest()),
         other: BTreeMap::new(),

@@ -501,7 +501,8 @@ mod tests {
 
         assert_eq!(Reply::decode(&long), Err(Malformed::Trailing));
         assert_eq!(Reply::decode(b""), Err(Malformed::Cbor("array")));
-        assert_eq!(Reply::decode(&[0x82, 2, 0x41, 0]), Err(Malformed::Cbor("COSE_Key")));
+        assert_eq!(Reply::decode(&[0x82, 2, 0x41, 0]), Err(Malformed::Cbor("array")));
+        assert_eq!(Reply::decode(&[0x82, 2, 0x81, 0x41, 0]), Err(Malformed::Cbor("COSE_Key")));
         assert!(matches!(Reply::decode(&[0x82, 6, 0x18, 99]), Err(Malformed::Unknown { .. })));
         assert!(matches!(Reply::decode(&[0x82, 9, 0]), Err(Malformed::Unknown { .. })));
         let names = Reply::Ready { enforced: vec![String::new(); 33] }.encode();
