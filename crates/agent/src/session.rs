@@ -204,14 +204,7 @@ impl TeepAgent {
         let component = named(component)?;
         let ta = self.applications.component(&component).ok_or(Fault::NoApplication)?;
         let owner = ta.facts().owner;
-        if self
-            .core()
-            .settings
-            .tams
-            .iter()
-            .flat_map(|tam| &tam.keys)
-            .any(|key| key.thumbprint() == owner)
-        {
+        if self.core().settings.tam_of(owner).is_some() {
             return Err(Fault::DataOfTheTam);
         }
         match ta.take(piece).map_err(Fault::Application)? {
@@ -304,9 +297,12 @@ impl Core {
         handle: Handle,
         message: &'b [u8],
     ) -> Result<Turn<'b>, Fault> {
-        let keys = tam::Anchors(&self.settings);
+        let keys = tam::Anchors::new(&self.settings, now());
         let fresh = Fresh::draw(&mut SystemEntropy);
         let effects = self.teep.process_teep_message(now(), fresh, handle, message, &keys)?;
+        for (tam, key) in keys.into_certified() {
+            self.settings.tams[tam].learn(key);
+        }
         self.run(Some(handle), effects)
     }
 

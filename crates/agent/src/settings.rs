@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use channel::{Suites, UnusableSuites};
+use cose::Thumbprint;
 use rats::eat::InstanceType;
 use serde::Deserialize;
 use suit::Uuid;
@@ -44,6 +45,11 @@ pub struct Tam {
     pub uri: String,
     /// Its keys, one for each suite that it signs with.
     pub keys: Vec<cose::Key>,
+    /// The authorities of its keys' certificates, DER: a key that is not named counts with a chain
+    /// to one of them.
+    pub roots: Vec<Vec<u8>>,
+    /// Keys that such a chain vouched for since the start, the newest last.
+    certified: Vec<Thumbprint>,
     /// The TAM's key that Evidence and reports for it are encrypted to; without one TLS has to do.
     pub encryption_key: Option<cose::Key>,
     /// The Verifiers whose results about this TAM count.
@@ -79,9 +85,12 @@ pub enum Unusable {
     /// A key is not a hexadecimal COSE_Key.
     #[error("a key of the TAM `{0}` is not a hexadecimal COSE_Key")]
     Key(String),
-    /// There is no TAM, or one without a key.
+    /// There is no TAM, or one with neither key nor authority.
     #[error("the settings name no TAM with a key")]
     NoTam,
+    /// `roots` of a TAM are no certificates of authorities in PEM, or another TAM's as well.
+    #[error("`roots` of the TAM `{0}` are not certificates of authorities of its own")]
+    Roots(String),
     /// An identifier is not a UUID.
     #[error("`{0}` is not a UUID")]
     NotUuid(&'static str),
@@ -105,8 +114,15 @@ impl Settings {
         let text = std::str::from_utf8(bytes).map_err(|_| Unusable::NotText)?;
         let file: File = toml::from_str(text).map_err(|e| Unusable::Toml(e.to_string()))?;
         let tams = file.tam.into_iter().map(Tam::parse).collect::<Result<Vec<_>, _>>()?;
-        if tams.is_empty() || tams.iter().any(|tam| tam.keys.is_empty()) {
+        if tams.is_empty() || tams.iter().any(|tam| tam.keys.is_empty() && tam.roots.is_empty()) {
             return Err(Unusable::NoTam);
+        }
+        for (at, tam) in tams.iter().enumerate() {
+            // Else nothing would tell whose a certified key is.
+            let mut others = tams[..at].iter().flat_map(|other| &other.roots);
+            if others.any(|root| tam.roots.contains(root)) {
+                return Err(Unusable::Roots(tam.uri.clone()));
+            }
         }
         let instances = instances(&file.instances)?;
         let container_runtime = file.container_runtime;
@@ -132,7 +148,29 @@ impl Settings {
     }
 }
 
+impl Settings {
+    /// The TAM whose key this is.
+    pub fn tam_of(&self, key: Thumbprint) -> Option<&Tam> {
+        self.tams.iter().find(|tam| tam.has(key))
+    }
+}
+
 impl Tam {
+    /// Whether a key is this TAM's: named, or certified for it since the start.
+    fn has(&self, key: Thumbprint) -> bool {
+        self.certified.contains(&key) || self.keys.iter().any(|named| named.thumbprint() == key)
+    }
+
+    /// Remembers whose a key is that a chain to one of the authorities vouched for.
+    pub fn learn(&mut self, key: Thumbprint) {
+        if !self.has(key) {
+            if self.certified.len() >= CERTIFIED_MAX {
+                self.certified.remove(0);
+            }
+            self.certified.push(key);
+        }
+    }
+
     fn parse(file: FileTam) -> Result<Self, Unusable> {
         let keys = |texts: &[String]| {
             texts
@@ -145,6 +183,12 @@ impl Tam {
             keys: keys(&file.keys)?,
             verifiers: keys(&file.verifiers)?,
             encryption_key: keys(file.encryption_key.as_slice())?.pop(),
+            roots: file
+                .roots
+                .as_deref()
+                .map_or(Some(Vec::new()), roots)
+                .ok_or_else(|| Unusable::Roots(file.uri.clone()))?,
+            certified: Vec::new(),
             attest: file.attest,
             uri: file.uri,
         })
@@ -190,8 +234,12 @@ struct File {
 #[serde(deny_unknown_fields)]
 struct FileTam {
     uri: String,
-    /// Hexadecimal COSE_Keys.
+    /// Hexadecimal COSE_Keys; may be left out where there are `roots`.
+    #[serde(default)]
     keys: Vec<String>,
+    /// Certificates of authorities, PEM; default none, so that a key counts by its name alone.
+    #[serde(default)]
+    roots: Option<String>,
     /// A hexadecimal COSE_Key on P-256; default none, so that neither Evidence nor reports
     /// are encrypted.
     #[serde(default)]
@@ -246,6 +294,14 @@ impl FileLimits {
     }
 }
 
+/// Certificates of authorities.
+fn roots(pem: &str) -> Option<Vec<Vec<u8>>> {
+    let roots = x509::decode_pem(pem.as_bytes()).ok()?;
+    let authority =
+        |der: &Vec<u8>| x509::Certificate::decode(der).is_ok_and(|root| root.is_authority());
+    roots.iter().all(authority).then_some(roots)
+}
+
 fn process() -> Vec<String> {
     vec![InstanceType::Process.name().to_owned()]
 }
@@ -267,6 +323,9 @@ fn uuid(what: &'static str, text: &str) -> Result<Uuid, Unusable> {
     let bytes = hex::decode(digits).ok().and_then(|bytes| bytes.try_into().ok());
     bytes.and_then(|bytes| Uuid::new(bytes).ok()).ok_or(Unusable::NotUuid(what))
 }
+
+/// Certified keys of one TAM that are remembered: one for each suite, and those before them.
+const CERTIFIED_MAX: usize = 8;
 
 #[cfg(test)]
 mod tests {
@@ -339,6 +398,9 @@ mod tests {
             assert_eq!(parse(text(wrong)), Unusable::Runtime);
         }
         assert_eq!(Settings::parse(&[0xff]), Err(Unusable::NotText));
+        let rooted = |pem: &str| text("") + &format!("roots = \"{pem}\"\n");
+        let tam = || "http://tam.example/tam".to_owned();
+        assert_eq!(parse(rooted("no certificate")), Unusable::Roots(tam()));
         let none = format!("tam = []\n{IDS}");
         assert_eq!(parse(none), Unusable::NoTam);
     }

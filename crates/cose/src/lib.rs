@@ -29,7 +29,7 @@ pub use crypto::{equal, hmac_sha256, sha256, sha384, sha512};
 pub use handle::{Agreement, Entropy, KeyUnusable, Secret, Signer};
 pub use header::{ContentType, Header, Label};
 pub use key::{Curve, Key};
-pub use sign::{Sign, Signature, sign};
+pub use sign::{Sign, Signature, sign, sign_with};
 pub use sign1::{Sign1, sign1, sign1_untagged};
 pub use structure::{Payload, Tagging};
 pub use thumbprint::Thumbprint;

@@ -125,13 +125,22 @@ pub fn sign(
     external_aad: &[u8],
     payload: Payload<'_>,
 ) -> Result<Vec<u8>, KeyUnusable> {
+    let signers = signers.iter().map(|signer| (*signer, Header::default())).collect();
+    sign_with(signers, external_aad, payload)
+}
+
+/// The same with more in the unprotected header of each signature, such as an `x5chain`.
+pub fn sign_with(
+    signers: Vec<(&dyn Signer, Header)>,
+    external_aad: &[u8],
+    payload: Payload<'_>,
+) -> Result<Vec<u8>, KeyUnusable> {
     if signers.is_empty() {
         return Err(KeyUnusable);
     }
     let mut signatures = Vec::with_capacity(signers.len());
-    for signer in signers {
-        let (protected, unprotected) =
-            signature_headers(*signer, Header::default(), Header::default())?;
+    for (signer, unprotected) in signers {
+        let (protected, unprotected) = signature_headers(signer, Header::default(), unprotected)?;
         let signed = to_be_signed(&[], &protected, external_aad, payload.bytes()).concat();
         let signature = signer.sign(&signed)?;
         signatures.push((protected, unprotected, signature));

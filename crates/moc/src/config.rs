@@ -62,6 +62,22 @@ pub struct Tam {
     /// Agents that are set up for it. It makes each opening longer by about 3.4 KiB. Default:
     /// `false`.
     pub ml_dsa_65: bool,
+    /// Authorities of the certificates of Agents' keys, PEM. With them a message counts only where
+    /// its signature brings a chain to one of them; that does not take the place of the appraisal.
+    /// Default: none, so that an Agent is known by its appraised key alone.
+    pub device_roots: Option<PathBuf>,
+    /// Certificates of the TAM's keys, for Agents that go by an authority. Default: none.
+    pub certificates: Certificates,
+}
+
+/// Certificates of the TAM's keys: PEM, the key's own first, then those between it and its root.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Certificates {
+    /// Of the key in `keys/tam-esp256.pem` of the data folder.
+    pub esp256: Option<PathBuf>,
+    /// Of the key in `keys/tam-ed25519.pem` of the data folder.
+    pub ed25519: Option<PathBuf>,
 }
 
 /// What the Verifier accepts.
@@ -318,6 +334,10 @@ impl Config {
             tls.certificate = base.join(&tls.certificate);
             tls.key = base.join(&tls.key);
             tls.client_roots = tls.client_roots.take().map(|path| base.join(path));
+        }
+        let Certificates { esp256, ed25519 } = &mut self.tam.certificates;
+        for path in [&mut self.tam.device_roots, esp256, ed25519] {
+            *path = path.take().map(|path| base.join(path));
         }
         let tenants = self.appraisal.tenant_policies.values_mut();
         for policy in self.appraisal.policy.iter_mut().chain(tenants) {

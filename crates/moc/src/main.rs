@@ -100,6 +100,7 @@ fn main() -> ExitCode {
             let unusable = error.is::<moc::config::Unusable>()
                 || error.is::<http::Unusable>()
                 || error.is::<moc::verification::Unusable>()
+                || error.is::<moc::tam::Unusable>()
                 || error.is::<moc::app::NotInitialised>();
             let _written = writeln!(io::stderr(), "error: {error:#}");
             ExitCode::from(if unusable { UNUSABLE } else { 1 })
@@ -138,6 +139,7 @@ fn check(file: &File) -> anyhow::Result<()> {
     let config = Config::load(&file.config)?;
     let sources = Sources::read(&config.appraisal, Clock::system().now_ms())?;
     let identity = config.tls.as_ref().map(Identity::open).transpose()?;
+    let _certificates = moc::tam::Certificates::read(&config.tam)?;
     let policy = &sources.policy;
     writeln!(
         io::stdout(),

@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use cose::{Accept, Algorithm, Key, Sign, Sign1, Tagging, Thumbprint};
 use minicbor::decode::Decoder;
 use rats::Timestamp;
+use x509::{NotAPath, Path};
 
 use crate::attestation::AttestationPayload;
 use crate::cipher_suite::Suite;
@@ -81,6 +82,29 @@ impl Hint<'_> {
     /// kid as a thumbprint.
     pub fn thumbprint(&self) -> Option<Thumbprint> {
         self.kid?.try_into().ok().map(Thumbprint)
+    }
+
+    /// The key that x5chain vouches for, where the chain leads to one of these anchors, DER
+    /// certificates (RFC 9360). A kid beside it has to name the same key.
+    pub fn certified(&self, anchors: &[Vec<u8>], now: Timestamp) -> Result<PeerKey, NoKey> {
+        if self.x5chain.is_empty() {
+            return Err(NoKey::Unknown);
+        }
+        let path = Path::verify(self.x5chain, anchors, now).map_err(|not| match not {
+            NotAPath::NoAnchor => NoKey::Unknown,
+            NotAPath::OutOfDate => NoKey::Expired,
+            NotAPath::Length
+            | NotAPath::Malformed(_)
+            | NotAPath::NotASigner
+            | NotAPath::Key
+            | NotAPath::Issuer(_)
+            | NotAPath::PathLength(_) => NoKey::BadCertificate,
+        })?;
+        let Path { key, valid_until } = path;
+        if self.kid.is_some_and(|kid| kid != key.thumbprint().0) {
+            return Err(NoKey::BadCertificate);
+        }
+        Ok(PeerKey { key, standing: Standing::Anchored, valid_until: Some(valid_until) })
     }
 }
 
@@ -449,26 +473,36 @@ pub enum Protection {
 pub trait Signers {
     /// The key of a suite, if this side has one.
     fn signer(&self, suite: Suite) -> Option<&dyn cose::Signer>;
+
+    /// The certificates of that key, DER, its own first, for peers that go by an authority.
+    fn x5chain(&self, suite: Suite) -> &[Vec<u8>] {
+        let _ = suite;
+        &[]
+    }
 }
 
 impl Outgoing<'_> {
-    /// Encodes and signs the message; kid is the thumbprint of the key.
+    /// Encodes and signs the message; kid is the thumbprint of the key, and the certificates of the
+    /// key go along, where it has some.
     pub fn seal(&self, signers: &dyn Signers) -> Result<Vec<u8>, Misuse> {
         let payload = self.message.encode(self.numbering);
         let signer = |suite: Suite| match signers.signer(suite) {
             Some(signer) if signer.algorithm() == suite.algorithm() => Ok(signer),
             Some(_) | None => Err(Misuse::NoSigner(suite)),
         };
+        let header = |suite: Suite| cose::Header {
+            x5chain: signers.x5chain(suite).to_vec(),
+            ..cose::Header::default()
+        };
         let attached = cose::Payload::Attached(&payload);
         let sealed = match &self.protection {
             Protection::Sign1(suite) => {
-                let header = cose::Header::default();
-                cose::sign1(signer(*suite)?, header, cose::Header::default(), &[], attached)?
+                let protected = cose::Header::default();
+                cose::sign1(signer(*suite)?, protected, header(*suite), &[], attached)?
             }
             Protection::Sign(suites) => {
-                let signers: Vec<&dyn cose::Signer> =
-                    suites.iter().map(|suite| signer(*suite)).collect::<Result<_, _>>()?;
-                cose::sign(&signers, &[], attached)?
+                let each = suites.iter().map(|suite| Ok((signer(*suite)?, header(*suite))));
+                cose::sign_with(each.collect::<Result<_, Misuse>>()?, &[], attached)?
             }
         };
         Ok(sealed)

@@ -98,8 +98,7 @@ impl Part {
     pub(super) fn permitted(&self, settings: &Settings) -> Result<(), Refused> {
         let holds_data =
             matches!(self.kind, Kind::PersonalizationData { .. } | Kind::Bundle { .. });
-        let mut tams = settings.tams.iter().flat_map(|tam| &tam.keys);
-        match holds_data && tams.any(|key| key.thumbprint() == self.facts.owner) {
+        match holds_data && settings.tam_of(self.facts.owner).is_some() {
             true => Err(Refused::DataOfTheTam),
             false => Ok(()),
         }

@@ -14,7 +14,6 @@ use tracing::{error, info};
 use super::Core;
 use crate::evidence::{self, NoEvidence, Prepared};
 use crate::install::{self, Reader, Reporter};
-use crate::settings::Tam;
 
 /// What became of the Evidence that a TAM asks for.
 pub(super) enum Asked {
@@ -113,9 +112,7 @@ impl Core {
 
     /// Who is to read what a TAM gets, by the settings and what both sides can do.
     pub(super) fn reader(&self, tam: Thumbprint, profile: Option<SuitCoseProfile>) -> Reader {
-        let asks = |one: &&Tam| one.keys.iter().any(|key| key.thumbprint() == tam);
-        let settings = self.settings.tams.iter().find(asks);
-        match settings.and_then(|tam| tam.encryption_key.clone()) {
+        match self.settings.tam_of(tam).and_then(|tam| tam.encryption_key.clone()) {
             None => Reader::Anybody,
             Some(receiver) => Reader::Tam { receiver, profile },
         }

@@ -1,26 +1,56 @@
 //! Whom the agent takes for a TAM, by its settings alone.
 
+use std::cell::RefCell;
+
 use cose::{Accept, Thumbprint};
 use device::broker;
 use rats::ear::{Ear, Expect, Tier, VectorRule};
-use teep::AttestationPayload;
 use teep::agent;
 use teep::appraisal::{Appraisal, NotAttested, Verdict};
 use teep::envelope::{Hint, Keys, NoKey, PeerKey, Standing};
+use teep::{AttestationPayload, Timestamp};
 
 use super::now;
 use crate::settings::Settings;
 
-/// The keys of all TAMs in the settings.
-pub(super) struct Anchors<'a>(pub(super) &'a Settings);
+/// The keys of all TAMs in the settings, and what their authorities certified.
+pub(super) struct Anchors<'a> {
+    settings: &'a Settings,
+    now: Timestamp,
+    certified: RefCell<Vec<(usize, Thumbprint)>>,
+}
+
+impl<'a> Anchors<'a> {
+    pub(super) const fn new(settings: &'a Settings, now: Timestamp) -> Self {
+        Self { settings, now, certified: RefCell::new(Vec::new()) }
+    }
+
+    /// The keys that chains vouched for, each with the place of its TAM in the settings.
+    pub(super) fn into_certified(self) -> Vec<(usize, Thumbprint)> {
+        self.certified.into_inner()
+    }
+}
 
 impl Keys for Anchors<'_> {
+    //= teep 14.51 (M): a key that is neither named nor certified is refused, and it is said why
     fn key(&self, hint: &Hint<'_>) -> Result<PeerKey, NoKey> {
-        let wanted = hint.thumbprint().ok_or(NoKey::Unknown)?;
-        let keys = self.0.tams.iter().flat_map(|tam| &tam.keys);
-        let key = keys.into_iter().find(|key| key.thumbprint() == wanted);
-        let key = key.cloned().ok_or(NoKey::Unknown)?;
-        Ok(PeerKey { key, standing: Standing::Anchored, valid_until: None })
+        let named = self.settings.tams.iter().flat_map(|tam| &tam.keys);
+        let named = named.into_iter().find(|key| Some(key.thumbprint()) == hint.thumbprint());
+        if let Some(key) = named.cloned() {
+            return Ok(PeerKey { key, standing: Standing::Anchored, valid_until: None });
+        }
+        let mut refusal = NoKey::Unknown;
+        for (at, tam) in self.settings.tams.iter().enumerate() {
+            match hint.certified(&tam.roots, self.now) {
+                Ok(peer) => {
+                    self.certified.borrow_mut().push((at, peer.key.thumbprint()));
+                    return Ok(peer);
+                }
+                Err(NoKey::Unknown) => {}
+                Err(because) => refusal = because,
+            }
+        }
+        Err(refusal)
     }
 }
 
@@ -30,8 +60,7 @@ pub(super) fn appraise(
     payload: &AttestationPayload<'_>,
     tam: Thumbprint,
 ) -> Result<Appraisal, NotAttested> {
-    let of = settings.tams.iter().find(|of| of.keys.iter().any(|key| key.thumbprint() == tam));
-    let verifiers = of.map(|of| of.verifiers.as_slice()).unwrap_or_default();
+    let verifiers = settings.tam_of(tam).map(|of| of.verifiers.as_slice()).unwrap_or_default();
     let expect = Expect {
         verifiers,
         accept: &Accept::CURRENT,

@@ -4,7 +4,10 @@
 #![expect(clippy::print_stdout, reason = "says which test is skipped")]
 #![expect(clippy::wildcard_enum_match_arm, reason = "any other answer is a failure")]
 
+#[path = "../../../teep/tests/protocol/authority.rs"]
+mod authority;
 mod cases;
+mod certified;
 #[path = "../../src/testing/component.rs"]
 mod component;
 mod confidential;

@@ -178,6 +178,10 @@ pub(crate) struct Tam {
     pub(crate) confidant: Option<Arc<AgreementKey>>,
     /// What it can open.
     pub(crate) profiles: Vec<SuitCoseProfile>,
+    /// The authority by which agents know it, a certificate, where they do not by its key.
+    pub(crate) root: Option<Vec<u8>>,
+    /// The certificates of its key.
+    pub(crate) chain: Vec<Vec<u8>>,
 }
 
 impl Tam {
@@ -186,6 +190,8 @@ impl Tam {
             key: SigningKey::generate(Algorithm::Esp256).unwrap(),
             confidant: None,
             profiles: SuitCoseProfile::MANDATORY.to_vec(),
+            root: None,
+            chain: Vec::new(),
         }
     }
 
@@ -204,8 +210,11 @@ impl Tam {
         format!(
             "vendor_id = \"{VENDOR}\"\nclass_id = \"{CLASS}\"\n\
              [limits]\nmemory_mib = 4\ncall_ms = 2000\n\
-             [[tam]]\nuri = \"{URI}\"\nkeys = [\"{}\"]\n{}",
-            key(self.key.key()),
+             [[tam]]\nuri = \"{URI}\"\n{}{}",
+            match &self.root {
+                Some(root) => format!("roots = \"\"\"\n{}\"\"\"\n", pem(root)),
+                None => format!("keys = [\"{}\"]\n", key(self.key.key())),
+            },
             encryption.unwrap_or_default(),
         )
     }
@@ -258,6 +267,10 @@ impl Tam {
 impl Signers for Tam {
     fn signer(&self, suite: Suite) -> Option<&dyn cose::Signer> {
         (suite == Suite::Esp256).then_some(&self.key as &dyn cose::Signer)
+    }
+
+    fn x5chain(&self, _suite: Suite) -> &[Vec<u8>] {
+        &self.chain
     }
 }
 
@@ -476,6 +489,25 @@ impl Owner {
     pub(crate) fn planner(&self) -> ComponentId {
         ComponentId::in_tee(self.thumbprint(), "planner").unwrap()
     }
+}
+
+/// A certificate as text (RFC 7468).
+fn pem(der: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::from("-----BEGIN CERTIFICATE-----\n");
+    for line in der.chunks(48) {
+        for group in line.chunks(3) {
+            let bits =
+                (0..3).fold(0, |bits, at| bits << 8 | usize::from(*group.get(at).unwrap_or(&0)));
+            for digit in 0..4 {
+                let shown = digit <= group.len();
+                let digit = DIGITS[bits >> (18 - 6 * digit) & 63];
+                text.push(if shown { char::from(digit) } else { '=' });
+            }
+        }
+        text.push('\n');
+    }
+    text + "-----END CERTIFICATE-----\n"
 }
 
 pub(crate) fn for_broker(component: &ComponentId) -> DeviceId {

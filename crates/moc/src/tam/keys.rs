@@ -15,7 +15,8 @@ use keys::{AgreementKey, SigningKey, SystemEntropy, file};
 use teep::{ChallengeKey, Suite, confidential::Receiver, envelope::Signers};
 use zeroize::Zeroizing;
 
-use super::TamFailed;
+use super::{TamFailed, certificates::Certificates};
+use crate::config;
 
 /// A signature key for each suite.
 #[derive(Debug)]
@@ -24,22 +25,32 @@ pub struct TamKeys {
     ed25519: SigningKey,
     ml_dsa_65: Option<SigningKey>,
     agreement: Arc<AgreementKey>,
+    certificates: Certificates,
 }
 
 impl TamKeys {
     /// Loads the keys; makes those that are absent.
-    pub fn open(dir: &Path, with_ml_dsa_65: bool) -> Result<Self, TamFailed> {
+    pub fn open(dir: &Path, settings: &config::Tam) -> Result<Self, TamFailed> {
         create_dir(dir)?;
+        let certificates = Certificates::read(settings)?;
         let load = || file::load_or_create(dir.join("tam-ml-dsa-65.pem"), Algorithm::MlDsa65);
-        Ok(Self {
+        let keys = Self {
             esp256: file::load_or_create(dir.join("tam-esp256.pem"), Algorithm::Esp256)?,
             ed25519: file::load_or_create(dir.join("tam-ed25519.pem"), Algorithm::Ed25519)?,
-            ml_dsa_65: with_ml_dsa_65.then(load).transpose()?,
+            ml_dsa_65: settings.ml_dsa_65.then(load).transpose()?,
             agreement: Arc::new(file::load_or_create_agreement(
                 dir.join("tam-ecdh-p256.pem"),
                 Curve::P256,
             )?),
-        })
+            certificates,
+        };
+        keys.certificates.check(settings, keys.esp256.key(), keys.ed25519.key())?;
+        Ok(keys)
+    }
+
+    /// Authorities of Agents' certificates.
+    pub(super) fn device_roots(&self) -> &[Vec<u8>] {
+        &self.certificates.device_roots
     }
 
     /// The public keys: ESP256, Ed25519, then ML-DSA-65 where it is offered.
@@ -78,6 +89,10 @@ impl Signers for TamKeys {
             Suite::Ed25519 => Some(&self.ed25519),
             Suite::MlDsa65 => self.ml_dsa_65.as_ref().map(|key| key as &dyn Signer),
         }
+    }
+
+    fn x5chain(&self, suite: Suite) -> &[Vec<u8>] {
+        self.certificates.chain(suite)
     }
 }
 

@@ -6,6 +6,7 @@
 //!
 //! What a session may do next is decided by `teep` and by [`crate::deployment`], never here.
 
+mod certificates;
 mod errand;
 mod keys;
 mod outcome;
@@ -13,7 +14,7 @@ mod report;
 mod run;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     io,
     path::{Path, PathBuf},
     sync::OnceLock,
@@ -28,7 +29,10 @@ use teep::{
     tam::{Correlation, Effect, Exchange, Peer, Purpose as Opening, Tam, correlate},
 };
 
-pub use self::keys::TamKeys;
+pub use self::{
+    certificates::{Certificates, Unusable},
+    keys::TamKeys,
+};
 
 use crate::{
     app::{ATTEMPTS_MAX, Moc, by_user, hash, is_stale},
@@ -62,6 +66,9 @@ pub enum TamFailed {
     /// A key.
     #[error("key")]
     Key(#[from] ::keys::Error),
+    /// Certificates.
+    #[error(transparent)]
+    Certificates(#[from] Unusable),
     /// The store.
     #[error("store")]
     Store(#[from] StoreFailed),
@@ -79,7 +86,7 @@ pub enum TamFailed {
 impl TamShell {
     /// Loads or makes the keys.
     pub fn open(dir: &Path, settings: &Settings) -> Result<Self, TamFailed> {
-        let keys = TamKeys::open(dir, settings.tam.ml_dsa_65)?;
+        let keys = TamKeys::open(dir, &settings.tam)?;
         let mut config = teep::tam::Config::new(keys::challenge_key(dir)?);
         config.receiver = Some(keys.receiver());
         let wait_s = settings.limits.exchange_ms_max / 1000;
@@ -200,7 +207,7 @@ impl Moc {
             Err(error) => return Ok(dropped(&error)),
         };
         dialect.numbering = self.numbering_of(&sealed).await?;
-        let found = self.peer_keys(&sealed, dialect.numbering).await?;
+        let found = self.peer_keys(&sealed, dialect.numbering, now).await?;
         let opened = match sealed.open(&dialect, &|hint: &Hint<'_>| lookup(&found, hint)) {
             Ok(opened) => opened,
             Err(error) => return Ok(dropped(&error)),
@@ -326,30 +333,44 @@ impl Moc {
         Ok(row.map_or(Numbering::V26, |row| shell.numbering(&row.errand.device)))
     }
 
-    /// The keys that the signatures of a message may be by: those of enrolled devices, else the
-    /// one that its own Evidence claims.
-    async fn peer_keys(
+    /// The keys that the signatures of a message may be by, in the order of the signatures.
+    async fn peer_keys<'s>(
+        &self,
+        sealed: &'s Sealed<'_>,
+        numbering: Numbering,
+        now: Timestamp,
+    ) -> Result<Found<'s>, StoreFailed> {
+        let mut found = Vec::new();
+        for hint in sealed.hints() {
+            found.push((hint, self.peer_key(sealed, &hint, numbering, now).await?));
+        }
+        Ok(found)
+    }
+
+    /// The key that a signature may be by: that of an enrolled device, else the one that the
+    /// message's own Evidence claims. Where Agents have to bring certificates, it is the certified
+    /// one besides.
+    //= teep 14.46 (M): an Agent key outside the device trust anchors gets no Update
+    async fn peer_key(
         &self,
         sealed: &Sealed<'_>,
+        hint: &Hint<'_>,
         numbering: Numbering,
-    ) -> Result<BTreeMap<Thumbprint, PeerKey>, TamFailed> {
-        let mut keys = BTreeMap::new();
-        for hint in sealed.hints() {
-            let Some(thumbprint) = hint.thumbprint() else { continue };
-            let device = self.store().device_by_agent(&thumbprint.to_string()).await?;
-            let anchored = device.and_then(|device| device.agent_key);
-            let peer = match anchored.and_then(|key| Key::decode(&key).ok()) {
-                Some(key) => Some(peer_key(key, Standing::Anchored)),
-                None => self
-                    .tam()
-                    .tam
-                    .claimed_key(sealed, numbering)
-                    .filter(|key| key.thumbprint() == thumbprint)
-                    .map(|key| peer_key(key, Standing::Claimed)),
-            };
-            keys.extend(peer.map(|peer| (thumbprint, peer)));
+        now: Timestamp,
+    ) -> Result<Result<PeerKey, NoKey>, StoreFailed> {
+        let roots = self.tam().keys.device_roots();
+        if !roots.is_empty() {
+            return Ok(hint.certified(roots, now));
         }
-        Ok(keys)
+        let Some(thumbprint) = hint.thumbprint() else { return Ok(Err(NoKey::Unknown)) };
+        let device = self.store().device_by_agent(&thumbprint.to_string()).await?;
+        let anchored = device.and_then(|device| device.agent_key);
+        if let Some(key) = anchored.and_then(|key| Key::decode(&key).ok()) {
+            return Ok(Ok(peer_key(key, Standing::Anchored)));
+        }
+        let claimed = self.tam().tam.claimed_key(sealed, numbering);
+        let claimed = claimed.filter(|key| key.thumbprint() == thumbprint);
+        Ok(claimed.map(|key| peer_key(key, Standing::Claimed)).ok_or(NoKey::Unknown))
     }
 
     async fn exchange_row(
@@ -378,9 +399,12 @@ const fn peer_key(key: Key, standing: Standing) -> PeerKey {
     PeerKey { key, standing, valid_until: None }
 }
 
-fn lookup(keys: &BTreeMap<Thumbprint, PeerKey>, hint: &Hint<'_>) -> Result<PeerKey, NoKey> {
-    let found = hint.thumbprint().and_then(|thumbprint| keys.get(&thumbprint));
-    found.cloned().ok_or(NoKey::Unknown)
+/// What signatures say of their keys, and whether there is such a key.
+type Found<'s> = Vec<(Hint<'s>, Result<PeerKey, NoKey>)>;
+
+fn lookup(found: &Found<'_>, hint: &Hint<'_>) -> Result<PeerKey, NoKey> {
+    let found = found.iter().find(|(of, _)| of == hint);
+    found.map_or(Err(NoKey::Unknown), |(_, found)| found.clone())
 }
 
 /// The Agent of a device that was appraised.
@@ -410,7 +434,8 @@ fn draw() -> Fresh {
 }
 
 fn dropped(error: &dyn std::error::Error) -> Round {
-    tracing::info!(%error, "a message was dropped");
+    let cause = error.source().map(ToString::to_string).unwrap_or_default();
+    tracing::info!(%error, cause, "a message was dropped");
     Round::Empty
 }
 

@@ -7,7 +7,7 @@ use cose::{Algorithm, Signer as _};
 use emulator::family::sgx::{Measurement, Vendor};
 use keys::SigningKey;
 use moc::{
-    app::Moc,
+    app::{Moc, NotOpened},
     clock::Clock,
     config::Config,
     http::{self, Identity},
@@ -60,8 +60,9 @@ impl Bench {
         let dir = tempfile::tempdir().unwrap();
         let clock = Clock::manual(START_MS);
         prepare(dir.path());
-        let mut config = config(dir.path(), limits);
         let authority = Authority::new();
+        std::fs::write(dir.path().join("agents.pem"), authority.root()).unwrap();
+        let mut config = config(dir.path(), limits);
         if tls {
             let mut files = authority.issue(Name::Loopback, VALID).write(dir.path());
             let clients = dir.path().join("clients.pem");
@@ -113,14 +114,19 @@ impl Bench {
     /// Another program over the same rows and secrets, with its own lock: SQLite lets them share a
     /// database, though the M/OC lets no two of them do so by mistake.
     pub(crate) async fn replica(&self) -> Arc<Moc> {
+        self.replica_with("").await.unwrap()
+    }
+
+    /// The same with more lines in the configuration.
+    pub(crate) async fn replica_with(&self, more: &str) -> Result<Arc<Moc>, NotOpened> {
         let data = self.dir.path().join("moc");
         let other = self.dir.path().join("replica");
         std::fs::create_dir(&other).unwrap();
         for shared in ["moc.db", "blobs", "keys"] {
             std::os::unix::fs::symlink(data.join(shared), other.join(shared)).unwrap();
         }
-        let config = Config { data_dir: other, ..config(self.dir.path(), "") };
-        Arc::new(Moc::open(&config, self.clock.clone()).await.unwrap())
+        let config = Config { data_dir: other, ..config(self.dir.path(), more) };
+        Moc::open(&config, self.clock.clone()).await.map(Arc::new)
     }
 
     pub(crate) async fn tenant(&self, name: &str) -> Caller {

@@ -7,6 +7,7 @@ mod audit;
 mod bench;
 mod case3;
 mod certificate;
+mod certificates;
 mod confidential;
 mod contract;
 mod disorder;

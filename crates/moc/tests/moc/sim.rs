@@ -60,6 +60,8 @@ pub(crate) struct Sim {
 
 pub(crate) struct AgentKeys {
     pub(crate) teep: SigningKey,
+    /// The certificates of that key.
+    pub(crate) chain: Vec<Vec<u8>>,
     evidence: SigningKey,
     report: SigningKey,
     pub(crate) receipt: SigningKey,
@@ -76,6 +78,7 @@ impl AgentKeys {
         let esp256 = || SigningKey::generate(Algorithm::Esp256).unwrap();
         Self {
             teep: SigningKey::generate(algorithm).unwrap(),
+            chain: Vec::new(),
             evidence: esp256(),
             report: esp256(),
             receipt: esp256(),
@@ -87,6 +90,10 @@ impl AgentKeys {
 impl Signers for AgentKeys {
     fn signer(&self, suite: Suite) -> Option<&dyn cose::Signer> {
         (self.teep.algorithm() == suite.algorithm()).then_some(&self.teep as &dyn cose::Signer)
+    }
+
+    fn x5chain(&self, _suite: Suite) -> &[Vec<u8>] {
+        &self.chain
     }
 }
 

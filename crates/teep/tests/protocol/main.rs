@@ -6,7 +6,9 @@
 )]
 
 mod agent;
+mod authority;
 mod cddl;
+mod certificates;
 mod confidential;
 mod hostile;
 mod message;

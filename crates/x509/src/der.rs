@@ -4,37 +4,39 @@ use super::Malformed;
 
 /// Reads elements from the front of a slice.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Reader<'b> {
+pub struct Reader<'b> {
     rest: &'b [u8],
 }
 
 /// One element.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Element<'b> {
+pub struct Element<'b> {
     /// The identifier octet.
-    pub(crate) tag: u8,
+    pub tag: u8,
     /// The contents octets.
-    pub(crate) content: &'b [u8],
+    pub content: &'b [u8],
     /// The whole element with tag and length.
-    pub(crate) raw: &'b [u8],
+    pub raw: &'b [u8],
 }
 
 impl<'b> Reader<'b> {
-    pub(crate) const fn new(bytes: &'b [u8]) -> Self {
+    /// Begins at the front of a slice.
+    pub const fn new(bytes: &'b [u8]) -> Self {
         Self { rest: bytes }
     }
 
-    pub(crate) const fn is_empty(&self) -> bool {
+    /// Whether nothing is left.
+    pub const fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }
 
     /// The tag of the next element, if there is one.
-    pub(crate) fn peek(&self) -> Option<u8> {
+    pub fn peek(&self) -> Option<u8> {
         self.rest.first().copied()
     }
 
     /// Reads any element.
-    pub(crate) fn any(&mut self) -> Result<Element<'b>, Malformed> {
+    pub fn any(&mut self) -> Result<Element<'b>, Malformed> {
         const WHOLE: Malformed = Malformed("a whole DER element");
         let (&tag, after_tag) = self.rest.split_first().ok_or(WHOLE)?;
         if tag & 0x1f == 0x1f {
@@ -56,7 +58,7 @@ impl<'b> Reader<'b> {
     }
 
     /// Reads an element of that tag and returns its contents.
-    pub(crate) fn read(&mut self, tag: u8, what: &'static str) -> Result<&'b [u8], Malformed> {
+    pub fn read(&mut self, tag: u8, what: &'static str) -> Result<&'b [u8], Malformed> {
         match self.any() {
             Ok(element) if element.tag == tag => Ok(element.content),
             _ => Err(Malformed(what)),
@@ -64,7 +66,7 @@ impl<'b> Reader<'b> {
     }
 
     /// Reads an element of that tag and returns it whole.
-    pub(crate) fn raw(&mut self, tag: u8, what: &'static str) -> Result<Element<'b>, Malformed> {
+    pub fn raw(&mut self, tag: u8, what: &'static str) -> Result<Element<'b>, Malformed> {
         match self.any() {
             Ok(element) if element.tag == tag => Ok(element),
             _ => Err(Malformed(what)),
@@ -72,12 +74,12 @@ impl<'b> Reader<'b> {
     }
 
     /// Reads an element of that tag when it is next.
-    pub(crate) fn optional(&mut self, tag: u8) -> Result<Option<&'b [u8]>, Malformed> {
+    pub fn optional(&mut self, tag: u8) -> Result<Option<&'b [u8]>, Malformed> {
         if self.peek() == Some(tag) { Ok(Some(self.any()?.content)) } else { Ok(None) }
     }
 
     /// Reads an INTEGER and returns its shortest contents octets, sign included.
-    pub(crate) fn integer(&mut self, what: &'static str) -> Result<&'b [u8], Malformed> {
+    pub fn integer(&mut self, what: &'static str) -> Result<&'b [u8], Malformed> {
         let content = self.read(INTEGER, what)?;
         match content {
             [] => Err(Malformed(what)),
@@ -88,7 +90,7 @@ impl<'b> Reader<'b> {
     }
 
     /// Reads a non-negative INTEGER that fits 64 bits.
-    pub(crate) fn unsigned(&mut self, what: &'static str) -> Result<u64, Malformed> {
+    pub fn unsigned(&mut self, what: &'static str) -> Result<u64, Malformed> {
         let content = self.integer(what)?;
         if content[0] >= 0x80 {
             return Err(Malformed(what));
@@ -101,7 +103,7 @@ impl<'b> Reader<'b> {
     }
 
     /// Reads a BOOLEAN.
-    pub(crate) fn boolean(&mut self, what: &'static str) -> Result<bool, Malformed> {
+    pub fn boolean(&mut self, what: &'static str) -> Result<bool, Malformed> {
         match self.read(BOOLEAN, what)? {
             [0x00] => Ok(false),
             [0xff] => Ok(true),
@@ -110,7 +112,7 @@ impl<'b> Reader<'b> {
     }
 
     /// Reads a BIT STRING of whole octets.
-    pub(crate) fn octet_aligned_bits(&mut self, what: &'static str) -> Result<&'b [u8], Malformed> {
+    pub fn octet_aligned_bits(&mut self, what: &'static str) -> Result<&'b [u8], Malformed> {
         match self.read(BIT_STRING, what)? {
             [0, bits @ ..] => Ok(bits),
             _ => Err(Malformed(what)),
@@ -118,7 +120,7 @@ impl<'b> Reader<'b> {
     }
 
     /// Ends the reading: nothing may be left.
-    pub(crate) const fn end(&self, what: &'static str) -> Result<(), Malformed> {
+    pub const fn end(&self, what: &'static str) -> Result<(), Malformed> {
         if self.rest.is_empty() { Ok(()) } else { Err(Malformed(what)) }
     }
 }
@@ -135,19 +137,30 @@ fn long_length(octets: &[u8]) -> Result<usize, Malformed> {
     usize::try_from(length).map_err(|_| SHORTEST)
 }
 
-pub(crate) const BOOLEAN: u8 = 0x01;
-pub(crate) const INTEGER: u8 = 0x02;
-pub(crate) const BIT_STRING: u8 = 0x03;
-pub(crate) const OCTET_STRING: u8 = 0x04;
-pub(crate) const NULL: u8 = 0x05;
-pub(crate) const OBJECT_IDENTIFIER: u8 = 0x06;
-pub(crate) const ENUMERATED: u8 = 0x0a;
-pub(crate) const UTC_TIME: u8 = 0x17;
-pub(crate) const GENERALIZED_TIME: u8 = 0x18;
-pub(crate) const SEQUENCE: u8 = 0x30;
-pub(crate) const SET: u8 = 0x31;
+/// The tag of BOOLEAN.
+pub const BOOLEAN: u8 = 0x01;
+/// The tag of INTEGER.
+pub const INTEGER: u8 = 0x02;
+/// The tag of BIT STRING.
+pub const BIT_STRING: u8 = 0x03;
+/// The tag of OCTET STRING.
+pub const OCTET_STRING: u8 = 0x04;
+/// The tag of NULL.
+pub const NULL: u8 = 0x05;
+/// The tag of OBJECT IDENTIFIER.
+pub const OBJECT_IDENTIFIER: u8 = 0x06;
+/// The tag of ENUMERATED.
+pub const ENUMERATED: u8 = 0x0a;
+/// The tag of UTCTime.
+pub const UTC_TIME: u8 = 0x17;
+/// The tag of GeneralizedTime.
+pub const GENERALIZED_TIME: u8 = 0x18;
+/// The tag of SEQUENCE.
+pub const SEQUENCE: u8 = 0x30;
+/// The tag of SET.
+pub const SET: u8 = 0x31;
 /// A constructed context-specific tag.
-pub(crate) const fn context(number: u8) -> u8 {
+pub const fn context(number: u8) -> u8 {
     0xa0 | number
 }
 

@@ -5,8 +5,8 @@
 use aws_lc_rs::digest;
 use aws_lc_rs::signature::{self, UnparsedPublicKey, VerificationAlgorithm};
 
-use crate::x509::Malformed;
-use crate::x509::der::{self, Reader};
+use crate::Malformed;
+use crate::der::{self, Reader};
 
 /// SHA-256 of `bytes`.
 #[must_use]
@@ -138,7 +138,7 @@ impl<'b> PublicKey<'b> {
 
 impl SignatureAlgorithm {
     /// Reads the contents of an AlgorithmIdentifier; what is unknown becomes [`Self::Other`].
-    pub(crate) fn decode(content: &[u8]) -> Self {
+    pub fn decode(content: &[u8]) -> Self {
         let mut fields = Reader::new(content);
         let Ok(id) = fields.read(der::OBJECT_IDENTIFIER, "an algorithm") else {
             return Self::Other;

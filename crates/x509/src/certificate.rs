@@ -207,7 +207,7 @@ impl<'b> Certificate<'b> {
 }
 
 /// Reads the extensions of a list that [`check_extensions`] has seen.
-pub(super) fn extensions(list: &[u8]) -> impl Iterator<Item = Extension<'_>> {
+pub(crate) fn extensions(list: &[u8]) -> impl Iterator<Item = Extension<'_>> {
     let mut reader = Reader::new(list);
     std::iter::from_fn(
         move || {
@@ -217,7 +217,7 @@ pub(super) fn extensions(list: &[u8]) -> impl Iterator<Item = Extension<'_>> {
 }
 
 /// Refuses broken lists, repeated extensions and critical ones that nobody here understands.
-pub(super) fn check_extensions(list: &[u8]) -> Result<(), Malformed> {
+pub(crate) fn check_extensions(list: &[u8]) -> Result<(), Malformed> {
     let mut reader = Reader::new(list);
     let mut seen: Vec<&[u8]> = Vec::new();
     while !reader.is_empty() {
@@ -244,7 +244,7 @@ fn read_extension<'b>(reader: &mut Reader<'b>) -> Result<Extension<'b>, Malforme
 }
 
 /// Reads a Time (UTCTime or GeneralizedTime).
-pub(super) fn time(reader: &mut Reader<'_>) -> Result<Timestamp, Malformed> {
+pub(crate) fn time(reader: &mut Reader<'_>) -> Result<Timestamp, Malformed> {
     const TIME: Malformed = Malformed("a time");
     let element = reader.any()?;
     match element.tag {
