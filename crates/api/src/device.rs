@@ -24,6 +24,10 @@ pub struct PostDevice {
     /// How long the way from the access network to it is, milliseconds: the operator's word.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latency_ms: Option<u32>,
+    /// The identity of its hardware, hex: what its evidence has to show, such as the chip's of
+    /// SEV-SNP, the platform's of SGX and TDX, the instance's of CCA and TrustZone. Default: any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hardware_id: Option<String>,
     /// What it has for deployments. Default: nothing is counted.
     #[serde(default, skip_serializing_if = "Capacity::is_none")]
     pub capacity: Capacity,
@@ -58,12 +62,47 @@ pub struct EnrolmentOpened {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum DeviceState {
+    /// It has joined and waits for the operator's approval; nothing is placed on it.
+    Pending,
     /// Known to the operator, not yet appraised.
     Enrolled,
     /// Its last appraisal was positive.
     Attested,
-    /// Its last appraisal was negative; nothing is placed on it.
+    /// Its last appraisal was positive; by the operator's order nothing new is placed on it.
+    Draining,
+    /// Its last appraisal was negative, or it is the operator's order; nothing is placed on it.
     Quarantined,
+    /// Ended for good.
+    Retired,
+}
+
+impl DeviceState {
+    /// Every state.
+    pub const ALL: [Self; 6] = [
+        Self::Pending,
+        Self::Enrolled,
+        Self::Attested,
+        Self::Draining,
+        Self::Quarantined,
+        Self::Retired,
+    ];
+
+    /// The spelling of the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Enrolled => "enrolled",
+            Self::Attested => "attested",
+            Self::Draining => "draining",
+            Self::Quarantined => "quarantined",
+            Self::Retired => "retired",
+        }
+    }
+
+    /// Whether its Agent gets Updates.
+    pub const fn is_served(self) -> bool {
+        matches!(self, Self::Attested | Self::Draining)
+    }
 }
 
 /// `GET /v1/devices/{id}` (operator), and one element of `GET /v1/devices`.
@@ -98,6 +137,15 @@ pub struct DeviceView {
     /// Deployments that hold a place on it.
     #[serde(default)]
     pub deployments: u64,
+    /// The identity that its hardware has to have, hex.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hardware_id: Option<String>,
+    /// The identity that its last evidence showed, hex.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen_hardware_id: Option<String>,
+    /// Why the operator gave the last order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// Whether the last evidence rests on an emulator's trust anchor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub emulated: Option<bool>,
@@ -241,6 +289,9 @@ mod tests {
             capacity: Capacity::default(),
             headroom: Capacity::default(),
             deployments: 0,
+            hardware_id: None,
+            seen_hardware_id: None,
+            reason: None,
             emulated: None,
             tcb_status: None,
             tcb_level: None,

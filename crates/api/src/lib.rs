@@ -14,6 +14,7 @@ mod constraints;
 mod deployment;
 mod device;
 mod event;
+mod joining;
 pub mod media;
 pub mod path;
 mod problem;
@@ -32,6 +33,10 @@ pub use device::{
     PostPlacement, UA_LOADS_WITHIN_MS, Verdict, Wake, WakeReason,
 };
 pub use event::{Actor, Event, EventName, InstanceType};
+pub use joining::{
+    JoinTokenAdded, JoinTokenView, JoinTokensAdded, Order, PostJoin, PostJoinTokens, PostOrder,
+    UnknownOrder,
+};
 pub use problem::{Candidate, Kind, Owner, Problem};
 pub use request::{Hardware, PostRequest, RequestPlaced};
 pub use tenant::{BlobStored, Initialised, PostTenant, TenantAdded, TenantView};

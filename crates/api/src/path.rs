@@ -35,6 +35,14 @@ pub const WAKE: &str = "/v1/devices/{device}/wake";
 pub const PLACEMENTS: &str = "/v1/devices/{device}/placements";
 /// Enrolments of a device: it is to be appraised anew.
 pub const ENROLMENTS: &str = "/v1/devices/{device}/enrolments";
+/// Orders to a device.
+pub const ORDERS: &str = "/v1/devices/{device}/orders";
+/// Tokens with which devices join.
+pub const JOIN_TOKENS: &str = "/v1/join-tokens";
+/// One of them.
+pub const JOIN_TOKEN: &str = "/v1/join-tokens/{token}";
+/// Devices that join.
+pub const JOINS: &str = "/v1/joins";
 /// Requests for a place.
 pub const REQUESTS: &str = "/v1/requests";
 /// One blob.
@@ -84,6 +92,16 @@ pub fn device(device: &str) -> String {
 /// [`ENROLMENTS`] filled in.
 pub fn enrolments(device: &str) -> String {
     format!("/v1/devices/{device}/enrolments")
+}
+
+/// [`ORDERS`] filled in.
+pub fn orders(device: &str) -> String {
+    format!("/v1/devices/{device}/orders")
+}
+
+/// [`JOIN_TOKEN`] filled in: the identifier, never the secret.
+pub fn join_token(id: &str) -> String {
+    format!("/v1/join-tokens/{id}")
 }
 
 /// [`PLACEMENTS`] filled in.
@@ -177,6 +195,8 @@ mod tests {
         assert_eq!(device("e"), fill(DEVICE));
         assert_eq!(placements("e"), fill(PLACEMENTS));
         assert_eq!(enrolments("e"), fill(ENROLMENTS));
+        assert_eq!(orders("e"), fill(ORDERS));
+        assert_eq!(join_token("t"), JOIN_TOKEN.replace("{token}", "t"));
         assert_eq!(wake("e"), fill(WAKE));
         assert_eq!(blob("s"), fill(BLOB));
         assert_eq!(deployment("d"), fill(DEPLOYMENT));

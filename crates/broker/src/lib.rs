@@ -13,6 +13,7 @@ pub mod config;
 mod contain;
 mod fence;
 mod frames;
+pub mod join;
 pub mod launch;
 pub mod loads;
 pub mod machine;

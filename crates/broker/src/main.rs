@@ -14,7 +14,7 @@ use broker::{
     agent::Agent,
     capture::Capture,
     config::Config,
-    launch,
+    join, launch,
     loads::{Loads, Patience},
     moc::MocClient,
     probe,
@@ -51,6 +51,18 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
+    /// Joins the settings' Network M/OC, once, and keeps the device's token where they say
+    Join {
+        /// Settings (TOML)
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// File with the join token
+        #[arg(long, value_name = "FILE")]
+        join_token_file: PathBuf,
+        /// The identity of this machine's hardware, hex, as the operator announced it
+        #[arg(long, value_name = "HEX")]
+        hardware_id: String,
+    },
     /// Reads the settings, says what is wrong with them, and ends
     Check {
         /// Settings (TOML)
@@ -82,6 +94,9 @@ fn main() -> ExitCode {
     fmt().with_writer(std::io::stderr).with_max_level(LevelFilter::INFO).with_ansi(false).init();
     let done = match Arguments::parse().command {
         Command::Run { config } => Config::read(&config).and_then(run),
+        Command::Join { config, join_token_file, hardware_id } => {
+            Config::read(&config).and_then(|config| joined(&config, &join_token_file, &hardware_id))
+        }
         Command::Check { config } => Config::read(&config).and_then(|config| check(&config)),
         Command::Probe { json } => show(&probe::probe(), json),
         Command::Launch { parent, terms, line } => become_program(parent, &terms, &line),
@@ -99,6 +114,13 @@ fn main() -> ExitCode {
 fn check(config: &Config) -> Result<()> {
     TamClient::new(config.roots()?.as_deref())?;
     config.tees().iter().try_for_each(|tee| tee.token().map(drop))
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn joined(config: &Config, token_file: &Path, hardware_id: &str) -> Result<()> {
+    let token = std::fs::read_to_string(token_file)
+        .with_context(|| format!("reading the join token {}", token_file.display()))?;
+    join::join(config, token.trim(), hardware_id).await
 }
 
 fn show(findings: &[probe::Finding], json: bool) -> Result<()> {

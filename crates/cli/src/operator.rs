@@ -1,6 +1,7 @@
 //! The operator's commands: tenants, credentials and devices.
 
 mod device;
+mod joining;
 mod token;
 
 use std::path::PathBuf;
@@ -41,6 +42,9 @@ enum Command {
     /// Credentials: roles, scopes, ends
     #[command(subcommand)]
     Token(token::Token),
+    /// Tokens with which devices join
+    #[command(subcommand)]
+    JoinToken(joining::JoinToken),
     /// Confidential Computing Devices
     #[command(subcommand)]
     Device(device::Device),
@@ -80,6 +84,7 @@ impl Operator {
                 });
             }
             Command::Token(token) => token.run(&moc, self.json).await?,
+            Command::JoinToken(token) => token.run(&moc, self.json).await?,
             Command::Device(device) => device.run(&moc, self.json).await?,
         }
         Ok(())

@@ -3,10 +3,11 @@
 use std::{net::IpAddr, time::Duration};
 
 use api::{
-    AttestationAccepted, Deployment, DeviceAdded, DeviceView, ExportedLog, LogPage, LogProof,
-    PackageName, PackageStored, PostAttestation, PostDevice, PostReceipt, PostRequest, PostTenant,
-    PostToken, Problem, Receipts, RequestPlaced, SignedCheckpoint, TenantAdded, TenantView,
-    TokenAdded, TokenView, path,
+    AttestationAccepted, Deployment, DeviceAdded, DeviceView, EnrolmentOpened, ExportedLog,
+    JoinTokenView, JoinTokensAdded, LogPage, LogProof, PackageName, PackageStored, PostAttestation,
+    PostDevice, PostJoinTokens, PostOrder, PostReceipt, PostRequest, PostTenant, PostToken,
+    Problem, Receipts, RequestPlaced, SignedCheckpoint, TenantAdded, TenantView, TokenAdded,
+    TokenView, path,
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use reqwest::{
@@ -165,6 +166,50 @@ impl MocClient {
     /// See [`CallFailed`].
     pub async fn devices(&self) -> Result<Vec<DeviceView>, CallFailed> {
         self.all("listing devices", path::DEVICES).await
+    }
+
+    /// Orders a device to do something (operator).
+    ///
+    /// # Errors
+    /// See [`CallFailed`].
+    pub async fn order(&self, device: &str, order: &PostOrder) -> Result<DeviceView, CallFailed> {
+        self.post("ordering a device", &path::orders(device), order).await
+    }
+
+    /// Has a device appraised anew (operator).
+    ///
+    /// # Errors
+    /// See [`CallFailed`].
+    pub async fn enrol(&self, device: &str) -> Result<EnrolmentOpened, CallFailed> {
+        let request = self.to(Method::POST, &path::enrolments(device));
+        Self::json("enrolling a device", self.sent(request).await?).await
+    }
+
+    /// Announces devices that may join (operator).
+    ///
+    /// # Errors
+    /// See [`CallFailed`].
+    pub async fn add_join_tokens(
+        &self,
+        devices: &PostJoinTokens,
+    ) -> Result<JoinTokensAdded, CallFailed> {
+        self.post("announcing devices", path::JOIN_TOKENS, devices).await
+    }
+
+    /// Lists the devices that may join (operator).
+    ///
+    /// # Errors
+    /// See [`CallFailed`].
+    pub async fn join_tokens(&self) -> Result<Vec<JoinTokenView>, CallFailed> {
+        self.all("listing join tokens", path::JOIN_TOKENS).await
+    }
+
+    /// Takes a join token back (operator).
+    ///
+    /// # Errors
+    /// See [`CallFailed`].
+    pub async fn revoke_join_token(&self, id: &str) -> Result<(), CallFailed> {
+        self.sent(self.to(Method::DELETE, &path::join_token(id))).await.map(drop)
     }
 
     /// Asks for confidential computing (Network User).

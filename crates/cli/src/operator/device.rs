@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use api::{Capacity, DeviceView, Hardware, InstanceType, Outcome, PostDevice};
+use api::{Capacity, DeviceView, Hardware, InstanceType, Order, Outcome, PostDevice, PostOrder};
 use clap::{Args, Subcommand};
 use sdk::MocClient;
 use serde_json::json;
@@ -22,6 +22,31 @@ pub(super) enum Device {
     },
     /// Lists all devices
     List,
+    /// Has a device appraised anew; the way out of quarantine
+    Enrol {
+        /// Its name
+        name: String,
+    },
+    /// Lets a device that has joined take deployments
+    Approve(Ordered),
+    /// Has a device take nothing new, and go on with what it has
+    Drain(Ordered),
+    /// Has a device that drains take deployments again
+    Resume(Ordered),
+    /// Has a device take nothing and fails what is under way, whatever its evidence says
+    Quarantine(Ordered),
+    /// Ends a device for good
+    Retire(Ordered),
+}
+
+/// Whom an order is for, and why.
+#[derive(Debug, Args)]
+pub(super) struct Ordered {
+    /// Its name
+    name: String,
+    /// Why, for whoever looks at the device or the log
+    #[arg(long)]
+    reason: Option<String>,
 }
 
 /// `tamarack operator device add`.
@@ -44,6 +69,9 @@ pub(super) struct Add {
     /// How long the way from the access network to it is, milliseconds
     #[arg(long, value_name = "MS")]
     latency_ms: Option<u32>,
+    /// The identity of its hardware, hex: its evidence has to show it [default: any]
+    #[arg(long, value_name = "HEX")]
+    hardware_id: Option<String>,
     /// How many deployments it takes at a time
     #[arg(long, value_name = "NUMBER")]
     slots: Option<u64>,
@@ -74,13 +102,31 @@ impl Device {
                     devices.iter().map(line).collect::<Vec<_>>().join("\n")
                 });
             }
+            Self::Enrol { name } => {
+                let opened = moc.enrol(&name).await?;
+                print(as_json, &json!(opened), || format!("{name}: its next session decides"));
+            }
+            Self::Approve(whom) => whom.give(Order::Approve, moc, as_json).await?,
+            Self::Drain(whom) => whom.give(Order::Drain, moc, as_json).await?,
+            Self::Resume(whom) => whom.give(Order::Resume, moc, as_json).await?,
+            Self::Quarantine(whom) => whom.give(Order::Quarantine, moc, as_json).await?,
+            Self::Retire(whom) => whom.give(Order::Retire, moc, as_json).await?,
         }
         Ok(())
     }
 }
 
+impl Ordered {
+    async fn give(self, order: Order, moc: &MocClient, as_json: bool) -> Result<(), Failed> {
+        let asked = PostOrder { order, reason: self.reason };
+        let device = moc.order(&self.name, &asked).await?;
+        print(as_json, &json!(device), || line(&device));
+        Ok(())
+    }
+}
+
 impl Add {
-    fn asked(self) -> PostDevice {
+    pub(super) fn asked(self) -> PostDevice {
         PostDevice {
             device: self.name,
             hardware: self.hardware,
@@ -88,6 +134,7 @@ impl Add {
             zone: self.zone,
             jurisdiction: self.jurisdiction,
             latency_ms: self.latency_ms,
+            hardware_id: self.hardware_id,
             capacity: Capacity {
                 slots: self.slots,
                 memory_mib: self.memory_mib,
@@ -103,7 +150,7 @@ fn line(device: &DeviceView) -> String {
     format!(
         "{:<20} {:<11} {:<10} {:<9} TCB {:<10} {:<12} zone {:<8} {}",
         device.device,
-        format!("{:?}", device.state).to_lowercase(),
+        device.state.as_str(),
         device.hardware.as_str(),
         word(emulated),
         word(device.tcb_status.as_deref()),
@@ -146,6 +193,16 @@ fn shown(device: &DeviceView) -> String {
     let mut text = line(device);
     let instances: Vec<&str> = device.instances.iter().map(|one| one.as_str()).collect();
     text += &format!("\n  instance types: {}", instances.join(", "));
+    let texts = [
+        ("reason", &device.reason),
+        ("hardware that is expected", &device.hardware_id),
+        ("hardware that was seen", &device.seen_hardware_id),
+    ];
+    for (name, known) in texts {
+        if let Some(known) = known {
+            text += &format!("\n  {name}: {known}");
+        }
+    }
     if let Some(jurisdiction) = &device.jurisdiction {
         text += &format!("\n  jurisdiction: {jurisdiction}");
     }

@@ -64,12 +64,15 @@ impl Moc {
 
     /// Everything that this device has to do, the oldest deployment first.
     async fn errands(&self, device: &DeviceRow) -> Result<Vec<Work>, Refusal> {
-        match device.state {
-            DeviceState::Enrolled => {
+        match (device.standing(), device.state) {
+            // Whoever approves a device wants to see what its evidence says.
+            (DeviceState::Enrolled, _) | (DeviceState::Pending, DeviceState::Enrolled) => {
                 return Ok(vec![Work::of(enrolment(&device.device, device.version))]);
             }
-            DeviceState::Quarantined => return Ok(Vec::new()),
-            DeviceState::Attested => {}
+            (DeviceState::Pending | DeviceState::Quarantined | DeviceState::Retired, _) => {
+                return Ok(Vec::new());
+            }
+            (DeviceState::Attested | DeviceState::Draining, _) => {}
         }
         let mut errands = Vec::new();
         for row in self.store.open_deployments(&device.device).await? {

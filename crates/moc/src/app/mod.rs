@@ -6,6 +6,7 @@
 mod audit;
 mod device;
 mod init;
+mod joining;
 mod operator;
 mod package;
 pub(crate) mod parts;
@@ -173,10 +174,7 @@ impl Moc {
     /// device is quarantined, and forgets what has expired.
     pub async fn sweep(&self) -> Result<(), Refusal> {
         let now_ms = self.clock.now_ms();
-        for row in self.store.stranded().await? {
-            let failure = Failure::quarantined(&row.device);
-            self.fail_unless_changed(row, failure).await?;
-        }
+        self.fail_stranded().await?;
         for row in self.store.lapsed(now_ms).await? {
             let expected = row.machine.next_event().map_or_else(String::new, |e| e.to_string());
             let failure = Failure::lapsed(expected, self.limits.reservation_ms_max);
@@ -191,6 +189,16 @@ impl Moc {
             self.fail_unless_changed(row, failure).await?;
         }
         Ok(self.store.commit(vec![Change::Expire { now_ms }]).await?)
+    }
+
+    /// Fails the deployments on devices that may not be used any more.
+    async fn fail_stranded(&self) -> Result<(), Refusal> {
+        for row in self.store.stranded().await? {
+            let standing = self.store.device(&row.device).await?.map(|device| device.standing());
+            let failure = Failure::stranded(&row.device, standing);
+            self.fail_unless_changed(row, failure).await?;
+        }
+        Ok(())
     }
 
     /// Why the device could not answer a pending attestation yet.

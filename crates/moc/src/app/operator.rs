@@ -9,11 +9,13 @@ use api::{
 
 use crate::{
     hub::Topic,
-    store::{Change, DeviceRow, Errand, NewDecision, Purpose, TicketRow, Usage},
+    store::{Change, DeviceRow, Duty, Errand, NewDecision, Purpose, TicketRow, Usage},
 };
 
 use super::{
-    Moc, Refusal, hash, identifier, new_token, secret, settle,
+    Moc, Refusal, hash, identifier,
+    joining::check_enrolment,
+    new_token, secret, settle,
     user::{AMOUNT_MAX, AMOUNT_RULE},
 };
 
@@ -56,10 +58,7 @@ impl Moc {
 
     /// Adds a device; its token and the ticket of its enrolment are told this once.
     pub async fn add_device(&self, asked: &PostDevice) -> Result<DeviceAdded, Refusal> {
-        check_name(&asked.device)?;
-        check_instances(asked)?;
-        asked.jurisdiction.as_deref().map_or(Ok(()), check_jurisdiction)?;
-        check_capacity(&asked.capacity)?;
+        check_device(asked)?;
         let now_ms = self.clock.now_ms();
         let device = &asked.device;
         let (token, token_row) = new_token(Role::Device, "", device, now_ms);
@@ -92,7 +91,12 @@ impl Moc {
 
     async fn enrol_again_once(&self, device: &str) -> Result<EnrolmentOpened, Refusal> {
         let mut row = self.store.device(device).await?.ok_or(Refusal::NotFound("device"))?;
+        check_enrolment(&row)?;
         row.state = DeviceState::Enrolled;
+        if row.duty == Duty::Held {
+            row.duty = Duty::Serving;
+            row.reason = String::new();
+        }
         let now_ms = self.clock.now_ms();
         let (ticket, ticket_row) = self.enrolment_ticket(device, row.version + 1, now_ms);
         let decision = NewDecision {
@@ -114,7 +118,12 @@ impl Moc {
         Ok(EnrolmentOpened { device: device.to_owned(), enrolment_ticket: ticket })
     }
 
-    fn enrolment_ticket(&self, device: &str, version: u64, now_ms: u64) -> (String, TicketRow) {
+    pub(super) fn enrolment_ticket(
+        &self,
+        device: &str,
+        version: u64,
+        now_ms: u64,
+    ) -> (String, TicketRow) {
         let ticket = secret("");
         let row = TicketRow {
             ticket: hash(&ticket),
@@ -164,7 +173,7 @@ pub(super) fn enrolment(device: &str, version: u64) -> Errand {
     }
 }
 
-fn new_row(asked: &PostDevice, now_ms: u64) -> DeviceRow {
+pub(super) fn new_row(asked: &PostDevice, now_ms: u64) -> DeviceRow {
     DeviceRow {
         device: asked.device.clone(),
         hardware: asked.hardware,
@@ -174,6 +183,10 @@ fn new_row(asked: &PostDevice, now_ms: u64) -> DeviceRow {
         latency_ms: asked.latency_ms.map(u64::from),
         capacity: asked.capacity,
         state: DeviceState::Enrolled,
+        duty: Duty::Serving,
+        reason: String::new(),
+        hardware_id: asked.hardware_id.clone().unwrap_or_default(),
+        seen_hardware_id: String::new(),
         version: 0,
         agent_key: None,
         agent_kid: None,
@@ -192,6 +205,7 @@ fn new_row(asked: &PostDevice, now_ms: u64) -> DeviceRow {
 fn view(row: DeviceRow, usage: Usage) -> DeviceView {
     let left = |has: Option<u64>, used: u64| has.map(|has| has.saturating_sub(used));
     DeviceView {
+        state: row.standing(),
         headroom: Capacity {
             slots: left(row.capacity.slots, usage.deployments),
             memory_mib: left(row.capacity.memory_mib, usage.resources.memory_mib),
@@ -204,7 +218,9 @@ fn view(row: DeviceRow, usage: Usage) -> DeviceView {
         tcb_level: row.tcb_status.as_deref().and_then(TcbLevel::of),
         attested_at_ms: row.attested_ms,
         device: row.device,
-        state: row.state,
+        hardware_id: (!row.hardware_id.is_empty()).then_some(row.hardware_id),
+        seen_hardware_id: (!row.seen_hardware_id.is_empty()).then_some(row.seen_hardware_id),
+        reason: (!row.reason.is_empty()).then_some(row.reason),
         hardware: row.hardware,
         instances: row.instances,
         zone: (!row.zone.is_empty()).then_some(row.zone),
@@ -212,6 +228,36 @@ fn view(row: DeviceRow, usage: Usage) -> DeviceView {
         tcb_status: row.tcb_status,
         agent_key: row.agent_kid,
         verdict: row.verdict,
+    }
+}
+
+/// Whether a device may be announced or added as it is.
+pub(super) fn check_device(asked: &PostDevice) -> Result<(), Refusal> {
+    check_name(&asked.device)?;
+    check_instances(asked)?;
+    asked.jurisdiction.as_deref().map_or(Ok(()), check_jurisdiction)?;
+    asked.hardware_id.as_deref().map_or(Ok(()), check_hardware_id)?;
+    asked.zone.as_deref().map_or(Ok(()), check_zone)?;
+    check_capacity(&asked.capacity)
+}
+
+pub(super) fn check_hardware_id(id: &str) -> Result<(), Refusal> {
+    let lower = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    let good = (16..=128).contains(&id.len()) && id.len() % 2 == 0 && id.bytes().all(lower);
+    match good {
+        true => Ok(()),
+        false => {
+            let seen = format!("{} characters", id.chars().count());
+            Err(Refusal::malformed("hardware_id", HARDWARE_ID_RULE, seen))
+        }
+    }
+}
+
+fn check_zone(zone: &str) -> Result<(), Refusal> {
+    let good = (1..=NAME_BYTES_MAX).contains(&zone.len()) && !zone.chars().any(char::is_control);
+    match good {
+        true => Ok(()),
+        false => Err(Refusal::malformed("zone", "1 to 64 bytes on one line", "something else")),
     }
 }
 
@@ -258,4 +304,5 @@ fn check_instances(asked: &PostDevice) -> Result<(), Refusal> {
 }
 
 const NAME_BYTES_MAX: usize = 64;
+const HARDWARE_ID_RULE: &str = "8 to 64 bytes in lower-case hexadecimal digits";
 const NAME_RULE: &str = "1 to 64 of a-z 0-9 . _ -, first a letter or digit";

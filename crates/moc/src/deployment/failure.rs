@@ -1,6 +1,6 @@
 //! Why a deployment ended.
 
-use api::{EventName, Owner};
+use api::{DeviceState, EventName, Owner};
 use serde::{Deserialize, Serialize};
 
 /// A check that said no, explained.
@@ -31,15 +31,21 @@ impl Failure {
     }
 
     /// The device may not be used any more.
-    pub fn quarantined(device: &str) -> Self {
+    pub fn stranded(device: &str, standing: Option<DeviceState>) -> Self {
+        let standing = standing.unwrap_or(DeviceState::Quarantined);
+        let remedy = match standing {
+            DeviceState::Retired => "request a new deployment: the device has ended",
+            _ => {
+                "see the device's verdict, mend it and enrol it again; meanwhile request a new \
+                 deployment"
+            }
+        };
         Self {
             check: "device.state".into(),
             expected: format!("{device} attested"),
-            seen: format!("{device} quarantined"),
+            seen: format!("{device} {}", standing.as_str()),
             owner: Owner::Operator,
-            remedy: "see the device's verdict, mend it and enrol it again; meanwhile request a \
-                     new deployment"
-                .into(),
+            remedy: remedy.into(),
         }
     }
 

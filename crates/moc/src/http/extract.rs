@@ -186,22 +186,28 @@ impl Page {
     }
 }
 
-/// A JSON body of at most 64 KiB.
+/// A JSON body of at most `MAX` bytes; 64 KiB unless told otherwise.
 #[derive(Debug)]
-pub(super) struct Json<T>(pub(super) T);
+pub(super) struct Json<T, const MAX: usize = JSON_BYTES_MAX>(pub(super) T);
 
-impl<T: DeserializeOwned> FromRequest<Arc<Moc>> for Json<T> {
-    type Rejection = Refused;
-
-    async fn from_request(request: Request, moc: &Arc<Moc>) -> Result<Self, Refused> {
+impl<T: DeserializeOwned, const MAX: usize> Json<T, MAX> {
+    pub(super) async fn read(request: Request, moc: &Moc) -> Result<Self, Refused> {
         let (parts, body) = request.into_parts();
         expect_type(&parts.headers, api::media::JSON)?;
         let wait = Duration::from_millis(moc.limits().body_ms_max);
-        let bytes = whole(body, JSON_BYTES_MAX, wait).await?;
+        let bytes = whole(body, MAX, wait).await?;
         let value = serde_json::from_slice(&bytes).map_err(|error| {
             Refusal::malformed("json", "the documented members", error.to_string())
         })?;
         Ok(Self(value))
+    }
+}
+
+impl<T: DeserializeOwned, const MAX: usize> FromRequest<Arc<Moc>> for Json<T, MAX> {
+    type Rejection = Refused;
+
+    async fn from_request(request: Request, moc: &Arc<Moc>) -> Result<Self, Refused> {
+        Self::read(request, moc).await
     }
 }
 

@@ -4,6 +4,7 @@ mod audit;
 mod device;
 mod etag;
 mod extract;
+mod joining;
 pub mod openapi;
 mod operator;
 mod problem;
@@ -47,6 +48,7 @@ pub fn router(moc: Arc<Moc>) -> Router {
     let rates = Rates::new(limits.teep_per_second_max, limits.teep_burst_max);
     let described = Router::new()
         .merge(operator::routes())
+        .merge(joining::routes(rates.clone()))
         .merge(user::routes())
         .merge(progress::routes())
         .merge(audit::routes())

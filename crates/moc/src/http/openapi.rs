@@ -338,7 +338,53 @@ pub const OPERATIONS: &[Operation] = &[
         summary: "Appraise a device anew",
         scope: Some(Scope::DevicesWrite),
         answers: &[(201, "Its next session decides.", json::<api::EnrolmentOpened>())],
+        problems: &["not-found", "conflict"],
+        ..NONE
+    },
+    Operation {
+        method: "post",
+        path: path::ORDERS,
+        summary: "Approve, drain, resume, quarantine or retire a device",
+        scope: Some(Scope::DevicesWrite),
+        body: json::<api::PostOrder>(),
+        answers: &[(200, "The device as it is then.", json::<api::DeviceView>())],
+        problems: &["not-found", "conflict"],
+        ..NONE
+    },
+    Operation {
+        path: path::JOIN_TOKENS,
+        summary: "List the join tokens that count",
+        scope: Some(Scope::DevicesRead),
+        query: &PAGE_QUERY,
+        answers: &[(200, "A page, by device.", json::<Vec<api::JoinTokenView>>())],
+        ..NONE
+    },
+    Operation {
+        method: "post",
+        path: path::JOIN_TOKENS,
+        summary: "Announce devices, one or a manifest of many: all or none",
+        scope: Some(Scope::DevicesWrite),
+        body: json::<api::PostJoinTokens>(),
+        answers: &[(201, "The tokens, shown this once.", json::<api::JoinTokensAdded>())],
+        problems: &["conflict"],
+        ..NONE
+    },
+    Operation {
+        method: "delete",
+        path: path::JOIN_TOKEN,
+        summary: "Take a join token back",
+        scope: Some(Scope::DevicesWrite),
+        answers: &[(204, "It counts no more.", Body::None)],
         problems: &["not-found"],
+        ..NONE
+    },
+    Operation {
+        method: "post",
+        path: path::JOINS,
+        summary: "Join, as a device with a join token",
+        body: json::<api::PostJoin>(),
+        answers: &[(201, "Joined; the token is shown this once.", json::<api::DeviceAdded>())],
+        problems: &["unauthenticated", "untrusted", "conflict", "too-many"],
         ..NONE
     },
     Operation {

@@ -228,7 +228,10 @@ fn trust(request: &PostRequest, place: &Place, now_ms: u64) -> Option<Out> {
     match place.state {
         DeviceState::Attested => {}
         DeviceState::Enrolled => return out("state", "attested", "enrolled, not yet appraised"),
-        DeviceState::Quarantined => return out("state", "attested", "quarantined"),
+        DeviceState::Pending
+        | DeviceState::Draining
+        | DeviceState::Quarantined
+        | DeviceState::Retired => return out("state", "attested", place.state.as_str()),
     }
     if place.emulated && !request.emulated {
         return out("emulated", "real hardware", "emulated");

@@ -342,8 +342,7 @@ fn some_places() -> impl proptest::strategy::Strategy<Value = Vec<Place>> {
     let standing = (
         prop_oneof![
             4 => Just(DeviceState::Attested),
-            1 => Just(DeviceState::Enrolled),
-            1 => Just(DeviceState::Quarantined),
+            2 => select(&DeviceState::ALL[..]),
         ],
         select(&Hardware::ALL[..]),
         any::<bool>(),

@@ -4,10 +4,10 @@ use api::Problem;
 use sqlx::AnyConnection;
 
 use super::{
-    AnswerRow, BlobRow, DeploymentRow, DeviceRow, EventRow, ExchangeRow, NamedBlobs, NewDecision,
-    NewReservation, NotCommitted, PackageRow, Quota, ReceiptRow, RequestRow, ResultRow, TicketRow,
-    TokenRow, deployments, devices, exchanges, log, own, possession, reservations, results,
-    tenants,
+    AnswerRow, BlobRow, DeploymentRow, DeviceRow, EventRow, ExchangeRow, JoinTokenRow, NamedBlobs,
+    NewDecision, NewReservation, NotCommitted, PackageRow, Quota, ReceiptRow, RequestRow,
+    ResultRow, TicketRow, TokenRow, deployments, devices, exchanges, joining, log, own, possession,
+    reservations, results, tenants,
 };
 
 /// One change. A version that no longer matches, or a name that is taken, refuses the whole list.
@@ -44,6 +44,13 @@ pub enum Change {
     AddDevice(DeviceRow),
     /// A device as it is from here on; `version` is the one that was read.
     SaveDevice(DeviceRow),
+    /// A device may join.
+    AddJoinToken(JoinTokenRow),
+    /// A join token was used or is taken back; the second time refuses the whole list.
+    EndJoinToken {
+        /// SHA-256 of the token, hex.
+        hash: String,
+    },
     /// A request that found a place.
     AddRequest(RequestRow),
     /// A new deployment.
@@ -117,6 +124,8 @@ impl Change {
             Self::Within(quota) => tenants::within(on, quota).await,
             Self::AddDevice(device) => devices::add(on, device).await,
             Self::SaveDevice(device) => devices::save(on, device).await,
+            Self::AddJoinToken(token) => joining::add(on, token).await,
+            Self::EndJoinToken { hash } => joining::end(on, hash).await,
             Self::AddRequest(request) => deployments::add_request(on, request).await,
             Self::AddDeployment(deployment) => deployments::add(on, deployment).await,
             Self::Reserve(new) => reservations::reserve(on, new).await,

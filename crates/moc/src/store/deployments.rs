@@ -177,11 +177,15 @@ impl Store {
         .collect()
     }
 
-    /// The open deployments on devices that may not be used any more.
+    /// The open deployments on devices that may not be used any more, and those that run on devices
+    /// that have ended.
     pub async fn stranded(&self) -> Result<Vec<DeploymentRow>, StoreFailed> {
         sqlx::query(
-            "SELECT * FROM deployments WHERE open = 1 AND device IN \
-             (SELECT device FROM devices WHERE state = 'quarantined') \
+            "SELECT * FROM deployments WHERE (open = 1 AND device IN \
+             (SELECT device FROM devices WHERE duty = 'held' \
+             OR (state = 'quarantined' AND duty <> 'retired'))) \
+             OR deployment IN (SELECT r.deployment FROM reservations r \
+             JOIN devices d ON d.device = r.device WHERE d.duty = 'retired') \
              ORDER BY created_ms, deployment",
         )
         .fetch_all(&self.reads)

@@ -10,6 +10,48 @@ use super::{
     to_json, uint,
 };
 
+/// What the operator ordered a device to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Duty {
+    /// To wait for its approval.
+    Pending,
+    /// To take deployments.
+    Serving,
+    /// To go on with what it has.
+    Draining,
+    /// To do nothing, whatever its evidence says.
+    Held,
+    /// To be no more.
+    Retired,
+}
+
+impl Duty {
+    const ALL: [Self; 5] =
+        [Self::Pending, Self::Serving, Self::Draining, Self::Held, Self::Retired];
+
+    /// As stored.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Serving => "serving",
+            Self::Draining => "draining",
+            Self::Held => "held",
+            Self::Retired => "retired",
+        }
+    }
+
+    /// Where a device stands that has this duty and of which the evidence says `state`.
+    pub const fn standing(self, state: DeviceState) -> DeviceState {
+        match (self, state) {
+            (Self::Pending, _) => DeviceState::Pending,
+            (Self::Held, _) => DeviceState::Quarantined,
+            (Self::Retired, _) => DeviceState::Retired,
+            (Self::Draining, DeviceState::Attested) => DeviceState::Draining,
+            (Self::Draining | Self::Serving, state) => state,
+        }
+    }
+}
+
 /// A device and what is known of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceRow {
@@ -27,8 +69,16 @@ pub struct DeviceRow {
     pub latency_ms: Option<u64>,
     /// What it has for deployments.
     pub capacity: Capacity,
-    /// Where it stands with the M/OC.
+    /// What its evidence says: enrolled, attested or quarantined.
     pub state: DeviceState,
+    /// What it was ordered to do.
+    pub duty: Duty,
+    /// Why, or empty.
+    pub reason: String,
+    /// The identity that its hardware has to have, hex, or empty.
+    pub hardware_id: String,
+    /// The identity that its last evidence showed, hex, or empty.
+    pub seen_hardware_id: String,
     /// Grows with every change.
     pub version: u64,
     /// COSE_Key that signs the Agent's TEEP messages.
@@ -53,6 +103,13 @@ pub struct DeviceRow {
     pub epoch: u64,
     /// Since when it is known.
     pub created_ms: u64,
+}
+
+impl DeviceRow {
+    /// Where it stands with the M/OC.
+    pub const fn standing(&self) -> DeviceState {
+        self.duty.standing(self.state)
+    }
 }
 
 impl Store {
@@ -108,14 +165,14 @@ impl Store {
 pub(super) async fn add(on: &mut AnyConnection, device: &DeviceRow) -> Result<(), NotCommitted> {
     let outcome = sqlx::query(
         "INSERT INTO devices (device, tenant, hardware, instances, zone, state, version, \
-         created_ms, jurisdiction, latency_ms, slots, memory_mib, cpu_milli) \
-         VALUES ($1, '', $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+         created_ms, jurisdiction, latency_ms, slots, memory_mib, cpu_milli, duty, \
+         hardware_id) VALUES ($1, '', $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
     )
     .bind(&device.device)
     .bind(device.hardware.as_str())
     .bind(to_json(&device.instances, "devices.instances")?)
     .bind(&device.zone)
-    .bind(state_text(device.state))
+    .bind(device.state.as_str())
     .bind(int(device.version))
     .bind(int(device.created_ms))
     .bind(&device.jurisdiction)
@@ -123,6 +180,8 @@ pub(super) async fn add(on: &mut AnyConnection, device: &DeviceRow) -> Result<()
     .bind(device.capacity.slots.map(int))
     .bind(device.capacity.memory_mib.map(int))
     .bind(device.capacity.cpu_milli.map(int))
+    .bind(device.duty.as_str())
+    .bind(&device.hardware_id)
     .execute(on)
     .await;
     inserted(outcome, "device")
@@ -134,10 +193,10 @@ pub(super) async fn save(on: &mut AnyConnection, device: &DeviceRow) -> Result<(
     let outcome = sqlx::query(
         "UPDATE devices SET state = $1, agent_key = $2, agent_kid = $3, report_key = $4, \
          receipt_key = $5, suite = $6, emulated = $7, tcb_status = $8, verdict = $9, \
-         epoch = $10, attested_ms = $11, version = version + 1 \
-         WHERE device = $12 AND version = $13",
+         epoch = $10, attested_ms = $11, duty = $12, reason = $13, seen_hardware_id = $14, \
+         version = version + 1 WHERE device = $15 AND version = $16",
     )
-    .bind(state_text(device.state))
+    .bind(device.state.as_str())
     .bind(device.agent_key.clone())
     .bind(device.agent_kid.clone())
     .bind(device.report_key.clone())
@@ -148,6 +207,9 @@ pub(super) async fn save(on: &mut AnyConnection, device: &DeviceRow) -> Result<(
     .bind(verdict)
     .bind(int(device.epoch))
     .bind(device.attested_ms.map(int))
+    .bind(device.duty.as_str())
+    .bind(&device.reason)
+    .bind(&device.seen_hardware_id)
     .bind(&device.device)
     .bind(int(device.version))
     .execute(on)
@@ -173,6 +235,10 @@ fn read(row: &AnyRow) -> Result<DeviceRow, StoreFailed> {
         latency_ms: maybe_uint(row, "latency_ms")?,
         capacity: reservations::read_capacity(row)?,
         state: state(&text(row, "state")?)?,
+        duty: duty(&text(row, "duty")?)?,
+        reason: text(row, "reason")?,
+        hardware_id: text(row, "hardware_id")?,
+        seen_hardware_id: text(row, "seen_hardware_id")?,
         version: uint(row, "version")?,
         agent_key: maybe_bytes(row, "agent_key")?,
         agent_kid: maybe_text(row, "agent_kid")?,
@@ -188,19 +254,18 @@ fn read(row: &AnyRow) -> Result<DeviceRow, StoreFailed> {
     })
 }
 
-const fn state_text(state: DeviceState) -> &'static str {
-    match state {
-        DeviceState::Enrolled => "enrolled",
-        DeviceState::Attested => "attested",
-        DeviceState::Quarantined => "quarantined",
-    }
+/// Where the device of a row stands.
+pub(super) fn standing(row: &AnyRow) -> Result<DeviceState, StoreFailed> {
+    Ok(duty(&text(row, "duty")?)?.standing(state(&text(row, "state")?)?))
 }
 
-pub(super) fn state(text: &str) -> Result<DeviceState, StoreFailed> {
-    match text {
-        "enrolled" => Ok(DeviceState::Enrolled),
-        "attested" => Ok(DeviceState::Attested),
-        "quarantined" => Ok(DeviceState::Quarantined),
-        _ => Err(StoreFailed::Corrupt("devices.state")),
-    }
+fn duty(text: &str) -> Result<Duty, StoreFailed> {
+    let found = Duty::ALL.into_iter().find(|duty| duty.as_str() == text);
+    found.ok_or(StoreFailed::Corrupt("devices.duty"))
+}
+
+fn state(text: &str) -> Result<DeviceState, StoreFailed> {
+    let states = [DeviceState::Enrolled, DeviceState::Attested, DeviceState::Quarantined];
+    let found = states.into_iter().find(|state| state.as_str() == text);
+    found.ok_or(StoreFailed::Corrupt("devices.state"))
 }

@@ -5,7 +5,7 @@ use sqlx::{AnyConnection, any::AnyRow};
 use super::{
     NotCommitted, Store, StoreFailed, bytes,
     change::{inserted, updated},
-    int, maybe_uint, text, uint,
+    int, joining, maybe_uint, text, uint,
 };
 
 /// What an exchange with a device is for.
@@ -254,8 +254,8 @@ pub(super) async fn expire(on: &mut AnyConnection, now_ms: u64) -> Result<(), No
     sqlx::query("DELETE FROM tickets WHERE expires_ms <= $1").bind(now).execute(&mut *on).await?;
     sqlx::query("DELETE FROM exchanges WHERE expires_ms <= $1").bind(now).execute(&mut *on).await?;
     sqlx::query("DELETE FROM used WHERE until_ms <= $1").bind(now).execute(&mut *on).await?;
-    sqlx::query("DELETE FROM answers WHERE until_ms <= $1").bind(now).execute(on).await?;
-    Ok(())
+    sqlx::query("DELETE FROM answers WHERE until_ms <= $1").bind(now).execute(&mut *on).await?;
+    joining::expire(on, now_ms).await
 }
 
 pub(super) async fn consume(

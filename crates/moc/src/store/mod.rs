@@ -15,6 +15,7 @@ mod change;
 mod deployments;
 mod devices;
 mod exchanges;
+mod joining;
 mod log;
 mod own;
 mod possession;
@@ -43,8 +44,9 @@ pub use self::{
     blobs::{BlobDigest, BlobUpload, Blobs, NotADigest, UploadRefused},
     change::Change,
     deployments::{DeploymentRow, EventRow, PackageRow, ReceiptRow, RequestRow},
-    devices::DeviceRow,
+    devices::{DeviceRow, Duty},
     exchanges::{Errand, ExchangeRow, Purpose, TicketRow},
+    joining::JoinTokenRow,
     log::{Leaf, NewDecision},
     own::{AnswerRow, Own},
     possession::{BlobRow, NamedBlobs},
@@ -188,7 +190,11 @@ impl Store {
     /// How many devices there are by state and hardware family.
     pub async fn device_counts(&self) -> Result<Vec<(String, String, u64)>, StoreFailed> {
         sqlx::query(
-            "SELECT state, hardware, COUNT(*) AS devices FROM devices \
+            "SELECT state, hardware, COUNT(*) AS devices FROM (SELECT hardware, CASE \
+             WHEN duty = 'pending' THEN 'pending' WHEN duty = 'retired' THEN 'retired' \
+             WHEN duty = 'held' THEN 'quarantined' \
+             WHEN duty = 'draining' AND state = 'attested' THEN 'draining' \
+             ELSE state END AS state FROM devices) standing \
              GROUP BY state, hardware ORDER BY state, hardware",
         )
         .fetch_all(&self.reads)

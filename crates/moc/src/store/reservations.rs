@@ -77,17 +77,17 @@ pub struct InventoryRow {
 }
 
 impl Store {
-    /// Every device as placement sees it, by name.
+    /// Every device as placement sees it, but those that are retired, by name.
     pub async fn inventory(&self) -> Result<Vec<InventoryRow>, StoreFailed> {
         sqlx::query(
             "SELECT d.device, d.hardware, d.instances, d.zone, d.jurisdiction, d.latency_ms, \
-             d.state, d.emulated, d.tcb_status, d.attested_ms, d.slots, d.memory_mib, \
+             d.state, d.duty, d.emulated, d.tcb_status, d.attested_ms, d.slots, d.memory_mib, \
              d.cpu_milli, COALESCE(r.deployments, 0) AS deployments, \
              COALESCE(r.used_memory, 0) AS used_memory, COALESCE(r.used_cpu, 0) AS used_cpu \
              FROM devices d LEFT JOIN (SELECT device, COUNT(*) AS deployments, \
              CAST(SUM(memory_mib) AS BIGINT) AS used_memory, \
              CAST(SUM(cpu_milli) AS BIGINT) AS used_cpu FROM reservations GROUP BY device) r \
-             ON r.device = d.device ORDER BY d.device",
+             ON r.device = d.device WHERE d.duty <> 'retired' ORDER BY d.device",
         )
         .fetch_all(&self.reads)
         .await?
@@ -160,7 +160,8 @@ pub(super) async fn reserve(
 ) -> Result<(), NotCommitted> {
     // The update comes first: it locks the row where a database has row locks.
     let taken = sqlx::query(
-        "UPDATE devices SET fence = fence + 1 WHERE device = $1 AND state = 'attested'",
+        "UPDATE devices SET fence = fence + 1 WHERE device = $1 AND state = 'attested' \
+         AND duty = 'serving'",
     )
     .bind(&new.device)
     .execute(&mut *on)
@@ -269,7 +270,7 @@ fn read_inventory(row: &AnyRow) -> Result<InventoryRow, StoreFailed> {
         zone: text(row, "zone")?,
         jurisdiction: text(row, "jurisdiction")?,
         latency_ms: maybe_uint(row, "latency_ms")?,
-        state: devices::state(&text(row, "state")?)?,
+        state: devices::standing(row)?,
         emulated: maybe_uint(row, "emulated")?.map(|value| value != 0),
         tcb_status: maybe_text(row, "tcb_status")?,
         attested_ms: maybe_uint(row, "attested_ms")?,

@@ -74,13 +74,14 @@ fn newest() -> i64 {
     MIGRATIONS.last().map_or(0, |(version, _)| *version)
 }
 
-const MIGRATIONS: [(i64, &str); 6] = [
+const MIGRATIONS: [(i64, &str); 7] = [
     (1, include_str!("migrations/0001_first.sql")),
     (2, include_str!("migrations/0002_possession.sql")),
     (LOG, include_str!("migrations/0003_log.sql")),
     (4, include_str!("migrations/0004_tenancy.sql")),
     (5, include_str!("migrations/0005_answers.sql")),
     (6, include_str!("migrations/0006_placement.sql")),
+    (7, include_str!("migrations/0007_enrolment.sql")),
 ];
 
 /// The version that brings the Merkle tree.

@@ -202,7 +202,7 @@ async fn a_slot_is_given_out_once_while_there_are_any_and_given_back_by_a_failur
     assert_eq!(store.of("other").reservation("a").await.unwrap(), None);
 
     let mut failed = store.deployment("a").await.unwrap().unwrap();
-    failed.machine.fail(Failure::quarantined("edge"));
+    failed.machine.fail(Failure::stranded("edge", None));
     store.commit(vec![Change::SaveDeployment(failed)]).await.unwrap();
     store.commit(placed("c", None)).await.unwrap();
 
@@ -284,7 +284,7 @@ async fn deployments_from_before_there_were_slots_hold_one() {
     schema::migrate_to(&mut writer, 5).await.unwrap();
     let open_machine = deployment().machine;
     let mut failed = open_machine.clone();
-    failed.fail(Failure::quarantined("edge"));
+    failed.fail(Failure::stranded("edge", None));
     for (name, machine) in [("d1", &open_machine), ("d2", &open_machine), ("d3", &failed)] {
         sqlx::query(
             "INSERT INTO deployments (deployment, tenant, request, device, emulated, open, \
@@ -521,7 +521,7 @@ async fn a_store_of_a_newer_program_is_left_alone() {
 
     let refused = Store::open(dir.path()).await;
 
-    assert!(matches!(refused, Err(StoreFailed::Newer { found: 99, known: 6 })));
+    assert!(matches!(refused, Err(StoreFailed::Newer { found: 99, known: 7 })));
 }
 
 const FULL: i64 = 2;
@@ -563,6 +563,10 @@ fn device(name: &str) -> DeviceRow {
         tcb_status: None,
         verdict: None,
         attested_ms: None,
+        duty: Duty::Serving,
+        hardware_id: "0a".into(),
+        seen_hardware_id: String::new(),
+        reason: String::new(),
         epoch: 0,
         created_ms: 3,
     }

@@ -2,7 +2,6 @@
 
 use std::sync::OnceLock;
 
-use api::DeviceState;
 use cose::{Accept, Key};
 use suit::{Anchors, Envelope, authority::OwnerPrefix};
 use teep::tam::{Decision, Inventory, Manifest, Work};
@@ -24,7 +23,7 @@ impl Run<'_> {
         envelope: &'e OnceLock<Vec<u8>>,
     ) -> Result<Decision<'e>, TamFailed> {
         //= teep 14.46 (M): an Agent that is not enrolled, or is blocked, gets no Update
-        let usable = self.device.as_ref().is_some_and(|row| row.state == DeviceState::Attested);
+        let usable = self.device.as_ref().is_some_and(|row| row.standing().is_served());
         if !usable {
             return Ok(Decision::Nothing);
         }

@@ -38,7 +38,7 @@ use crate::{
     app::{ATTEMPTS_MAX, Moc, by_user, hash, is_stale},
     config::Config as Settings,
     http,
-    store::{Change, DeviceRow, Errand, ExchangeRow, NotCommitted, Purpose, StoreFailed},
+    store::{Change, DeviceRow, Duty, Errand, ExchangeRow, NotCommitted, Purpose, StoreFailed},
 };
 use run::Run;
 
@@ -157,7 +157,7 @@ impl Moc {
         ticket: String,
         errand: Errand,
     ) -> Result<Option<(Run<'_>, Opening)>, TamFailed> {
-        let Some(device) = self.store().device(&errand.device).await? else { return Ok(None) };
+        let Some(device) = self.live_device(&errand.device).await? else { return Ok(None) };
         let numbering = self.tam().numbering(&device.device);
         let agent = peer(&device, numbering);
         let opening = match (errand.purpose, agent) {
@@ -302,16 +302,22 @@ impl Moc {
         signer: Thumbprint,
     ) -> Result<Run<'_>, TamFailed> {
         let (errand, device) = match row {
-            Some(row) => {
-                let device = self.store().device(&row.errand.device).await?;
-                (row.errand, device)
-            }
+            Some(row) => match self.live_device(&row.errand.device).await? {
+                None if !row.errand.device.is_empty() => (unasked(None), None),
+                device => (row.errand, device),
+            },
             None => {
                 let device = self.store().device_by_agent(&signer.to_string()).await?;
                 (unasked(device.as_ref()), device)
             }
         };
         Ok(Run::new(self, errand, device))
+    }
+
+    /// A device that has not been retired: one that has is a stranger.
+    async fn live_device(&self, device: &str) -> Result<Option<DeviceRow>, StoreFailed> {
+        let found = self.store().device(device).await?;
+        Ok(found.filter(|row| row.duty != Duty::Retired))
     }
 
     /// The code points of a message: those of the device whose key it names, else those of the

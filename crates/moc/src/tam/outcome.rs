@@ -50,7 +50,15 @@ impl Run<'_> {
         let holder = self.moc.store().device_by_agent(&kid).await?;
         let known = holder.filter(|holder| holder.device != self.errand.device);
         if let Some(other) = known.filter(|_| !self.is_strange()) {
-            refuse_key(&mut appraised, &other.device);
+            refuse(&mut appraised, another_device(&other.device));
+        }
+        let bound = self.device.as_ref().map(|device| device.hardware_id.as_str());
+        if let Some(expected) = bound.filter(|expected| !expected.is_empty())
+            && appraised.facts.is_some()
+            && appraised.hardware_id.as_deref() != Some(expected)
+        {
+            let failure = another_hardware(expected, appraised.hardware_id.as_deref());
+            refuse(&mut appraised, failure);
         }
         Ok(appraised)
     }
@@ -91,6 +99,7 @@ impl Run<'_> {
             device.emulated = appraised.emulated;
             device.tcb_status = appraised.tcb_status.clone();
             device.verdict = Some(appraised.verdict.clone());
+            device.seen_hardware_id = appraised.hardware_id.clone().unwrap_or_default();
             if self.errand.purpose == Purpose::Enrol {
                 device.agent_key = Some(facts.agent_key.encode());
                 device.agent_kid = Some(facts.agent_key.thumbprint().to_string());
@@ -147,6 +156,9 @@ impl Run<'_> {
             device.state = DeviceState::Quarantined;
             device.emulated = appraised.emulated.or(device.emulated);
             device.tcb_status = appraised.tcb_status.clone().or(device.tcb_status.take());
+            if let Some(seen) = &appraised.hardware_id {
+                device.seen_hardware_id.clone_from(seen);
+            }
             device.verdict = Some(appraised.verdict.clone());
             self.device_changed();
         }
@@ -366,14 +378,30 @@ struct Told {
 }
 
 /// Two devices never share an Agent.
-fn refuse_key(appraised: &mut Appraised, holder: &str) {
-    let failure = Failure {
+fn another_device(holder: &str) -> Failure {
+    Failure {
         check: "device.agent-key".into(),
         expected: "a key of no other device".into(),
         seen: format!("the key of {holder}"),
         owner: Owner::Operator,
         remedy: "enrol each TEE as one device".into(),
-    };
+    }
+}
+
+/// A device is the hardware that was announced.
+fn another_hardware(expected: &str, seen: Option<&str>) -> Failure {
+    Failure {
+        check: "device.hardware-id".into(),
+        expected: expected.to_owned(),
+        seen: seen.unwrap_or("evidence that names none").to_owned(),
+        owner: Owner::Operator,
+        remedy: "find out where the announced hardware is, or add this one as another device"
+            .into(),
+    }
+}
+
+/// Takes back what the Verifier accepted.
+fn refuse(appraised: &mut Appraised, failure: Failure) {
     appraised.verdict.accepted = false;
     appraised.verdict.checks.push(Check {
         check: failure.check.clone(),

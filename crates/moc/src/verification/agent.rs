@@ -70,6 +70,7 @@ pub(super) fn appraise(
         cmw,
         emulated: hardware.emulated(),
         tcb_status: hardware.tcb().map(|tcb| tcb.status.to_owned()),
+        hardware_id: hardware_id(hardware),
     }
 }
 
@@ -178,12 +179,19 @@ fn as_teep(agent: &Agent, verdict: Verdict) -> Appraisal {
     }
 }
 
+/// What authentic evidence says of the hardware that made it.
+fn hardware_id(hardware: &verifier::Appraisal) -> Option<String> {
+    let id = hardware.claims()?.instance_id.as_ref()?;
+    Some(id.to_string())
+}
+
 /// Evidence whose Agent layer does not belong to an authentic quote.
 fn unauthentic(question: &Question<'_>, checks: Checks, appraisal: &AgentAppraisal) -> Appraised {
     let hardware = appraisal.appraisal();
     Appraised {
         emulated: hardware.emulated(),
         tcb_status: hardware.tcb().map(|tcb| tcb.status.to_owned()),
+        hardware_id: hardware_id(hardware),
         ..refuse(question, checks, NotAttested::Untrusted)
     }
 }
@@ -198,5 +206,6 @@ fn refuse(question: &Question<'_>, checks: Checks, why: NotAttested) -> Appraise
         cmw: None,
         emulated: None,
         tcb_status: None,
+        hardware_id: None,
     }
 }

@@ -84,6 +84,8 @@ pub struct Appraised {
     pub emulated: Option<bool>,
     /// The TCB's status in the vendor's words.
     pub tcb_status: Option<String>,
+    /// What tells the hardware from others of its kind, hex.
+    pub hardware_id: Option<String>,
 }
 
 /// What accepted Evidence says.

@@ -168,6 +168,7 @@ pub(crate) fn sgx(name: &str) -> PostDevice {
         zone: None,
         jurisdiction: None,
         latency_ms: None,
+        hardware_id: None,
         capacity: api::Capacity::default(),
     }
 }

@@ -14,6 +14,7 @@ mod disorder;
 mod figures;
 mod hostile;
 mod http_server;
+mod joining;
 mod legacy;
 mod live;
 mod openapi;

@@ -270,7 +270,7 @@ async fn provoke_the_usual(
             ("text/plain", b"{}".to_vec(), 415, "media-type"),
             ("application/json", b"{".to_vec(), 400, "malformed"),
             ("application/json", br#"{"colour":"red"}"#.to_vec(), 400, "malformed"),
-            ("application/json", vec![b' '; 70_000], 413, "too-large"),
+            ("application/json", vec![b' '; 1_100_000], 413, "too-large"),
         ];
         for (media_type, bytes, status, kind) in wrong {
             let body = Some((media_type, bytes));
@@ -284,6 +284,7 @@ async fn provoke_the_usual(
                 let members = match operation.path {
                     api::path::PLACEMENTS => json!({ "ticket": "none" }),
                     api::path::RECEIPTS => json!({ "receipt": "AAAA" }),
+                    api::path::ORDERS => json!({ "order": "drain" }),
                     _ => json!({ "nonce": NONCE_TEXT }),
                 };
                 Some((api::media::JSON, members.to_string()))
@@ -336,6 +337,7 @@ async fn operators(contract: &Contract, bench: &Bench) {
     contract.get(operator, devices, &[]).await;
     contract.get(operator, api::path::DEVICE, &["other"]).await;
     contract.call(operator, ("post", api::path::ENROLMENTS), &["other"], "", None).await;
+    joining(contract, bench).await;
 
     let counted = contract.get(operator, api::path::METRICS, &[]).await;
     let text = String::from_utf8(counted.body).unwrap();
@@ -346,6 +348,60 @@ async fn operators(contract: &Contract, bench: &Bench) {
     contract.get(operator, api::path::ENTRIES, &[]).await;
     contract.get(operator, api::path::ENTRY, &["0"]).await;
     contract.call(operator, ("get", api::path::CONSISTENCY), &[], "?from=1", None).await;
+}
+
+/// Devices that are announced, join, and are ordered about.
+async fn joining(contract: &Contract, bench: &Bench) {
+    let operator = &bench.operator;
+    let (tokens, token) = (api::path::JOIN_TOKENS, api::path::JOIN_TOKEN);
+    let hardware = "00".repeat(16);
+    let device = |name: &str| {
+        json!({
+            "device": name, "hardware": "SGX", "instances": ["process"], "hardware_id": hardware,
+        })
+    };
+    let asked = json!({ "devices": [device("joins"), device("never")] });
+    let added = contract.json(operator, ("post", tokens), &[], asked.clone()).await;
+    let added: api::JoinTokensAdded = added.expect(201);
+    contract.json(operator, ("post", tokens), &[], asked).await.refused(409, "conflict");
+    contract.get(operator, tokens, &[]).await;
+
+    let (nobody, joins) = (bench.caller(""), ("post", api::path::JOINS));
+    let join = |token: &str, hardware: &str| json!({ "token": token, "hardware_id": hardware });
+    for (media_type, bytes, kind) in [
+        ("text/plain", b"{}".to_vec(), "media-type"),
+        ("application/json", b"{".to_vec(), "malformed"),
+        ("application/json", vec![b' '; 70_000], "too-large"),
+    ] {
+        let answer = contract.call(&nobody, joins, &[], "", Some((media_type, bytes))).await;
+        assert_eq!(serde_json::from_slice::<api::Problem>(&answer.body).unwrap().name(), kind);
+    }
+    contract.json(&nobody, joins, &[], join("x", "00")).await.refused(401, "unauthenticated");
+    let [first, second] = &added.tokens[..] else { panic!("two devices were announced") };
+    let other = join(&first.token, "11");
+    contract.json(&nobody, joins, &[], other).await.refused(403, "untrusted");
+    let own = join(&first.token, &hardware);
+    contract.json(&nobody, joins, &[], own).await.expect::<api::DeviceAdded>(201);
+    let taken = json!({
+        "device": second.device, "hardware": "SGX", "instances": ["process"],
+    });
+    contract.json(operator, ("post", api::path::DEVICES), &[], taken).await;
+    let late = join(&second.token, &hardware);
+    contract.json(&nobody, joins, &[], late).await.refused(409, "conflict");
+    let end = contract.call(operator, ("delete", token), &[&second.id], "", None).await;
+    assert_eq!(end.status, 204);
+
+    let pending = contract.call(operator, ("post", api::path::ENROLMENTS), &["joins"], "", None);
+    pending.await.refused(409, "conflict");
+    let orders = ("post", api::path::ORDERS);
+    let approve = json!({ "order": "approve" });
+    contract.json(operator, orders, &["joins"], approve.clone()).await.expect::<Value>(200);
+    contract.json(operator, orders, &["joins"], approve).await.refused(409, "conflict");
+
+    let crowd = Bench::start_with("teep_burst_max = 1\nteep_per_second_max = 1\n").await;
+    let nobody = crowd.caller("");
+    contract.json(&nobody, joins, &[], join("x", "00")).await;
+    contract.json(&nobody, joins, &[], join("x", "00")).await.refused(429, "too-many");
 }
 
 /// A whole deployment, and what goes wrong around one.
