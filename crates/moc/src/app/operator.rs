@@ -243,7 +243,8 @@ pub(super) fn check_device(asked: &PostDevice) -> Result<(), Refusal> {
 
 pub(super) fn check_hardware_id(id: &str) -> Result<(), Refusal> {
     let lower = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-    let good = (16..=128).contains(&id.len()) && id.len() % 2 == 0 && id.bytes().all(lower);
+    let good =
+        (16..=128).contains(&id.len()) && id.len().is_multiple_of(2) && id.bytes().all(lower);
     match good {
         true => Ok(()),
         false => {
