@@ -10,16 +10,15 @@ mod arriving;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use channel::receipt::Receipt;
-use channel::release::{Binding, Receiver, Role};
+use channel::release::{Receiver, Role};
 use channel::{Refused, Suites};
-use cose::{Key, Secret, Thumbprint};
+use cose::{Key, Thumbprint};
 use keys::SystemEntropy;
 
 use crate::backend::Refusal;
 use arriving::Arriving;
 
-pub(crate) use arriving::Taken;
+pub(crate) use arriving::{Reached, Taken, Whole};
 
 /// The receivers of one place.
 #[derive(Debug)]
@@ -37,17 +36,6 @@ struct Exchange {
     /// The evidence that names it; before there is one, it opens nothing.
     eat_digest: Option<[u8; 32]>,
     made: Instant,
-}
-
-/// A release that was opened.
-#[derive(Debug)]
-pub(crate) struct Opened {
-    /// What was sealed.
-    pub(crate) data: Secret,
-    /// Whom the owner lets call the application.
-    pub(crate) callers: Vec<Key>,
-    /// What to confirm to the owner.
-    pub(crate) receipt: Receipt,
 }
 
 impl Exchanges {
@@ -84,39 +72,6 @@ impl Exchanges {
         Ok(())
     }
 
-    //= teep 14.74 (M): personalization data is decrypted inside the TEE boundary only
-    /// Opens a release with the receiver that it was made for, and destroys that receiver.
-    ///
-    /// Owner and manifest come from verified manifests, never from the release. It does not say
-    /// which receiver it is for, so all are tried; one that fails stays.
-    pub(crate) fn open(
-        &mut self,
-        release: &[u8],
-        owner: Thumbprint,
-        manifest_digest: [u8; 32],
-    ) -> Result<Opened, Refusal> {
-        self.expire();
-        let mut refusal = Refusal::NoReceiver;
-        for at in 0..self.open.len() {
-            let exchange = &mut self.open[at];
-            let Some(eat_digest) = exchange.eat_digest else {
-                continue;
-            };
-            let binding = Binding { owner, manifest_digest, eat_digest, role: self.role };
-            match exchange.receiver.open(release, &binding, DATA_BYTES_MAX) {
-                Ok(opened) => {
-                    self.open.remove(at);
-                    let (deployment, digests) = (opened.deployment, opened.digests);
-                    let receipt = Receipt { deployment, eat_digest, digests, service_key: None };
-                    return Ok(Opened { data: opened.plaintext, callers: opened.callers, receipt });
-                }
-                // The one that comes furthest says most.
-                Err(refused) => refusal = refusal.max(refusal_of(refused)),
-            }
-        }
-        Err(refusal)
-    }
-
     fn expire(&mut self) {
         self.open.retain(|exchange| exchange.made.elapsed() < RECEIVER_LIFE);
     }
@@ -135,9 +90,6 @@ pub(crate) fn refusal_of(refused: Refused) -> Refusal {
     }
 }
 
-/// Personalization Data in one release; it has to fit into a frame.
-const DATA_BYTES_MAX: usize = 15 * 1024 * 1024;
-
 /// How long a receiver waits for its release.
 const RECEIVER_LIFE: Duration = Duration::from_secs(15 * 60);
 
@@ -146,8 +98,9 @@ const EXCHANGES_MAX: usize = 16;
 
 #[cfg(test)]
 mod tests {
-    use channel::release;
+    use channel::release::{self, Binding};
     use cose::{Algorithm, Signer as _};
+    use device::broker::Piece;
     use keys::SigningKey;
 
     use super::*;
@@ -161,7 +114,6 @@ mod tests {
 
         let opened = open(&mut exchanges, &owner, &release).unwrap();
 
-        assert_eq!(opened.data.expose(), b"data");
         assert_eq!(opened.receipt.deployment, "edge-7");
         assert_eq!(opened.receipt.eat_digest, EAT);
         assert_eq!(open(&mut exchanges, &owner, &release).unwrap_err(), Refusal::NoReceiver);
@@ -218,8 +170,12 @@ mod tests {
         exchanges: &mut Exchanges,
         owner: &SigningKey,
         release: &[u8],
-    ) -> Result<Opened, Refusal> {
-        exchanges.open(release, owner.key().thumbprint(), [2; 32])
+    ) -> Result<Whole, Refusal> {
+        let piece = Piece { stream: [1; 32], offset: 0, bytes: release.to_vec() };
+        let taken = exchanges.take(&piece, owner.key().thumbprint(), [2; 32], 100)?;
+        let Reached::End(ended) = taken.reached else { return Err(Refusal::Malformed) };
+        assert_eq!(taken.chunks[0].expose(), b"data");
+        Ok(*ended)
     }
 
     fn owner() -> SigningKey {

@@ -23,7 +23,7 @@ use tracing::{debug, info, warn};
 
 use self::collect::{Answered, Asked};
 use crate::attester::{Attester, Economy, Quoted, Unavailable};
-use crate::backend::{Failed, Progress, Refusal};
+use crate::backend::{Failed, Holds, Progress, Refusal};
 use crate::evidence::{NoEvidence, Prepared};
 use crate::exchanges::Exchanges;
 use crate::identity::Identity;
@@ -104,6 +104,8 @@ enum Fault {
     Component(#[from] suit::Malformed),
     #[error("the URI is not usable")]
     Malformed(#[from] teep::Malformed),
+    #[error("payloads are offered to the relay of a Broker")]
+    OfTheRelay,
     #[error("no such application runs here")]
     NoApplication,
     #[error("the application did not answer")]
@@ -181,6 +183,7 @@ impl TeepAgent {
                 self.conclude(turn)
             }
             Request::Describe => Ok(Reply::Description(self.core().describe())),
+            Request::OfferPayload { .. } | Request::GivePayload { .. } => Err(Fault::OfTheRelay),
         }
     }
 
@@ -207,9 +210,9 @@ impl TeepAgent {
         if self.core().settings.tam_of(owner).is_some() {
             return Err(Fault::DataOfTheTam);
         }
-        match ta.take(piece).map_err(Fault::Application)? {
+        match ta.take(owner, piece, Holds::Data).map_err(Fault::Application)? {
             Progress::Until(offset) => Ok(Reply::Taken(offset)),
-            Progress::Opened(receipt) => {
+            Progress::Opened(receipt) | Progress::OpenedBundle(receipt, _) => {
                 let core = self.core();
                 Ok(Reply::Received(receipt.sign(core.identity.receipt.as_ref())?))
             }
@@ -494,6 +497,7 @@ impl Fault {
             Self::Component(_) | Self::Malformed(_) => FailureCode::Malformed,
             Self::Application(Failed::Crashed(_) | Failed::Runtime(_)) => FailureCode::Busy,
             Self::Application(Failed::NoRoom { .. } | Failed::NotMeasured(_)) => FailureCode::Busy,
+            Self::OfTheRelay => FailureCode::Unsupported,
             Self::Application(Failed::NoBackend(_) | Failed::Image(_) | Failed::TooLong { .. }) => {
                 FailureCode::Unsupported
             }

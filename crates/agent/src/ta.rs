@@ -9,7 +9,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use channel::Suites;
-use channel::receipt::Receipt;
 use cose::{Key, Secret, Thumbprint};
 use device::broker::Piece;
 use rats::eat::{Instance as InstanceClaim, InstanceType, ManifestId};
@@ -18,7 +17,7 @@ use tracing::{info, warn};
 use zeroize::Zeroizing;
 
 use crate::attester::{Attester, RuntimeRegister};
-use crate::backend::{Backend, Crash, Failed, Instance, Program, Progress};
+use crate::backend::{Backend, Crash, Failed, Holds, Instance, Program, Progress};
 
 /// All Trusted Applications of this device, by manifest component identifier.
 pub struct Applications {
@@ -271,43 +270,30 @@ impl Ta {
         self.with(|instance| instance.bind(receiver, eat_digest))
     }
 
-    /// Hands over a release of Personalization Data, still sealed.
-    pub fn open(&self, owner: Thumbprint, release: Vec<u8>) -> Result<Receipt, Failed> {
-        let receipt = self.with(|instance| instance.open(owner, release))?;
-        self.released();
-        Ok(receipt)
-    }
-
-    /// Hands over a release of a UA and data, still sealed; gives back the UA's envelope.
-    pub fn open_bundle(
-        &self,
-        owner: Thumbprint,
-        release: Vec<u8>,
-    ) -> Result<(Receipt, Vec<u8>), Failed> {
-        let opened = self.with(|instance| instance.open_bundle(owner, release))?;
-        self.released();
-        Ok(opened)
-    }
-
-    /// Hands over a piece of a release, still sealed. It is one of the application's own owner:
-    /// no manifest of another one comes with it.
-    pub fn take(&self, piece: Piece) -> Result<Progress, Failed> {
-        let progress = self.with(|instance| instance.take(self.facts.owner, piece))?;
-        if let Progress::Opened(_) = &progress {
+    /// Hands over a piece of a release, still sealed. Its owner is the one of the manifest that
+    /// it came with, or the application's own.
+    pub fn take(&self, owner: Thumbprint, piece: Piece, holds: Holds) -> Result<Progress, Failed> {
+        let progress = self.with(|instance| instance.take(owner, piece, holds))?;
+        if !matches!(progress, Progress::Until(_)) {
             self.released();
         }
         Ok(progress)
     }
 
-    /// Hands over data that was sealed to the agent, and gives the key that its callers need.
+    /// Hands over some of the data of a release that was sealed to the agent.
+    pub fn gather(&self, owner: Thumbprint, stream: [u8; 32], data: Secret) -> Result<(), Failed> {
+        self.with(|instance| instance.personalize(owner, stream, data, None))
+    }
+
+    /// Ends a release that was sealed to the agent, and gives the key that its callers need.
     pub fn personalize(
         &self,
         owner: Thumbprint,
-        data: Secret,
+        stream: [u8; 32],
         callers: Vec<Key>,
     ) -> Result<Key, Failed> {
         let service_key = self.with(|instance| {
-            instance.personalize(owner, data, callers)?;
+            instance.personalize(owner, stream, Secret::new(Vec::new()), Some(callers))?;
             Ok(instance.service_key().clone())
         })?;
         self.released();

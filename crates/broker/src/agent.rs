@@ -138,7 +138,8 @@ impl Conversation {
             | Reply::Session(_)
             | Reply::Description(_)
             | Reply::Taken(_)
-            | Reply::Received(_) => Err(AgentFailed::WrongReply("CallTA")),
+            | Reply::Received(_)
+            | Reply::Wanted { .. } => Err(AgentFailed::WrongReply("CallTA")),
         }
     }
 
@@ -153,9 +154,11 @@ impl Conversation {
     ) -> Result<Reply, AgentFailed> {
         match self.call(&Request::TakeRelease { component, piece }).await? {
             reply @ (Reply::Taken(_) | Reply::Received(_) | Reply::Failed(_)) => Ok(reply),
-            Reply::Nothing | Reply::Session(_) | Reply::TaAnswer(_) | Reply::Description(_) => {
-                Err(AgentFailed::WrongReply("TakeRelease"))
-            }
+            Reply::Nothing
+            | Reply::Session(_)
+            | Reply::TaAnswer(_)
+            | Reply::Description(_)
+            | Reply::Wanted { .. } => Err(AgentFailed::WrongReply("TakeRelease")),
         }
     }
 
@@ -168,9 +171,11 @@ impl Conversation {
             Reply::Nothing => Ok(None),
             Reply::Session(session) => Ok(Some(session)),
             Reply::Failed(failure) => Err(AgentFailed::Refused(failure)),
-            Reply::TaAnswer(_) | Reply::Description(_) | Reply::Taken(_) | Reply::Received(_) => {
-                Err(AgentFailed::WrongReply(call))
-            }
+            Reply::TaAnswer(_)
+            | Reply::Description(_)
+            | Reply::Taken(_)
+            | Reply::Received(_)
+            | Reply::Wanted { .. } => Err(AgentFailed::WrongReply(call)),
         }
     }
 

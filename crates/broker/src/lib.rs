@@ -18,6 +18,7 @@ pub mod launch;
 pub mod loads;
 pub mod machine;
 pub mod moc;
+pub mod payloads;
 pub mod probe;
 pub mod refusal;
 pub mod relay;

@@ -17,6 +17,7 @@ use broker::{
     join, launch,
     loads::{Loads, Patience},
     moc::MocClient,
+    payloads::Payloads,
     probe,
     relay::Relay,
     session::Sessions,
@@ -154,10 +155,12 @@ impl Serving {
         let (launcher, grants) = (launch::launcher(), config.grants());
         let care = Care { launcher, grants, ..Care::default() };
         let host = Host::new(&config.state_dir, identity, care, loads.clone());
+        let payloads = Payloads::default();
         let sessions = Arc::new(Sessions {
             tam: TamClient::new(roots.as_deref())?,
             moc: MocClient::new(config, &token, roots.as_deref())?,
             host: host.clone(),
+            payloads: payloads.clone(),
             capture: Capture::new(config.capture_dir.clone()),
         });
         loads.serve_with(Arc::clone(&sessions));
@@ -165,7 +168,7 @@ impl Serving {
         let every = config.policy_check_every();
         let rhythm = Rhythm { policy_check_every: every, ..Rhythm::default() };
         let relay = match config.relay_listen {
-            Some(address) => Some(Relay::bind(address, agent.clone()).await?),
+            Some(address) => Some(Relay::bind(address, agent.clone(), payloads).await?),
             None => None,
         };
         let wakes = Arc::new(Wakes::new(agent, sessions, loads, rhythm));

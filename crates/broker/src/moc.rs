@@ -156,4 +156,4 @@ const WAKE_BYTES_MAX: usize = 64 * 1024;
 const ENVELOPE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// What is fetched at once has to fit into one frame to the Agent.
-const RANGE_BYTES_MAX: usize = 8 * 1024 * 1024;
+pub(crate) const RANGE_BYTES_MAX: usize = 8 * 1024 * 1024;

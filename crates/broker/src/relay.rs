@@ -3,7 +3,8 @@
 //! Whoever reaches the relay may send; what comes is ciphertext whose head the owner signed, and
 //! the TEE alone says whether it is one. A connection is strictly one piece, then one reply, as
 //! the Agent's own interface has them ([`device::broker`]); no other request passes. The relay
-//! keeps nothing, so its memory does not grow with a release.
+//! keeps nothing, so its memory does not grow with a release. Who has a payload that a manifest
+//! names offers it here, and gives the ranges that the TEE wants ([`crate::payloads`]).
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -20,12 +21,13 @@ use tokio::{
 };
 use tracing::{debug, info, warn};
 
-use crate::{agent::Agent, frames, refusal::causes};
+use crate::{agent::Agent, frames, payloads::Payloads, refusal::causes};
 
 /// Listens for senders of releases.
 pub struct Relay {
     listener: TcpListener,
     agent: Agent,
+    payloads: Payloads,
     places: Arc<Semaphore>,
 }
 
@@ -34,12 +36,12 @@ impl Relay {
     ///
     /// # Errors
     /// The address is not to be had.
-    pub async fn bind(address: SocketAddr, agent: Agent) -> Result<Self> {
+    pub async fn bind(address: SocketAddr, agent: Agent, payloads: Payloads) -> Result<Self> {
         let listener = TcpListener::bind(address).await;
         let listener =
             listener.with_context(|| format!("listening at {address}, `relay_listen`"))?;
         info!(address = %listener.local_addr()?, "relaying releases");
-        Ok(Self { listener, agent, places: Arc::new(Semaphore::new(SENDERS_MAX)) })
+        Ok(Self { listener, agent, payloads, places: Arc::new(Semaphore::new(SENDERS_MAX)) })
     }
 
     /// Where it listens.
@@ -63,9 +65,9 @@ impl Relay {
             };
             // With every place taken the sender is let go, and comes again.
             let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else { continue };
-            let agent = self.agent.clone();
+            let (agent, payloads) = (self.agent.clone(), self.payloads.clone());
             tokio::spawn(async move {
-                if let Err(broken) = converse(stream, &agent).await {
+                if let Err(broken) = converse(stream, &agent, &payloads).await {
                     debug!(%broken, "a sender is left");
                 }
                 drop(place);
@@ -75,7 +77,7 @@ impl Relay {
 }
 
 /// Carries pieces until the sender hangs up, or is silent for too long.
-async fn converse(mut stream: TcpStream, agent: &Agent) -> Result<(), Broken> {
+async fn converse(mut stream: TcpStream, agent: &Agent, payloads: &Payloads) -> Result<(), Broken> {
     loop {
         let silent = |_| Broken::Io(std::io::ErrorKind::TimedOut);
         let Some(body) = timeout(PIECE_WITHIN, frames::read_at_most(&mut stream, FRAME_BYTES_MAX))
@@ -96,12 +98,22 @@ async fn converse(mut stream: TcpStream, agent: &Agent) -> Result<(), Broken> {
                     Reply::failed(FailureCode::Busy, failed.to_string())
                 })
             }
+            Ok(Request::OfferPayload { sha256 }) => wanted(payloads, sha256).await,
+            Ok(Request::GivePayload { sha256, offset, bytes }) => {
+                payloads.give(sha256, offset, bytes);
+                wanted(payloads, sha256).await
+            }
             Ok(_) => Reply::failed(FailureCode::Unsupported, "the relay carries releases alone"),
             Err(malformed) => Reply::failed(FailureCode::Malformed, malformed.to_string()),
         };
         let reply = reply.encode();
         timeout(PIECE_WITHIN, frames::write(&mut stream, &reply)).await.map_err(silent)??;
     }
+}
+
+async fn wanted(payloads: &Payloads, sha256: [u8; 32]) -> Reply {
+    let (offset, length) = payloads.next(sha256).await.unwrap_or_default();
+    Reply::Wanted { offset, length }
 }
 
 /// Senders at one time.

@@ -10,7 +10,8 @@ use tracing::{debug, info, warn};
 use crate::{
     agent::Conversation,
     capture::{Capture, Direction},
-    moc::MocClient,
+    moc::{MocClient, RANGE_BYTES_MAX},
+    payloads::{self, Payloads},
     refusal::{AgentFailed, SessionFailed, TamFailed, causes},
     tam::TamClient,
     ua::Host,
@@ -24,6 +25,8 @@ pub struct Sessions {
     pub moc: MocClient,
     /// Untrusted Applications.
     pub host: Host,
+    /// Payloads that their owners give live at the relay.
+    pub payloads: Payloads,
     /// A copy of every message, when wanted.
     pub capture: Capture,
 }
@@ -183,9 +186,14 @@ impl Sessions {
 
     async fn act(&self, action: Action) -> Result<Vec<u8>, String> {
         match action {
-            Action::Fetch { uri, offset, length, .. } => {
-                self.moc.fetch(&uri, offset, length).await.map_err(|error| causes(&error))
-            }
+            Action::Fetch { uri, offset, length, .. } => match payloads::named(&uri) {
+                Some(sha256) => {
+                    let given =
+                        self.payloads.fetch(sha256, offset, length.min(RANGE_BYTES_MAX as u64));
+                    given.await.map_err(|error| causes(&error))
+                }
+                None => self.moc.fetch(&uri, offset, length).await.map_err(|error| causes(&error)),
+            },
             Action::InstallUa { envelope, loads, .. } => self.install(&envelope, loads).await,
             Action::RemoveUa { manifest, .. } => {
                 self.host.remove(&manifest).await.map_err(|error| causes(&error))

@@ -31,6 +31,12 @@ impl Bundle {
         }))
     }
 
+    /// Writes what comes before the data of a bundle, for data that is read as it flows.
+    #[must_use]
+    pub fn head(ua: &[u8], data_bytes: u64) -> Vec<u8> {
+        cbor::encode(|e| e.array(3)?.str(LABEL)?.bytes(ua)?.bytes_len(data_bytes)?.ok())
+    }
+
     /// Reads a bundle.
     ///
     /// # Errors
@@ -55,6 +61,7 @@ mod tests {
     #[test]
     fn a_bundle_is_read_as_it_was_written_and_nothing_else_is_one() {
         let bytes = Bundle::encode(b"ua", b"pd");
+        assert_eq!([&Bundle::head(b"ua", 2), &b"pd"[..]].concat(), bytes.expose());
 
         let bundle = Bundle::decode(bytes.expose()).unwrap();
 

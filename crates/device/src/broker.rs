@@ -20,6 +20,8 @@ use crate::{ComponentId, Failure, FailureCode, Malformed, Message};
 ///         / [6, component-id, request: bstr]   ; call a Trusted Application
 ///         / [7]                                ; describe
 ///         / [8, component-id, stream: bstr .size 32, offset: uint, bytes: bstr]
+///         / [9, sha256: bstr .size 32]         ; to a relay: offers a payload
+///         / [10, sha256: bstr .size 32, offset: uint, bytes: bstr]
 /// outcome = [0, bstr] / [1, tstr]
 /// uri = tstr .size (1..2048)
 /// ```
@@ -80,6 +82,21 @@ pub enum Request {
         /// The piece.
         piece: Piece,
     },
+    /// To the relay of a Broker alone: whoever sends this holds a payload, and waits to hear which
+    /// range of it the TEE wants.
+    OfferPayload {
+        /// SHA-256 of the payload.
+        sha256: [u8; 32],
+    },
+    /// To the relay of a Broker alone: the range that was wanted; fewer bytes mean the end.
+    GivePayload {
+        /// SHA-256 of the payload.
+        sha256: [u8; 32],
+        /// Where the range begins.
+        offset: u64,
+        /// Its bytes.
+        bytes: Vec<u8>,
+    },
 }
 
 /// A piece of a release that flows live; opaque to Broker and Agent.
@@ -125,6 +142,12 @@ impl Message for Request {
                 component.write(w.array(5).uint(8));
                 w.bytes(&piece.stream).uint(piece.offset).bytes(&piece.bytes);
             }
+            Self::OfferPayload { sha256 } => {
+                w.array(2).uint(9).bytes(sha256);
+            }
+            Self::GivePayload { sha256, offset, bytes } => {
+                w.array(4).uint(10).bytes(sha256).uint(*offset).bytes(bytes);
+            }
         })
     }
 
@@ -167,13 +190,18 @@ impl Message for Request {
                 8 => {
                     kind.fields(4)?;
                     let component = ComponentId::read(r)?;
-                    let stream = r.bytes()?;
-                    let stream = stream.try_into().map_err(|_| Malformed::Length {
-                        what: "name of a release",
-                        got: stream.len(),
-                    })?;
+                    let stream = exact(r, "name of a release")?;
                     let piece = Piece { stream, offset: r.uint()?, bytes: r.bytes()?.to_vec() };
                     Ok(Self::TakeRelease { component, piece })
+                }
+                9 => {
+                    kind.fields(1)?;
+                    Ok(Self::OfferPayload { sha256: exact(r, "digest")? })
+                }
+                10 => {
+                    kind.fields(3)?;
+                    let (sha256, offset) = (exact(r, "digest")?, r.uint()?);
+                    Ok(Self::GivePayload { sha256, offset, bytes: r.bytes()?.to_vec() })
                 }
                 _ => Err(kind.unknown()),
             }
@@ -225,6 +253,7 @@ impl Cause {
 ///       / [4, failure]
 ///       / [5, offset: uint]                    ; so much of a release is there
 ///       / [6, receipt: bstr]                   ; all of it, and it was opened
+///       / [7, offset: uint, length: uint]      ; from a relay: this range of a payload is wanted
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
@@ -242,6 +271,14 @@ pub enum Reply {
     Taken(u64),
     /// A release was opened: the receipt for its owner.
     Received(Vec<u8>),
+    /// From the relay of a Broker alone: the TEE wants this range of a payload that was offered.
+    /// Of no length, nothing is wanted yet, and the offer is to be made again.
+    Wanted {
+        /// Where the range begins.
+        offset: u64,
+        /// How long it is.
+        length: u64,
+    },
 }
 
 impl Reply {
@@ -270,6 +307,9 @@ impl Message for Reply {
             }
             Self::Received(receipt) => {
                 w.array(2).uint(6).bytes(receipt);
+            }
+            Self::Wanted { offset, length } => {
+                w.array(3).uint(7).uint(*offset).uint(*length);
             }
         })
     }
@@ -302,6 +342,10 @@ impl Message for Reply {
                 6 => {
                     kind.fields(1)?;
                     Ok(Self::Received(r.bytes()?.to_vec()))
+                }
+                7 => {
+                    kind.fields(2)?;
+                    Ok(Self::Wanted { offset: r.uint()?, length: r.uint()? })
                 }
                 _ => Err(kind.unknown()),
             }
@@ -446,6 +490,11 @@ fn read_need(r: &mut Reader<'_>) -> Result<(ComponentId, Option<String>), Malfor
     Ok((component, tam_uri))
 }
 
+fn exact(r: &mut Reader<'_>, what: &'static str) -> Result<[u8; 32], Malformed> {
+    let bytes = r.bytes()?;
+    bytes.try_into().map_err(|_| Malformed::Length { what, got: bytes.len() })
+}
+
 fn read_outcome(r: &mut Reader<'_>) -> Result<Result<Vec<u8>, String>, Malformed> {
     let kind = r.kind("outcome of an action")?;
     kind.fields(1)?;
@@ -463,6 +512,10 @@ fn read_uri(r: &mut Reader<'_>) -> Result<String, Malformed> {
     }
     Ok(uri.to_owned())
 }
+
+/// The URI scheme of a payload that its owner gives live at the relay; after the colon comes its
+/// SHA-256, in hexadecimal.
+pub const LIVE_SCHEME: &str = "tamarack-live";
 
 const ACTIONS_MAX: u64 = 64;
 const DESCRIPTION_BYTES_MAX: usize = 1024 * 1024;

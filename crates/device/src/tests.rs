@@ -248,6 +248,8 @@ fn broker_requests() -> Vec<broker::Request> {
         Request::ActionDone { session: 1, action: 2, outcome: Err("gone".to_owned()) },
         Request::CallTa { component: component(), request: vec![] },
         Request::Describe,
+        Request::OfferPayload { sha256: [7; 32] },
+        Request::GivePayload { sha256: [7; 32], offset: 1 << 33, bytes: vec![9; 40] },
         Request::TakeRelease {
             component: component(),
             piece: broker::Piece { stream: [6; 32], offset: 1 << 33, bytes: vec![7; 300] },
@@ -270,6 +272,7 @@ fn broker_replies() -> Vec<broker::Reply> {
         Reply::Description("{}".to_owned()),
         Reply::failed(FailureCode::Busy, "a session is open"),
         Reply::Taken(1 << 33),
+        Reply::Wanted { offset: 1 << 33, length: 4096 },
         Reply::Received(vec![8; 40]),
     ]
 }

@@ -6,7 +6,11 @@
 mod material;
 mod script;
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    time::{Instant, SystemTime, UNIX_EPOCH},
+};
 
 use api::{Deployment, Event, Need, PackageName, PostRequest, RequestPlaced, State};
 use cose::{Entropy, Key, Signer};
@@ -16,7 +20,7 @@ use serde::Serialize;
 use crate::{
     CallFailed, MocClient, Project, Refusal,
     appraisal::{self, Accepted, Application, Examined, Expected},
-    live::NotSent,
+    live::{Giving, NotSent},
     package::{NotPackaged, Package, manifest_digest},
     project::Unusable,
     release::{self, NotReleased},
@@ -255,7 +259,8 @@ impl Deploy<'_> {
             callers: &material.callers,
             sequence: sequence(),
         };
-        if let Some((mut data, relay)) = self.project.live()? {
+        let live = self.project.live()?;
+        if let Some((mut data, relay)) = live.filter(|_| self.project.pushes()) {
             let mut confirmed = |bytes: u64| (means.say)(&format!("{} KiB confirmed", bytes >> 10));
             let entropy = &mut *means.entropy;
             let sent = release::send(self.owner, relay, &to, &mut data, entropy, &mut confirmed);
@@ -268,16 +273,67 @@ impl Deploy<'_> {
             return Ok(());
         }
         let uri = |sha256: &str| self.moc.blob_uri(sha256);
-        let (release, package) =
-            material.seal(self.project, self.owner, &uri, name, &to, means.entropy)?;
-        progress.sealed = Some(release.package.built.envelope.clone());
-        self.put(deployment, name, &package).await?;
-        self.until(deployment, progress, |now| now.state == State::Running).await?;
+        let (project, owner) = (self.project, self.owner);
+        let release = match self.project.live()? {
+            Some((data, relay)) => {
+                let mut spool = Spool::create(project.directory())?;
+                let (release, package, sha256) = material.spool(
+                    project,
+                    owner,
+                    &uri,
+                    name,
+                    &to,
+                    data,
+                    &mut spool.file,
+                    means.entropy,
+                )?;
+                let giving = Giving::begin(relay, spool.reopened()?, sha256);
+                let giving = giving.map_err(|not| DeployFailed::from(NotReleased::from(not)))?;
+                self.put(deployment, name, &package).await?;
+                let running = self.until(deployment, progress, |now| now.state == State::Running);
+                let mut told = |bytes: u64| (means.say)(&format!("{} KiB confirmed", bytes >> 10));
+                giving.during(running, &mut told).await?;
+                release
+            }
+            None => {
+                let sealed = material.seal(project, owner, &uri, name, &to, means.entropy)?;
+                let (release, package) = sealed;
+                progress.sealed = Some(release.package.built.envelope.clone());
+                self.put(deployment, name, &package).await?;
+                self.until(deployment, progress, |now| now.state == State::Running).await?;
+                release
+            }
+        };
         let receipts = self.moc.receipts(deployment).await?;
         let received = release::receipt(&receipts, &release.sealed, accepted)?;
         progress.service = Some((received.service_key, ta));
         progress.receipt = Some(received.receipt);
         Ok(())
+    }
+}
+
+/// A file beside the project that holds ciphertext while it is given live.
+struct Spool {
+    file: File,
+    path: PathBuf,
+}
+
+impl Spool {
+    fn create(directory: &Path) -> Result<Self, DeployFailed> {
+        let path = directory.join("pd.sealed");
+        let file = File::create(&path).map_err(NotReleased::Spool)?;
+        Ok(Self { file, path })
+    }
+
+    fn reopened(&self) -> Result<File, DeployFailed> {
+        Ok(File::open(&self.path).map_err(NotReleased::Spool)?)
+    }
+}
+
+impl Drop for Spool {
+    fn drop(&mut self) {
+        // What is left is ciphertext to a key that is gone.
+        let _left = fs::remove_file(&self.path);
     }
 }
 

@@ -3,6 +3,11 @@
 //! The bytes are those that would lie in a package: sealed to the attested key, signed by the
 //! owner. They are sealed as they flow, so memory does not grow with the data. What was not
 //! confirmed is sent again after a cut; the TEE passes over what it has.
+//!
+//! Where a release belongs to a package (cases 1, 4 and 5), the package names it by its digest
+//! and the TEE asks for its ranges: [`Giving`].
+
+mod giving;
 
 use std::{
     io::{self, Read},
@@ -17,6 +22,8 @@ use device::{
     broker::{Piece, Reply, Request},
     frame::{self, Broken},
 };
+
+pub use giving::Giving;
 
 /// Where a release goes, and what it is bound to.
 #[derive(Clone, Copy)]
@@ -90,33 +97,46 @@ pub fn send(
     entropy: &mut dyn Entropy,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Sent, NotSent> {
-    let (head, mut sealing) =
+    let (head, sealing) =
         Sealing::begin(owner, to.receiver, &to.binding, to.deployment, to.callers, entropy)?;
     let mut stream = [0; 32];
     entropy.fill(&mut stream);
     let component = ComponentId::new(to.component.parts().to_vec())?;
     let mut wire = Wire { relay: to.relay, component, stream, offset: 0, connection: None };
     let mut waiting = head;
-    let mut chunk = read(data)?;
-    loop {
-        let next = read(data)?;
-        if next.expose().is_empty() {
-            break;
-        }
-        waiting.extend(sealing.chunk(chunk.expose())?);
-        chunk = next;
+    let digests = sealed(sealing, data, &mut |frame| {
         if waiting.len() >= PIECE_BYTES {
             if wire.put(std::mem::take(&mut waiting))?.is_some() {
                 return Err(NotSent::Answer);
             }
             progress(wire.offset);
         }
-    }
-    let (frame, digests) = sealing.last(chunk.expose())?;
-    waiting.extend(frame);
+        waiting.extend(frame);
+        Ok::<(), NotSent>(())
+    })?;
     let receipt = wire.put(waiting)?.ok_or(NotSent::Answer)?;
     progress(wire.offset);
     Ok(Sent { receipt, digests })
+}
+
+/// Seals data as it is read, frame by frame, to its last one.
+pub(crate) fn sealed<E: From<NotSent>>(
+    mut sealing: Sealing,
+    data: &mut dyn Read,
+    take: &mut dyn FnMut(Vec<u8>) -> Result<(), E>,
+) -> Result<Digests, E> {
+    let mut chunk = read(data)?;
+    loop {
+        let next = read(data)?;
+        if next.expose().is_empty() {
+            break;
+        }
+        take(sealing.chunk(chunk.expose()).map_err(NotSent::Seal)?)?;
+        chunk = next;
+    }
+    let (frame, digests) = sealing.last(chunk.expose()).map_err(NotSent::Seal)?;
+    take(frame)?;
+    Ok(digests)
 }
 
 /// The next chunk of the data; an empty one at its end.

@@ -1,6 +1,7 @@
 //! Packages: signed SUIT manifests of what the Network User owns.
 
 use cose::{Signer, Thumbprint, sha256};
+use device::broker::LIVE_SCHEME;
 use suit::{
     Digest, Uuid,
     build::{
@@ -103,12 +104,38 @@ impl<'a> Packager<'a> {
         sequence: u64,
         sealed: Vec<u8>,
     ) -> Result<Package, NotPackaged> {
-        self.place(sealed, |payload| {
-            let pd = Pd::new(Name::new(name)?, sequence, self.compatibility(), payload);
-            let own = of == self.owner.key().thumbprint();
-            let pd = if own { pd } else { pd.for_application_of(of) };
-            Ok(pd.sign(self.owner)?)
-        })
+        self.place(sealed, |payload| self.signed_pd(name, of, sequence, payload))
+    }
+
+    /// The same of data that its owner gives live at the relay of the device's Broker: the package
+    /// holds no ciphertext, only its digest.
+    ///
+    /// # Errors
+    /// See [`NotPackaged`].
+    pub fn live_pd(
+        &self,
+        name: &str,
+        of: Thumbprint,
+        sequence: u64,
+        sha256: [u8; 32],
+        length: u64,
+    ) -> Result<Package, NotPackaged> {
+        let uri = Uri::new(&format!("{LIVE_SCHEME}:{}", hex::encode(sha256)))?;
+        let payload = Payload::measured(uri, sha256, length);
+        Ok(Package { built: self.signed_pd(name, of, sequence, payload)?, blobs: Vec::new() })
+    }
+
+    fn signed_pd(
+        &self,
+        name: &str,
+        of: Thumbprint,
+        sequence: u64,
+        payload: Payload<'_>,
+    ) -> Result<Built, NotPackaged> {
+        let pd = Pd::new(Name::new(name)?, sequence, self.compatibility(), payload);
+        let own = of == self.owner.key().thumbprint();
+        let pd = if own { pd } else { pd.for_application_of(of) };
+        Ok(pd.sign(self.owner)?)
     }
 
     /// A package of several manifests, which are processed in this order: a root manifest with

@@ -105,8 +105,8 @@ pub struct Pd {
     /// Public keys (COSE_Key) of those who may call the TA. Default: nobody.
     #[serde(default)]
     pub callers: Vec<PathBuf>,
-    /// The relay of the device's Broker, `HOST:PORT`: the data flows live, whatever its size. Only
-    /// in the cases 2 and 3. Default: it travels in a package, through the M/OC.
+    /// The relay of the device's Broker, `HOST:PORT`: the data flows live, past the M/OC, whatever
+    /// its size. Default: it travels in a package, through the M/OC.
     #[serde(default)]
     pub relay: Option<String>,
 }
@@ -175,12 +175,6 @@ pub enum Unusable {
         /// The figure of the case.
         figure: u8,
     },
-    /// A relay where data does not travel alone.
-    #[error(
-        "`[pd] relay` needs data that is a package of its own, and an own TA: the cases 2 and 3 \
-         (draft sections 4.2 and 4.3)"
-    )]
-    Relay,
     /// A package of the Network M/OC with Personalization Data.
     #[error(
         "the Network M/OC owns this package, so it must hold no Personalization Data (draft \
@@ -229,10 +223,6 @@ impl Project {
                 return Err(Unusable::Missing { case, packages, part: "pd" });
             }
             (Owner::Moc, None) | (Owner::NetworkUser, Some(_)) => {}
-        }
-        let relayed = self.pd.as_ref().is_some_and(|pd| pd.relay.is_some());
-        if relayed && (!matches!(case, 2 | 3) || self.ta.package.is_some()) {
-            return Err(Unusable::Relay);
         }
         let instance = self.instance;
         for hardware in &self.hardware {
@@ -321,6 +311,13 @@ impl Project {
         let file = fs::File::open(&path);
         let file = file.map_err(|source| Unusable::File { what, path, source })?;
         Ok(Some((file, relay)))
+    }
+
+    /// Whether live data needs no manifest beside it: it is alone in its package (cases 2 and 3),
+    /// and the owner of the TA is its own.
+    #[must_use]
+    pub fn pushes(&self) -> bool {
+        matches!(self.case, 2 | 3) && self.ta.package.is_none()
     }
 
     /// The callers' public keys, as COSE_Key bytes.

@@ -1,13 +1,13 @@
 //! Sealing Personalization Data to an attested key, and checking the receipt.
 
-use std::io::Read;
+use std::io::{self, Read, Write};
 
 use channel::{
     Refused,
     receipt::Receipt,
-    release::{Binding, Digests, Role},
+    release::{Binding, Digests, Role, Sealing},
 };
-use cose::{Entropy, Key, Signer};
+use cose::{Entropy, Key, Sha256, Signer};
 
 use crate::{
     appraisal::Accepted,
@@ -68,6 +68,9 @@ pub enum NotReleased {
     /// It was not packaged.
     #[error("the sealed data was not packaged")]
     Package(#[from] NotPackaged),
+    /// The file that it is given from cannot be written.
+    #[error("the sealed data cannot be kept beside the project")]
+    Spool(#[source] io::Error),
     /// It did not flow to its end.
     #[error("the data was not sent")]
     Live(#[from] NotSent),
@@ -106,6 +109,37 @@ pub fn seal(
         channel::release::seal(owner, receiver, &binding, deployment, to.callers, pd, entropy)?;
     let package = packager.pd(name, to.ta.built.owner, to.sequence, sealed)?;
     Ok(Release { package, sealed: Sealed { deployment: deployment.to_owned(), digests } })
+}
+
+/// Seals Personalization Data as it is read into a file, from which it is given live at a relay;
+/// the package names it by its digest. The file holds ciphertext alone.
+///
+/// # Errors
+/// See [`NotReleased`].
+pub fn spool(
+    owner: &dyn Signer,
+    packager: &Packager<'_>,
+    name: &str,
+    to: &To<'_>,
+    data: &mut dyn Read,
+    file: &mut dyn Write,
+    entropy: &mut dyn Entropy,
+) -> Result<(Release, [u8; 32]), NotReleased> {
+    let receiver = &to.accepted.receiver;
+    let (head, sealing) =
+        Sealing::begin(owner, receiver, &binding(owner, to), to.deployment, to.callers, entropy)?;
+    let (mut sha256, mut length) = (Sha256::new(), 0);
+    let mut write = |bytes: &[u8]| {
+        sha256.update(bytes);
+        length += bytes.len() as u64;
+        file.write_all(bytes).map_err(NotReleased::Spool)
+    };
+    write(&head)?;
+    let digests = live::sealed(sealing, data, &mut |frame| write(&frame))?;
+    let sha256 = sha256.finish();
+    let package = packager.live_pd(name, to.ta.built.owner, to.sequence, sha256, length)?;
+    let sealed = Sealed { deployment: to.deployment.to_owned(), digests };
+    Ok((Release { package, sealed }, sha256))
 }
 
 /// Seals Personalization Data as it is read, and sends it live through a relay; gives what was

@@ -15,7 +15,7 @@ use device::{
 };
 use stage::{Canary, Device, Flow, Instance, Spec, Stage, User, flows};
 
-use crate::troupe::{explained, get, log, open_stage, refused, running, until};
+use crate::troupe::{explained, get, limited, log, open_stage, refused, running, told, until};
 
 #[test]
 fn data_beyond_what_a_package_holds_flows_live_over_a_cut_in_constant_memory() {
@@ -78,24 +78,82 @@ fn a_tee_that_starts_anew_in_the_middle_gets_nothing_more_of_the_old_release() {
     running(user.attempt(&stage, &project, &device.name).unwrap());
 }
 
+/// Where the data belongs to a package, the package goes through the TAM and names it by its
+/// digest; the same bytes come live, past the M/OC, range by range.
 #[test]
-fn data_flows_live_only_where_it_travels_alone() {
+fn data_of_a_package_flows_live_past_the_moc_over_a_cut_in_constant_memory() {
+    let mut stage = open_stage!();
+    limited(&mut stage, "wake_again_ms = 3000");
+    let mut device = stage.device(&Spec::sgx("edge-1")).unwrap();
+    let user = stage.user("oda").unwrap();
+    for case in [1, 4, 5] {
+        let flow = flow(case);
+        let canary = Canary::of(&flow);
+        let project = project(&stage, &user, &flow, &canary, &device, DATA_BYTES);
+        let before = [stage.moc.party.pid(), device.broker.pid()].map(peak_kib);
+        let spool = project.with_file_name("pd.sealed");
+
+        let deploying = user.begin(&stage, &project, &device.name).unwrap();
+        until("the package", || spool.exists() && asked(&stage, &device, case));
+        let first_broker = peak_kib(device.broker.pid());
+        if case == 4 {
+            device.restart_broker().unwrap();
+        }
+        let attempt = deploying.end_within(Duration::from_secs(120)).unwrap();
+
+        if case == 4 && attempt.code == Some(3) {
+            // The session died with its Broker, and nothing was installed: it begins anew.
+            let refusal = explained(told(&project, &attempt));
+            assert_eq!(refusal.owner, "device", "{refusal:#?}");
+            running(user.attempt(&stage, &project, &device.name).unwrap());
+        } else {
+            let report = running(attempt);
+            let events = report["events"].as_array().unwrap();
+            let events: Vec<&str> = events.iter().map(|e| e["event"].as_str().unwrap()).collect();
+            let mut expected = flow.load_sequence.clone();
+            if case == 5 {
+                expected.insert(2, "att:TEEP-Agent".to_owned());
+            }
+            assert_eq!(events, expected, "case {case}");
+            assert_eq!(report["receipt"], true);
+        }
+        assert!(!spool.exists(), "nothing is left beside the project");
+        let grown = [
+            ("the M/OC", peak_kib(stage.moc.party.pid()) - before[0]),
+            ("the Broker", first_broker.max(peak_kib(device.broker.pid())) - before[1]),
+        ];
+        for (name, grown) in grown {
+            assert!(grown < 16 * 1024, "case {case}: {name} grew by {grown} KiB");
+        }
+        assert_eq!(canary.search(&stage, &device).unwrap(), [], "the carriers hold the data");
+        until("an answer", || {
+            let ride = stage::Ride { from: "home", to: "work" };
+            user.ride(&stage, &project, ride).is_ok()
+        });
+    }
+}
+
+#[test]
+fn a_package_whose_data_nobody_gives_live_installs_nothing() {
     let stage = open_stage!();
     let device = stage.device(&Spec::sgx("edge-1")).unwrap();
     let user = stage.user("oda").unwrap();
-    let flow = flow(2);
+    let flow = flow(4);
     let project = project(&stage, &user, &flow, &Canary::of(&flow), &device, 0);
     let text = fs::read_to_string(&project).unwrap();
-    fs::write(&project, text.replace("case = 2", "case = 4")).unwrap();
+    let elsewhere = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = elsewhere.local_addr().unwrap().to_string();
+    fs::write(&project, text.replace(&device.relay, &address)).unwrap();
 
     let attempt = user.attempt(&stage, &project, &device.name).unwrap();
 
-    assert_eq!(attempt.code, Some(2), "{}", attempt.said);
-    assert!(attempt.said.contains("draft sections 4.2 and 4.3"), "{}", attempt.said);
+    let refusal = explained(told(&project, &attempt));
+    assert_eq!(refusal.check, "suit.operation-failed", "{refusal:#?}");
+    let told = log(&stage, "edge-1-tee");
+    assert!(told.contains("nobody gave the payload at the relay"), "{told}");
+    assert!(!told.contains("personalization data was released"));
     fs::write(&project, &text).unwrap();
-    let deploying = user.begin(&stage, &project, &device.name).unwrap();
-    let report = running(deploying.end_within(Duration::from_secs(60)).unwrap());
-    assert_eq!(report["receipt"], true, "case 2 has data that travels alone");
+    running(user.attempt(&stage, &project, &device.name).unwrap());
 }
 
 #[test]
@@ -172,6 +230,13 @@ fn component(stage: &Stage, user: &User, deployment: &str) -> ComponentId {
     let home = fs::read(user.home().join("owner.pub")).unwrap();
     let owner = cose::Key::decode(&home).unwrap().thumbprint();
     ComponentId::new(vec![owner.0.to_vec(), flow(3).name().into_bytes()]).unwrap()
+}
+
+/// Whether the TEE has been handed the package that holds the data.
+fn asked(stage: &Stage, device: &Device, case: u8) -> bool {
+    let log = log(stage, &format!("{}-tee", device.name));
+    let manifest = format!("case-{case}-");
+    log.lines().any(|line| line.contains("a manifest is authentic") && line.contains(&manifest))
 }
 
 /// A row with UA as a process on SGX.

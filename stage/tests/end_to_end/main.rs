@@ -10,7 +10,6 @@ mod canary;
 mod channel;
 mod crash;
 mod dialects;
-mod escapes;
 mod families;
 mod flows;
 mod forgery;

@@ -45,25 +45,17 @@ pub trait Instance: Send {
     /// Tells which evidence names the receiver, by its first key.
     fn bind(&mut self, receiver: Thumbprint, eat_digest: [u8; 32]) -> Result<(), Failed>;
 
-    /// Opens a release of this owner; the answer is what to confirm to the owner.
-    fn open(&mut self, owner: Thumbprint, release: Vec<u8>) -> Result<Receipt, Failed>;
-
-    /// Opens a release of a UA and data (case 5): also hands out the UA's envelope.
-    fn open_bundle(
-        &mut self,
-        owner: Thumbprint,
-        release: Vec<u8>,
-    ) -> Result<(Receipt, Vec<u8>), Failed>;
-
     /// Takes a piece of a release of this owner.
-    fn take(&mut self, owner: Thumbprint, piece: Piece) -> Result<Progress, Failed>;
+    fn take(&mut self, owner: Thumbprint, piece: Piece, holds: Holds) -> Result<Progress, Failed>;
 
-    /// Takes data that the agent opened (cases 1 and 4), and whom its owner lets call.
+    /// Takes data that the agent opened (cases 1 and 4), under the name of its release: more of it
+    /// while `callers` is absent, then the last of it, and whom its owner lets call.
     fn personalize(
         &mut self,
         owner: Thumbprint,
+        stream: [u8; 32],
         data: Secret,
-        callers: Vec<Key>,
+        callers: Option<Vec<Key>>,
     ) -> Result<(), Failed>;
 
     /// Passes on a sealed request; the answer is sealed too.
@@ -73,6 +65,15 @@ pub trait Instance: Send {
     fn alive(&mut self) -> bool;
 }
 
+/// What a release holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holds {
+    /// Personalization Data.
+    Data,
+    /// A UA and Personalization Data (case 5).
+    Bundle,
+}
+
 /// How far a release in pieces has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Progress {
@@ -80,6 +81,8 @@ pub enum Progress {
     Until(u64),
     /// It was opened; this is what to confirm to the owner.
     Opened(Receipt),
+    /// The same, with the envelope of the UA that was in it.
+    OpenedBundle(Receipt, Vec<u8>),
 }
 
 /// Why an instance did not do what was asked.

@@ -11,15 +11,19 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use channel::receipt::Receipt;
+use cose::{Entropy as _, Secret, Thumbprint};
+use device::broker::Piece;
+use keys::SystemEntropy;
 use zeroize::Zeroizing;
 
 use super::part::{Kind, Part};
 use super::ree::Delegation;
 use super::staging::Staging;
 use super::{Place, Refused, authenticate, chain, report};
-use crate::backend::{FRAME_CONTENT_BYTES_MAX, Failed, Refusal};
+use crate::backend::{Failed, Holds, Progress, Refusal};
+use crate::exchanges::{Reached, Taken};
 use crate::settings::Settings;
-use crate::store::{Change, Content, Damaged};
+use crate::store::{Change, Content, Damaged, Store};
 use crate::ta::Ta;
 
 /// What a manifest is about.
@@ -199,13 +203,72 @@ fn envelope(
     staging.read(place.store, at)?.ok_or_else(|| Stopped::NoContent(at.clone()))
 }
 
-/// A release, which goes to its application in one frame.
-fn release(content: &Content, place: &Place<'_>) -> Result<Zeroizing<Vec<u8>>, Stopped> {
-    let (length, max) = (content.length, FRAME_CONTENT_BYTES_MAX);
-    if length > max {
-        return Err(Failed::TooLong { length, max }.into());
+/// Hands a release on in pieces, from its slot, as a live one comes.
+fn pieces(
+    store: &Store,
+    content: &Content,
+    take: &mut dyn FnMut(Piece) -> Result<(), Stopped>,
+) -> Result<(), Stopped> {
+    // Each has a name of its own: what an earlier one left is not gone on with.
+    let mut stream = [0; 32];
+    SystemEntropy.fill(&mut stream);
+    let mut offset = 0;
+    store.pieces(content, &mut |bytes| {
+        let piece = Piece { stream, offset, bytes };
+        offset += piece.bytes.len() as u64;
+        take(piece)
+    })
+}
+
+/// Hands a release to its application, still sealed.
+fn hand_over(
+    owner: Thumbprint,
+    ta: &Ta,
+    content: &Content,
+    holds: Holds,
+    place: &Place<'_>,
+) -> Result<(Receipt, Option<Vec<u8>>), Stopped> {
+    let mut opened = None;
+    pieces(place.store, content, &mut |piece| {
+        match ta.take(owner, piece, holds)? {
+            Progress::Until(_) => {}
+            Progress::Opened(receipt) => opened = Some((receipt, None)),
+            Progress::OpenedBundle(receipt, ua) => opened = Some((receipt, Some(ua))),
+        }
+        Ok(())
+    })?;
+    opened.ok_or(Stopped::Release(Refusal::Malformed))
+}
+
+/// Opens data that is sealed to the agent, and hands it to its application as it opens.
+fn open(
+    owner: Thumbprint,
+    ta: &Ta,
+    content: &Content,
+    place: &mut Place<'_>,
+) -> Result<Receipt, Stopped> {
+    let manifest_digest = ta.facts().manifest_digest;
+    let limit = usize::try_from(place.settings.limits.memory_bytes_max).unwrap_or(usize::MAX);
+    let Place { store, exchanges, .. } = place;
+    let mut opened = None;
+    let given = pieces(store, content, &mut |piece| {
+        let taken = exchanges.take(&piece, owner, manifest_digest, limit);
+        let Taken { chunks, reached } = taken.map_err(Stopped::Release)?;
+        for chunk in chunks {
+            ta.gather(owner, piece.stream, chunk)?;
+        }
+        if let Reached::End(ended) = reached {
+            let service_key = ta.personalize(owner, piece.stream, ended.callers)?;
+            opened = Some(Receipt { service_key: Some(service_key), ..ended.receipt });
+        }
+        Ok(())
+    });
+    if given.is_err() {
+        // Another name, so nothing of what was gathered waits on.
+        let _gone = ta.gather(owner, [0; 32], Secret::new(Vec::new()));
     }
-    Ok(place.store.load(content)?)
+    given?;
+    opened.ok_or(Stopped::Release(Refusal::Malformed))
 }
 
 impl Done {
@@ -280,21 +343,19 @@ impl Done {
             }
             Kind::PersonalizationData { of } => {
                 let ta = self.application(of, place)?;
-                let content = release(&content, place)?;
                 // In one package with its application, data is sealed to the agent: when the
                 // owner attested, the application did not run yet.
                 let receipt = match self.prepared_here(of) {
-                    true => self.open(part, &ta, &content, place)?,
-                    false => ta.open(facts.owner, content.to_vec())?,
+                    true => open(facts.owner, &ta, &content, place)?,
+                    false => hand_over(facts.owner, &ta, &content, Holds::Data, place)?.0,
                 };
                 self.opened(part, ta, &receipt, place)?;
             }
             Kind::Bundle { of } => {
                 let ta = self.application(of, place)?;
-                let content = release(&content, place)?;
-                let (receipt, ua) = ta.open_bundle(facts.owner, content.to_vec())?;
+                let (receipt, ua) = hand_over(facts.owner, &ta, &content, Holds::Bundle, place)?;
                 self.opened(part, ta, &receipt, place)?;
-                self.handed_out = Some(ua);
+                self.handed_out = ua;
             }
             Kind::Package | Kind::Untrusted => {}
         }
@@ -310,21 +371,6 @@ impl Done {
 
     fn prepared_here(&self, of: &ComponentId) -> bool {
         self.components.contains(of)
-    }
-
-    /// Opens data that is sealed to the agent, and hands it to its application.
-    fn open(
-        &mut self,
-        part: &Part,
-        ta: &Ta,
-        content: &[u8],
-        place: &mut Place<'_>,
-    ) -> Result<Receipt, Stopped> {
-        let (owner, manifest_digest) = (part.facts.owner, ta.facts().manifest_digest);
-        let opened = place.exchanges.open(content, owner, manifest_digest);
-        let opened = opened.map_err(Stopped::Release)?;
-        let service_key = ta.personalize(owner, opened.data, opened.callers)?;
-        Ok(Receipt { service_key: Some(service_key), ..opened.receipt })
     }
 
     fn opened(

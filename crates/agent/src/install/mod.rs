@@ -26,7 +26,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use cose::Accept;
-use device::broker::Action;
+use device::broker::{Action, LIVE_SCHEME};
 use rats::eat::InstanceType;
 use suit::process::SecondProcessor;
 use suit::report::{Conclusion, Reason};
@@ -34,7 +34,6 @@ use suit::{Anchors, ComponentId, Context, Device, Digest, Envelope, Limits, Uuid
 use teep::agent::Outcome;
 use tracing::{info, warn};
 
-use crate::backend::container::IMAGE_BYTES_MAX;
 use crate::exchanges::Exchanges;
 use crate::identity::Identity;
 use crate::settings::Settings;
@@ -293,7 +292,7 @@ fn device(settings: &Settings) -> Device {
     let classes = settings.instances.iter().filter_map(|i| Uuid::new(i.class_id()).ok());
     device.classes.extend(classes);
     // The Broker fetches, over whatever it can; the digest decides.
-    device.schemes.insert("http".to_owned());
+    device.schemes.extend(["http", LIVE_SCHEME].map(str::to_owned));
     device.second = Some(SecondProcessor {
         prefix: ComponentId::new([b"REE"]).expect("one short part is an identifier"),
         parameters: BTreeSet::new(),
@@ -368,6 +367,6 @@ fn obstacle(damaged: &Damaged) -> suit::process::Obstacle {
     suit::process::Obstacle::Storage
 }
 
-/// The longest content of a component: what runs is in memory, an image as a whole. Installing
-/// takes the same little memory for any length.
-const CONTENT_BYTES_MAX: u64 = IMAGE_BYTES_MAX;
+/// The longest content of a component. It flows through a slot in little memory, whatever its
+/// length; what is read into memory as a whole is bounded where that happens.
+const CONTENT_BYTES_MAX: u64 = 1 << 40;

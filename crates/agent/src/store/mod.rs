@@ -87,6 +87,14 @@ pub enum Damaged {
         /// The file.
         name: String,
     },
+    /// A content is longer than what is read into memory.
+    #[error("{length} bytes are too many to be read into memory, which takes {max}")]
+    TooLong {
+        /// Its length in bytes.
+        length: u64,
+        /// How long it may be.
+        max: u64,
+    },
     /// The index is older than the counter of the TEE, or gone.
     #[error("the store was set back to an older state")]
     RolledBack,

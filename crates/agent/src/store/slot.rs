@@ -15,6 +15,7 @@ use suit::{DigestAlgorithm, Intake, Measured};
 use zeroize::Zeroizing;
 
 use super::{CONTENT, Damaged, Disk, Store};
+use crate::backend::container::IMAGE_BYTES_MAX;
 
 /// The key of one slot: it seals one content and nothing else.
 #[derive(Clone, PartialEq, Eq)]
@@ -111,8 +112,29 @@ impl Store {
         self.finish(slot)
     }
 
+    /// Gives a content piece by piece, each but the last one of [`PIECE_BYTES`] or more.
+    pub fn pieces<E: From<Damaged>>(
+        &self,
+        content: &Content,
+        take: &mut dyn FnMut(Vec<u8>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut reading = Reading::new(content);
+        let mut waiting = Vec::new();
+        while let Some(piece) = reading.next(&*self.disk)? {
+            waiting.extend_from_slice(&piece);
+            if waiting.len() >= PIECE_BYTES {
+                take(std::mem::take(&mut waiting))?;
+            }
+        }
+        if waiting.is_empty() { Ok(()) } else { take(waiting) }
+    }
+
     /// Reads a content into memory.
     pub fn load(&self, content: &Content) -> Result<Zeroizing<Vec<u8>>, Damaged> {
+        let (length, max) = (content.length, LOADED_BYTES_MAX);
+        if length > max {
+            return Err(Damaged::TooLong { length, max });
+        }
         // Room for all of it, so that no copy is left behind by growing.
         let length = usize::try_from(content.length).unwrap_or_default();
         let mut plain = Zeroizing::new(Vec::with_capacity(length));
@@ -185,3 +207,6 @@ fn failed(error: impl std::error::Error) -> Obstacle {
 }
 
 const PIECE_BYTES: usize = 1 << 20;
+
+/// What is read into memory as a whole: applications and manifests, not data.
+const LOADED_BYTES_MAX: u64 = IMAGE_BYTES_MAX;

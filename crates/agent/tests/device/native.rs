@@ -12,11 +12,14 @@ use std::sync::{Arc, Mutex, OnceLock};
 use agent::attester::{Attester, RuntimeRegister, Unavailable};
 use agent::backend::container::ContainerBackend;
 use agent::backend::process::{Limits, ProcessBackend};
-use agent::backend::{Backend, Crash, Failed, FaultCode, Instance, Program, Refusal};
+use agent::backend::{
+    Backend, Crash, Failed, FaultCode, Holds, Instance, Program, Progress, Refusal,
+};
 use channel::call::{self, Service};
 use channel::release::{self, Binding, Role};
 use channel::{PrivateKey, Suites};
 use cose::{Algorithm, Signer as _};
+use device::broker::Piece;
 use device::tee::{Description, Quote, REPORT_DATA_BYTES, SealingKey};
 use image::Recipe;
 use keys::{SigningKey, SystemEntropy};
@@ -544,7 +547,9 @@ impl Ta {
             let entropy = &mut SystemEntropy;
             release::seal(owner, &receiver, &binding, "edge-7", &callers, data, entropy).unwrap().0
         };
-        instance.open(owner_id, seal(b"data")).unwrap();
+        let release = Piece { stream: [1; 32], offset: 0, bytes: seal(b"data") };
+        let opened = instance.take(owner_id, release, Holds::Data).unwrap();
+        assert!(matches!(opened, Progress::Opened(_)), "{opened:?}");
         Self { instance, caller, counter: 0 }
     }
 

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use agent::backend::process::{Limits, ModuleCache, ProcessBackend};
-use agent::backend::{Backend, Crash, Failed, FaultCode, Program};
+use agent::backend::{Backend, Crash, Failed, FaultCode, Holds, Program};
 use agent::seal::Sealer;
 use agent::store::Folder;
 use agent::ta::{Applications, Facts, Room, Standing};
 use channel::Suites;
 use cose::Thumbprint;
+use device::broker::Piece;
 use device::tee::SealingKey;
 use rats::eat::InstanceType;
 use suit::ComponentId;
@@ -103,7 +104,9 @@ fn a_component_that_never_ends_its_start_is_ended() {
 fn nothing_is_opened_without_a_receiver_and_nobody_is_served_without_a_release() {
     let mut instance = backend(LIMITS).start(program(&component::echo())).unwrap();
 
-    assert!(matches!(instance.open(Thumbprint([1; 32]), vec![0; 100]), Err(Failed::Refused(_))));
+    let piece = Piece { stream: [1; 32], offset: 0, bytes: vec![0; 100] };
+    let taken = instance.take(Thumbprint([1; 32]), piece, Holds::Data);
+    assert!(matches!(taken, Err(Failed::Refused(_))));
     assert!(matches!(instance.call(vec![0; 100]), Err(Failed::Refused(_))));
     assert!(instance.alive());
 }

@@ -1,5 +1,7 @@
 //! What a project consists of, read and signed: what is built once, and what is sealed late.
 
+use std::{fs::File, io::Read as _};
+
 use api::PackageName;
 use channel::bundle::Bundle;
 use cose::{Entropy, Key, Secret, Signer};
@@ -8,9 +10,10 @@ use suit::ComponentId;
 use super::DeployFailed;
 use crate::{
     Project,
+    live::NotSent,
     package::{Package, Packager},
     project::{Owner, Unusable},
-    release::{self, Release},
+    release::{self, NotReleased, Release},
     rights::Invocation,
 };
 
@@ -81,6 +84,35 @@ impl Material {
         found.ok_or(Unusable::NotInCase(name.figure()))
     }
 
+    /// Seals the data as it is read into the spool file, for a relay, and makes the package around
+    /// it. The answer names what the file holds by its digest.
+    #[expect(clippy::too_many_arguments, reason = "those of `seal`, and where the data is")]
+    pub(super) fn spool(
+        &self,
+        project: &Project,
+        owner: &dyn Signer,
+        uri: BlobUri<'_>,
+        name: PackageName,
+        to: &release::To<'_>,
+        mut data: File,
+        spool: &mut File,
+        entropy: &mut dyn Entropy,
+    ) -> Result<(Release, Package, [u8; 32]), DeployFailed> {
+        let packager = Packager::new(owner, project.instance, uri);
+        let own = self.own_name(project, name);
+        let (release, sha256) = if name == PackageName::UaPd {
+            let length =
+                data.metadata().map_err(|error| NotReleased::from(NotSent::Data(error)))?;
+            let head = Bundle::head(&self.whole_ua(project, &packager)?, length.len());
+            let mut whole = head.as_slice().chain(data);
+            release::spool(owner, &packager, &own, to, &mut whole, spool, entropy)?
+        } else {
+            release::spool(owner, &packager, &own, to, &mut data, spool, entropy)?
+        };
+        let package = self.around(project, &packager, name, to, &release)?;
+        Ok((release, package, sha256))
+    }
+
     fn data(&self) -> Result<&[u8], Unusable> {
         self.pd.as_ref().map(Secret::expose).ok_or(Unusable::NotInCase("(PD)"))
     }
@@ -97,26 +129,40 @@ impl Material {
         entropy: &mut dyn Entropy,
     ) -> Result<(Release, Package), DeployFailed> {
         let packager = Packager::new(owner, project.instance, uri);
-        if name == PackageName::UaPd {
-            let content = self.bundle(project, &packager)?;
-            let own = format!("{}.ua-pd", self.ta_name(project));
-            let content = content.expose();
-            let release = release::seal(owner, &packager, &own, to, content, entropy)?;
-            let package = release.package.clone();
-            return Ok((release, package));
-        }
-        let own = format!("{}.pd", self.ta_name(project));
-        let release = release::seal(owner, &packager, &own, to, self.data()?, entropy)?;
+        let own = self.own_name(project, name);
+        let bundle;
+        let content = if name == PackageName::UaPd {
+            bundle = Bundle::encode(&self.whole_ua(project, &packager)?, self.data()?);
+            bundle.expose()
+        } else {
+            self.data()?
+        };
+        let release = release::seal(owner, &packager, &own, to, content, entropy)?;
+        let package = self.around(project, &packager, name, to, &release)?;
+        Ok((release, package))
+    }
+
+    /// The package that a release is handed over in: its own, or one with what it belongs to.
+    fn around(
+        &self,
+        project: &Project,
+        packager: &Packager<'_>,
+        name: PackageName,
+        to: &release::To<'_>,
+        release: &Release,
+    ) -> Result<Package, DeployFailed> {
         let parts: Vec<&Package> = match (name, &self.ua) {
             (PackageName::UaTaPd, Some(ua)) => vec![&self.ta, &release.package, ua],
             (PackageName::TaPd, _) => vec![&self.ta, &release.package],
-            _ => {
-                let package = release.package.clone();
-                return Ok((release, package));
-            }
+            _ => return Ok(release.package.clone()),
         };
-        let package = packager.bundle(&package_name(project), to.sequence, &parts)?;
-        Ok((release, package))
+        Ok(packager.bundle(&package_name(project), to.sequence, &parts)?)
+    }
+
+    /// The name of the data's own component.
+    fn own_name(&self, project: &Project, name: PackageName) -> String {
+        let kind = if name == PackageName::UaPd { "ua-pd" } else { "pd" };
+        format!("{}.{kind}", self.ta_name(project))
     }
 
     /// The TA's name by its own component: another owner chose another one than the project's.
@@ -125,13 +171,17 @@ impl Material {
         component.and_then(ComponentId::name).unwrap_or(&project.name)
     }
 
-    /// Case 5: the UA's whole envelope beside the data, as one plaintext.
-    fn bundle(&self, project: &Project, packager: &Packager<'_>) -> Result<Secret, DeployFailed> {
+    /// Case 5: the UA's whole envelope, which is sealed beside the data as one plaintext.
+    fn whole_ua(
+        &self,
+        project: &Project,
+        packager: &Packager<'_>,
+    ) -> Result<Vec<u8>, DeployFailed> {
         let ua = project.ua.as_ref().ok_or(Unusable::NotInCase("(UA,PD)"))?;
         let program = project.ua_program(ua)?;
         let (own, invocation) = (ua_name(project), invocation(&self.ta, ua));
         let ua = packager.whole_ua(&own, ua.sequence, &program, &invocation)?;
-        Ok(Bundle::encode(&ua.built.envelope, self.data()?))
+        Ok(ua.built.envelope)
     }
 }
 

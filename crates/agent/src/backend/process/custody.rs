@@ -15,7 +15,7 @@ use device::broker::Piece;
 use keys::SystemEntropy;
 
 use super::wire::Refusal;
-use crate::exchanges::{Exchanges, Opened, Taken, refusal_of};
+use crate::exchanges::{Exchanges, Reached, Taken, refusal_of};
 
 /// The keys of one application.
 #[derive(Debug)]
@@ -65,12 +65,6 @@ impl Custody {
         self.exchanges.bind(receiver, eat_digest)
     }
 
-    /// Opens a release with the receiver that it was made for, and destroys that receiver.
-    pub(super) fn open(&mut self, owner: Thumbprint, release: &[u8]) -> Result<Opened, Refusal> {
-        self.claim(owner)?;
-        self.exchanges.open(release, owner, self.manifest_digest)
-    }
-
     /// Takes a piece of a release, of at most `limit` bytes of plaintext.
     pub(super) fn take(
         &mut self,
@@ -86,8 +80,8 @@ impl Custody {
         }
         self.claim(owner)?;
         let taken = self.exchanges.take(piece, owner, self.manifest_digest, limit)?;
-        if let Taken::Whole(opened) = &taken {
-            self.received = Some((piece.stream, opened.receipt.clone()));
+        if let Reached::End(ended) = &taken.reached {
+            self.received = Some((piece.stream, ended.receipt.clone()));
         }
         Ok(Arrived::Now(taken))
     }
@@ -156,7 +150,8 @@ mod tests {
 
         assert_eq!(custody.claim(FIRST), Ok(()));
         assert_eq!(custody.claim(SECOND), Err(Refusal::NotOwner));
-        assert_eq!(custody.open(SECOND, b"").unwrap_err(), Refusal::NotOwner);
+        let piece = Piece { stream: [1; 32], offset: 0, bytes: vec![0] };
+        assert_eq!(custody.take(SECOND, &piece, 9).err(), Some(Refusal::NotOwner));
     }
 
     const FIRST: Thumbprint = Thumbprint([1; 32]);

@@ -9,7 +9,6 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use channel::receipt::Receipt;
 use channel::{Suite, Suites};
 use cose::{Key, Secret, Thumbprint};
 use device::broker::Piece;
@@ -21,7 +20,7 @@ use super::module_cache::ModuleCache;
 use super::wire::{Load, Reply, Request};
 use super::{Form, Limits};
 use crate::backend::{
-    Backend, Crash, FRAME_CONTENT_BYTES_MAX, Failed, Instance, Program, Progress,
+    Backend, Crash, FRAME_CONTENT_BYTES_MAX, Failed, Holds, Instance, Program, Progress,
 };
 
 /// Starts workers: the agent's own program with the argument `ta-worker`.
@@ -193,46 +192,36 @@ impl Instance for Process {
         Ok(())
     }
 
-    fn open(&mut self, owner: Thumbprint, release: Vec<u8>) -> Result<Receipt, Failed> {
-        let open = Request::Open { owner: owner.0, release };
-        let Reply::Opened(receipt) = self.worker.ask_now(&open)? else {
-            return Err(Crash::Unexpected.into());
-        };
-        Ok(receipt)
-    }
-
-    fn open_bundle(
-        &mut self,
-        owner: Thumbprint,
-        release: Vec<u8>,
-    ) -> Result<(Receipt, Vec<u8>), Failed> {
-        let open = Request::OpenBundle { owner: owner.0, release };
-        let Reply::OpenedBundle { receipt, ua } = self.worker.ask_now(&open)? else {
-            return Err(Crash::Unexpected.into());
-        };
-        Ok((receipt, ua))
-    }
-
-    fn take(&mut self, owner: Thumbprint, piece: Piece) -> Result<Progress, Failed> {
-        let reply = self.worker.ask_now(&Request::Take { owner: owner.0, piece })?;
-        if let Reply::Taken { offset } = reply {
-            return Ok(Progress::Until(offset));
+    fn take(&mut self, owner: Thumbprint, piece: Piece, holds: Holds) -> Result<Progress, Failed> {
+        match self.worker.ask_now(&Request::Take { owner: owner.0, piece, holds })? {
+            Reply::Taken { offset } => Ok(Progress::Until(offset)),
+            Reply::Opened(receipt) => Ok(Progress::Opened(receipt)),
+            Reply::OpenedBundle { receipt, ua } => Ok(Progress::OpenedBundle(receipt, ua)),
+            Reply::Answer(_)
+            | Reply::Bound
+            | Reply::Compiled { .. }
+            | Reply::Faulted(_)
+            | Reply::Loaded { .. }
+            | Reply::Personalized
+            | Reply::Ready { .. }
+            | Reply::Receiver { .. }
+            | Reply::Refused(_) => Err(Crash::Unexpected.into()),
         }
-        let Reply::Opened(receipt) = reply else { return Err(Crash::Unexpected.into()) };
-        Ok(Progress::Opened(receipt))
     }
 
     fn personalize(
         &mut self,
         owner: Thumbprint,
+        stream: [u8; 32],
         data: Secret,
-        callers: Vec<Key>,
+        callers: Option<Vec<Key>>,
     ) -> Result<(), Failed> {
-        let personalize = Request::Personalize { owner: owner.0, data, callers };
-        let Reply::Personalized = self.worker.ask_now(&personalize)? else {
-            return Err(Crash::Unexpected.into());
-        };
-        Ok(())
+        let last = callers.is_some();
+        let personalize = Request::Personalize { owner: owner.0, stream, data, callers };
+        match (self.worker.ask_now(&personalize)?, last) {
+            (Reply::Personalized, true) | (Reply::Taken { .. }, false) => Ok(()),
+            _ => Err(Crash::Unexpected.into()),
+        }
     }
 
     fn call(&mut self, request: Vec<u8>) -> Result<Vec<u8>, Failed> {

@@ -6,6 +6,7 @@
 
 use std::convert::Infallible;
 
+use crate::backend::Holds;
 use channel::Suites;
 use channel::receipt::Receipt;
 use channel::release::{CALLERS_MAX, Digests};
@@ -21,11 +22,11 @@ use minicbor::encode::Encoder;
 /// request = [0, manifest: bstr .size 32, memory: uint, ms: uint, compiled: bool, module: bstr]
 ///         / [1, [+ suite: tstr]]                         ; new receiver
 ///         / [2, receiver: bstr .size 32, eat: bstr .size 32]
-///         / [3, owner: bstr .size 32, release: bstr]
 ///         / [4, request: bstr]
-///         / [5, owner: bstr .size 32, release: bstr]     ; of a UA and data
-///         / [6, owner: bstr .size 32, data: bstr, [* caller: bstr .cbor COSE_Key]]
-///         / [7, owner: bstr .size 32, stream: bstr .size 32, offset: uint, bytes: bstr]
+///         / [6, owner: bstr .size 32, stream: bstr .size 32, data: bstr]       ; and more follows
+///         / [6, owner, stream, data, [* caller: bstr .cbor COSE_Key]]          ; the last of it
+///         / [7, owner: bstr .size 32, stream: bstr .size 32, offset: uint, bytes: bstr,
+///            bundle: bool]                               ; of a UA and data
 /// ```
 #[derive(Debug)]
 pub(super) enum Request {
@@ -35,16 +36,12 @@ pub(super) enum Request {
     NewReceiver { suites: Suites },
     /// The evidence with this digest names this receiver.
     Bind { receiver: [u8; 32], eat_digest: [u8; 32] },
-    /// Open a release of Personalization Data and hand it to the application.
-    Open { owner: [u8; 32], release: Vec<u8> },
     /// Open a request of a caller, let the application answer, and seal the answer.
     Call { request: Vec<u8> },
-    /// Open a release of a UA and Personalization Data, and hand the UA out.
-    OpenBundle { owner: [u8; 32], release: Vec<u8> },
-    /// Take Personalization Data that the agent itself opened.
-    Personalize { owner: [u8; 32], data: Secret, callers: Vec<Key> },
-    /// Take a piece of a release.
-    Take { owner: [u8; 32], piece: Piece },
+    /// Take Personalization Data that the agent itself opened, or more of it.
+    Personalize { owner: [u8; 32], stream: [u8; 32], data: Secret, callers: Option<Vec<Key>> },
+    /// Take a piece of a release, and hand what it holds to the application at its end.
+    Take { owner: [u8; 32], piece: Piece, holds: Holds },
 }
 
 /// A Trusted Application and what is known of it from its verified manifest.
@@ -244,18 +241,18 @@ impl Message for Request {
                 Self::Bind { receiver, eat_digest } => {
                     e.array(3)?.u8(2)?.bytes(receiver)?.bytes(eat_digest)?
                 }
-                Self::Open { owner, release } => e.array(3)?.u8(3)?.bytes(owner)?.bytes(release)?,
                 Self::Call { request } => e.array(2)?.u8(4)?.bytes(request)?,
-                Self::OpenBundle { owner, release } => {
-                    e.array(3)?.u8(5)?.bytes(owner)?.bytes(release)?
+                Self::Personalize { owner, stream, data, callers } => {
+                    e.array(4 + u64::from(callers.is_some()))?.u8(6)?;
+                    e.bytes(owner)?.bytes(stream)?.bytes(data.expose())?;
+                    match callers {
+                        Some(callers) => put_keys(e, callers)?,
+                        None => e,
+                    }
                 }
-                Self::Personalize { owner, data, callers } => {
-                    e.array(4)?.u8(6)?.bytes(owner)?.bytes(data.expose())?;
-                    put_keys(e, callers)?
-                }
-                Self::Take { owner, piece } => {
-                    e.array(5)?.u8(7)?.bytes(owner)?.bytes(&piece.stream)?;
-                    e.u64(piece.offset)?.bytes(&piece.bytes)?
+                Self::Take { owner, piece, holds } => {
+                    e.array(6)?.u8(7)?.bytes(owner)?.bytes(&piece.stream)?;
+                    e.u64(piece.offset)?.bytes(&piece.bytes)?.bool(*holds == Holds::Bundle)?
                 }
             };
             Ok(())
@@ -280,18 +277,20 @@ impl Message for Request {
             (2, 3) => {
                 Ok(Self::Bind { receiver: exact(d, "receiver")?, eat_digest: exact(d, "digest")? })
             }
-            (3, 3) => Ok(Self::Open { owner: exact(d, "owner")?, release: byte_string(d)? }),
             (4, 2) => Ok(Self::Call { request: byte_string(d)? }),
-            (5, 3) => Ok(Self::OpenBundle { owner: exact(d, "owner")?, release: byte_string(d)? }),
-            (6, 4) => Ok(Self::Personalize {
+            (6, 4 | 5) => Ok(Self::Personalize {
                 owner: exact(d, "owner")?,
+                stream: exact(d, "name of a release")?,
                 data: Secret::new(byte_string(d)?),
-                callers: keys(d)?,
+                callers: if arity == 5 { Some(keys(d)?) } else { None },
             }),
-            (7, 5) => {
+            (7, 6) => {
                 let (owner, stream) = (exact(d, "owner")?, exact(d, "name of a release")?);
                 let offset = d.u64().map_err(|_| Malformed::Cbor("number"))?;
-                Ok(Self::Take { owner, piece: Piece { stream, offset, bytes: byte_string(d)? } })
+                let piece = Piece { stream, offset, bytes: byte_string(d)? };
+                let bundle = d.bool().map_err(|_| Malformed::Cbor("bool"))?;
+                let holds = if bundle { Holds::Bundle } else { Holds::Data };
+                Ok(Self::Take { owner, piece, holds })
             }
             _ => Err(Malformed::Unknown { what: "request to a worker", value: kind }),
         })
@@ -443,6 +442,16 @@ const NAMES_MAX: u64 = 32;
 mod tests {
     use super::*;
 
+    fn personalize(callers: Option<Vec<Key>>) -> Request {
+        let data = Secret::new(vec![3]);
+        Request::Personalize { owner: [1; 32], stream: [2; 32], data, callers }
+    }
+
+    fn take(holds: Holds) -> Request {
+        let piece = Piece { stream: [2; 32], offset: 3, bytes: vec![4] };
+        Request::Take { owner: [1; 32], piece, holds }
+    }
+
     #[test]
     fn every_message_is_read_as_it_was_written() {
         let load = Load {
@@ -456,14 +465,11 @@ mod tests {
             Request::Load(load),
             Request::NewReceiver { suites: Suites::default() },
             Request::Bind { receiver: [1; 32], eat_digest: [2; 32] },
-            Request::Open { owner: [1; 32], release: vec![1] },
             Request::Call { request: vec![2] },
-            Request::OpenBundle { owner: [1; 32], release: vec![1] },
-            Request::Personalize { owner: [1; 32], data: Secret::new(vec![3]), callers: vec![] },
-            Request::Take {
-                owner: [1; 32],
-                piece: Piece { stream: [2; 32], offset: 3, bytes: vec![4] },
-            },
+            personalize(None),
+            personalize(Some(Vec::new())),
+            take(Holds::Data),
+            take(Holds::Bundle),
         ] {
             let written = request.encode();
             let read = Request::decode(&written).unwrap();

@@ -20,8 +20,8 @@ use super::native::Native;
 use super::sandbox::{Application, Budget, Code, Fault};
 use super::wire::{FaultCode, Load, Refusal, Reply, Request};
 use super::{Form, Limits};
-use crate::backend::container;
-use crate::exchanges::{Opened, Taken};
+use crate::backend::{Holds, container};
+use crate::exchanges::{Reached, Whole};
 
 /// Runs a worker on its standard input until the agent closes it.
 ///
@@ -136,6 +136,46 @@ struct Worker {
     custody: Custody,
     /// Personalization Data that the application could hold at all, bytes.
     data_bytes_max: usize,
+    gathered: Gathered,
+}
+
+/// Data that waits for its end before the application gets it.
+#[derive(Default)]
+struct Gathered {
+    /// The release that it is of.
+    stream: [u8; 32],
+    chunks: Vec<Secret>,
+}
+
+impl Gathered {
+    fn add(&mut self, stream: [u8; 32], chunks: Vec<Secret>) {
+        if self.stream != stream {
+            *self = Self { stream, chunks: Vec::new() };
+        }
+        self.chunks.extend(chunks);
+    }
+
+    fn length(&self) -> usize {
+        self.chunks.iter().map(|chunk| chunk.expose().len()).sum()
+    }
+
+    /// All of it, and nothing stays.
+    fn take(&mut self, stream: [u8; 32]) -> Secret {
+        self.add(stream, Vec::new());
+        // Never grown, so that no unwiped copy stays behind.
+        let mut data = Vec::with_capacity(self.length());
+        for chunk in self.chunks.drain(..) {
+            data.extend_from_slice(chunk.expose());
+        }
+        Secret::new(data)
+    }
+
+    /// A release was refused: what came of it is none.
+    fn forget(&mut self, stream: [u8; 32]) {
+        if self.stream == stream {
+            *self = Self::default();
+        }
+    }
 }
 
 impl Worker {
@@ -181,7 +221,8 @@ impl Worker {
             }
         };
         let custody = Custody::new(load.manifest_digest);
-        Ok(Self { application, custody, data_bytes_max: budget.memory_bytes_max })
+        let (data_bytes_max, gathered) = (budget.memory_bytes_max, Gathered::default());
+        Ok(Self { application, custody, data_bytes_max, gathered })
     }
 
     fn answer(&mut self, request: Request) -> Reply {
@@ -196,46 +237,59 @@ impl Worker {
                     Err(refusal) => Reply::Refused(refusal),
                 }
             }
-            Request::Open { owner, release } => self.open(Thumbprint(owner), &release),
             Request::Call { request } => self.call(&request),
-            Request::Take { owner, piece } => self.take(Thumbprint(owner), &piece),
-            Request::OpenBundle { owner, release } => self.open_bundle(Thumbprint(owner), &release),
-            Request::Personalize { owner, data, callers } => {
-                let owner = Thumbprint(owner);
-                match self.custody.claim(owner) {
-                    Ok(()) => self.personalize(owner, &data, callers, Reply::Personalized),
-                    Err(refusal) => Reply::Refused(refusal),
-                }
+            Request::Take { owner, piece, holds } => self.take(Thumbprint(owner), &piece, holds),
+            Request::Personalize { owner, stream, data, callers } => {
+                self.gather(Thumbprint(owner), stream, data, callers)
             }
         }
     }
 
-    fn open(&mut self, owner: Thumbprint, release: &[u8]) -> Reply {
-        match self.custody.open(owner, release) {
-            Ok(Opened { data, callers, receipt }) => {
-                self.personalize(owner, &data, callers, Reply::Opened(receipt))
-            }
-            Err(refusal) => Reply::Refused(refusal),
+    /// Data that the agent opened.
+    fn gather(
+        &mut self,
+        owner: Thumbprint,
+        stream: [u8; 32],
+        data: Secret,
+        callers: Option<Vec<Key>>,
+    ) -> Reply {
+        if let Err(refusal) = self.custody.claim(owner) {
+            return Reply::Refused(refusal);
         }
+        self.gathered.add(stream, vec![data]);
+        let length = self.gathered.length();
+        if length > self.data_bytes_max {
+            self.gathered.forget(stream);
+            return Reply::Refused(Refusal::TooLarge);
+        }
+        let Some(callers) = callers else { return Reply::Taken { offset: length as u64 } };
+        let data = self.gathered.take(stream);
+        self.personalize(owner, &data, callers, Reply::Personalized)
     }
 
-    fn take(&mut self, owner: Thumbprint, piece: &Piece) -> Reply {
-        match self.custody.take(owner, piece, self.data_bytes_max) {
-            Ok(Arrived::Now(Taken::Until(offset))) => Reply::Taken { offset },
-            Ok(Arrived::Now(Taken::Whole(opened))) => {
-                let Opened { data, callers, receipt } = *opened;
-                self.personalize(owner, &data, callers, Reply::Opened(receipt))
+    fn take(&mut self, owner: Thumbprint, piece: &Piece, holds: Holds) -> Reply {
+        let taken = match self.custody.take(owner, piece, self.data_bytes_max) {
+            Ok(Arrived::Now(taken)) => taken,
+            Ok(Arrived::Before(receipt)) => return Reply::Opened(receipt),
+            Err(refusal) => {
+                self.gathered.forget(piece.stream);
+                return Reply::Refused(refusal);
             }
-            Ok(Arrived::Before(receipt)) => Reply::Opened(receipt),
-            Err(refusal) => Reply::Refused(refusal),
-        }
-    }
-
-    fn open_bundle(&mut self, owner: Thumbprint, release: &[u8]) -> Reply {
-        let Opened { data, callers, receipt } = match self.custody.open(owner, release) {
-            Ok(opened) => opened,
-            Err(refusal) => return Reply::Refused(refusal),
         };
+        self.gathered.add(piece.stream, taken.chunks);
+        let ended = match taken.reached {
+            Reached::Until(offset) => return Reply::Taken { offset },
+            Reached::End(ended) => *ended,
+        };
+        let data = self.gathered.take(piece.stream);
+        self.end(owner, data, ended, holds)
+    }
+
+    fn end(&mut self, owner: Thumbprint, data: Secret, ended: Whole, holds: Holds) -> Reply {
+        let Whole { callers, receipt } = ended;
+        if holds == Holds::Data {
+            return self.personalize(owner, &data, callers, Reply::Opened(receipt));
+        }
         match Bundle::decode(data.expose()) {
             Ok(Bundle { ua, data }) => {
                 self.personalize(owner, &data, callers, Reply::OpenedBundle { receipt, ua })

@@ -12,6 +12,7 @@ use broker::{
     config::Config,
     loads::{Loads, Patience},
     moc::MocClient,
+    payloads::Payloads,
     session::Sessions,
     tam::TamClient,
     ua::{Care, Host, Identity},
@@ -46,6 +47,7 @@ impl Bench {
             tam: TamClient::answering_within(None, Duration::from_secs(5)).unwrap(),
             moc: MocClient::new(&config, TOKEN, None).unwrap(),
             host: host.clone(),
+            payloads: Payloads::default(),
             capture: Capture::new(Some(directory.path().join("captured"))),
         });
         loads.serve_with(Arc::clone(&sessions));
