@@ -32,6 +32,7 @@ fn main() -> Result<()> {
     let mut rows = vec![sample.component_as_process()?, sample.module_in_process()?];
     rows.extend(sample.program_as_process()?);
     rows.extend(sample.containers()?);
+    rows.extend(sample.containers_of_a_runtime()?);
     say(&Value::Array(rows))
 }
 
@@ -116,6 +117,62 @@ impl Sample {
         Ok(rows)
     }
 
+    /// The program as a container of the machine's OCI runtime; and that runtime without us.
+    fn containers_of_a_runtime(&self) -> Result<Vec<Value>> {
+        let folders = ["/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin"];
+        let found = folders.iter().map(|folder| Path::new(folder).join("runc"));
+        let Some(runtime) = found.into_iter().find(|path| path.is_file()) else {
+            writeln!(std::io::stderr(), "skipped: no runc here")?;
+            return Ok(Vec::new());
+        };
+        let archive =
+            Recipe::of_program(image::architecture(), "ta", self.program.clone())?.build();
+        let backend = ContainerBackend::new(AGENT, LIMITS).with_runtime(&runtime);
+        if let Err(error) = started(&backend, &archive) {
+            writeln!(std::io::stderr(), "skipped: runc does not work here: {error:#}")?;
+            return Ok(Vec::new());
+        }
+        let bundle = self.bundle()?;
+        let start = || timed(|| started(&backend, &archive));
+        let floor = || timed(|| bare_runtime(&runtime, &bundle));
+        let name = "container by runc, program: request to ready";
+        Ok(vec![
+            beyond(name, start, floor, CONTAINER_GOAL_MS)?,
+            memory("container by runc, program: memory", &backend, &archive)?,
+        ])
+    }
+
+    /// The bundle of a container with the namespaces and mounts that ours have.
+    fn bundle(&self) -> Result<PathBuf> {
+        let root = Path::new("bundle/rootfs");
+        for folder in ["dev", "proc", "tmp"] {
+            fs::create_dir_all(self.folder.path().join(root).join(folder))?;
+        }
+        self.file("bundle/rootfs/ta", &self.program)?;
+        let only_user = json!([{ "containerID": 0, "hostID": rustix::process::geteuid().as_raw(),
+            "size": 1 }]);
+        let namespaces = ["cgroup", "ipc", "mount", "network", "pid", "user", "uts"];
+        let mount = |at: &str, kind: &str| {
+            json!({ "destination": at, "type": kind, "source": kind,
+                "options": ["nosuid", "noexec"] })
+        };
+        let config = json!({
+            "ociVersion": "1.0.2",
+            "root": { "path": "rootfs", "readonly": true },
+            "process": {
+                "user": { "uid": 0, "gid": 0 }, "args": ["/ta"], "cwd": "/",
+                "noNewPrivileges": true,
+            },
+            "mounts": [mount("/proc", "proc"), mount("/dev", "tmpfs"), mount("/tmp", "tmpfs")],
+            "linux": {
+                "uidMappings": only_user, "gidMappings": only_user,
+                "namespaces": namespaces.map(|name| json!({ "type": name })),
+            },
+        });
+        self.file("bundle/config.json", config.to_string().as_bytes())?;
+        Ok(self.folder.path().join("bundle"))
+    }
+
     fn file(&self, name: &str, content: &[u8]) -> Result<PathBuf> {
         use std::os::unix::fs::PermissionsExt as _;
         let path = self.folder.path().join(name);
@@ -167,6 +224,27 @@ fn bare_container(program: &Path) -> Result<Child> {
     let mut command = Command::new("unshare");
     command.args(namespaces).args(["--cgroup", "--fork"]).arg(program);
     Ok(command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?)
+}
+
+/// A container of the runtime alone, up to its program's first byte or end.
+fn bare_runtime(runtime: &Path, bundle: &Path) -> Result<()> {
+    let state = bundle.join("state");
+    let command = |arguments: &[&str]| {
+        let mut command = Command::new(runtime);
+        command.arg("--root").arg(&state).args(arguments).stdin(Stdio::null());
+        command.stderr(Stdio::null());
+        command
+    };
+    let mut create = command(&["create", "--bundle"]);
+    let mut create = create.arg(bundle).arg("bare").stdout(Stdio::piped()).spawn()?;
+    let mut pipe = create.stdout.take().context("no pipe")?;
+    ensure!(create.wait()?.success(), "the runtime creates no container");
+    ensure!(command(&["start", "bare"]).status()?.success(), "the runtime does not start it");
+    let mut first = [0];
+    let _ready = pipe.read(&mut first)?;
+    READY.with(|ready| ready.set(Some(Instant::now())));
+    ensure!(command(&["delete", "--force", "bare"]).status()?.success(), "it is not deleted");
+    Ok(())
 }
 
 /// Waits for the first byte, or for the end of a program that has nothing to say.

@@ -10,6 +10,7 @@ mod canary;
 mod channel;
 mod crash;
 mod dialects;
+mod escapes;
 mod families;
 mod flows;
 mod forgery;
