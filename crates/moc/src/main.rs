@@ -29,6 +29,11 @@ use tracing_subscriber::{
     Layer as _, filter::Targets, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _,
 };
 
+/// Messages are many small values that one thread makes and another drops: measured, the system's
+/// allocator took a seventh of the time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// The Network M/OC: TAM, Verifier and placement.
 #[derive(Debug, Parser)]
 #[command(version)]

@@ -1,11 +1,21 @@
 //! The accept loop: bounded connections, a time for handshake and headers, and an orderly end.
 
-use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    io,
+    net::SocketAddr,
+    pin::pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use axum::{
     Router,
+    body::{Body, Bytes, HttpBody},
     extract::{ConnectInfo, Request},
-    middleware::map_request,
+    response::Response,
+    routing::future::RouteFuture,
 };
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -20,6 +30,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tower_service::Service;
 
 use super::tls::{ClientCertificate, H2, Identity};
 use crate::config::Limits;
@@ -82,8 +93,8 @@ pub async fn serve(
                 if let Ok(Some(shaken)) = shaken {
                     let spoken = spoken(&shaken.stream);
                     let client = ClientCertificate::of(shaken.stream.get_ref().1);
-                    let router = known(router.clone(), client);
-                    connection(shaken, spoken, router, &graceful, headers_wait);
+                    let served = Served::new(&router, shaken.from, client);
+                    connection(shaken, spoken, served, &graceful, headers_wait);
                 }
                 continue;
             }
@@ -95,8 +106,8 @@ pub async fn serve(
                 handshakes.spawn(handshake(accepted, acceptor, handshake_wait));
             }
             (Some(accepted), None) => {
-                let router = router.clone();
-                connection(accepted, Spoken::Either, router, &graceful, headers_wait);
+                let served = Served::new(&router, accepted.from, None);
+                connection(accepted, Spoken::Either, served, &graceful, headers_wait);
             }
             (None, _) => sleep(ACCEPT_AGAIN).await,
         }
@@ -148,21 +159,51 @@ fn spoken(stream: &TlsStream<TcpStream>) -> Spoken {
     }
 }
 
-/// Lets every request of a connection know who its client is by TLS.
-fn known(router: Router, client: Option<ClientCertificate>) -> Router {
-    match client {
-        None => router,
-        Some(client) => router.layer(map_request(move |mut request: Request| {
+/// The interface as one connection sees it: each request knows where it comes from, and who its
+/// client is by TLS.
+#[derive(Clone)]
+struct Served {
+    router: Router,
+    from: SocketAddr,
+    client: Option<ClientCertificate>,
+    begun: Arc<Notify>,
+}
+
+impl Served {
+    fn new(router: &Router, from: SocketAddr, client: Option<ClientCertificate>) -> Self {
+        Self { router: router.clone(), from, client, begun: Arc::new(Notify::new()) }
+    }
+}
+
+impl<B> Service<Request<B>> for Served
+where
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<axum::BoxError>,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = RouteFuture<Infallible>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        // A router is always ready.
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        self.begun.notify_one();
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(ConnectInfo(self.from));
+        if let Some(client) = self.client {
             request.extensions_mut().insert(client);
-            std::future::ready(request)
-        })),
+        }
+        self.router.call(request)
     }
 }
 
 fn connection<S>(
     accepted: Accepted<S>,
     spoken: Spoken,
-    router: Router,
+    served: Served,
     graceful: &GracefulShutdown,
     headers_wait: Duration,
 ) where
@@ -187,14 +228,8 @@ fn connection<S>(
         Spoken::Http1 => builder.http1_only(),
         Spoken::Http2 => builder.http2_only(),
     };
-    let begun = Arc::new(Notify::new());
-    let first = begun.clone();
-    let router = router.layer(map_request(move |mut request: Request| {
-        begun.notify_one();
-        request.extensions_mut().insert(ConnectInfo(from));
-        std::future::ready(request)
-    }));
-    let service = TowerToHyperService::new(router);
+    let first = served.begun.clone();
+    let service = TowerToHyperService::new(served);
     let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
     let connection = graceful.watch(connection);
     tokio::spawn(async move {

@@ -8,11 +8,14 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use sqlx::{AnyConnection, AssertSqlSafe, Connection as _, Executor as _, Row as _};
 
 use audit::tree::Range;
 
-use super::{Store, StoreFailed, create_private_dir, sqlite_url};
+use super::{
+    Store, StoreFailed, create_private_dir,
+    sql::{self, Connection},
+    uint,
+};
 
 /// What a backup says about itself: `backup.json` in its folder, written last.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,13 +105,11 @@ async fn copy_database(from: &Path, to: &Path) -> Result<(), NotBackedUp> {
     if !from.is_file() {
         return Err(NotBackedUp::Incomplete(from.to_owned()));
     }
-    sqlx::any::install_default_drivers();
+    let target = to.to_string_lossy().into_owned();
     let work = async {
-        let mut connection = AnyConnection::connect(&sqlite_url(from)).await?;
-        connection.execute("PRAGMA busy_timeout = 60000").await?;
-        let quoted = to.to_string_lossy().replace('\'', "''");
-        connection.execute(AssertSqlSafe(format!("VACUUM INTO '{quoted}'"))).await?;
-        connection.close().await
+        let mut connection = Connection::open(from, "PRAGMA busy_timeout = 60000")?;
+        sql::query("VACUUM INTO $1").bind(target).execute(&mut connection).await?;
+        connection.close()
     };
     work.await.map_err(|error| NotBackedUp::Store(error.into()))?;
     let file = fs::File::open(to).map_err(failed(to))?;
@@ -125,10 +126,11 @@ async fn describe(database: &Path, blobs: u64) -> Result<Backup, NotBackedUp> {
         let store = Store::open(&copy).await?;
         let log_size = store.log_size().await?;
         let root = store.log_hashes(&[Range::tree(log_size)]).await?;
-        let row = sqlx::query("SELECT MAX(version) AS version FROM schema_versions")
+        let row = sql::query("SELECT MAX(version) AS version FROM schema_versions")
             .fetch_one(&store.reads)
             .await?;
-        let schema = row.try_get("version").map_err(StoreFailed::Sql)?;
+        let schema = i64::try_from(uint(&row, "version")?)
+            .map_err(|_| StoreFailed::Corrupt("schema_versions.version"))?;
         Ok::<_, StoreFailed>((schema, log_size, hex::encode(root[0])))
     }
     .await;

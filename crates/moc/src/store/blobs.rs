@@ -4,10 +4,14 @@
 //! reader never sees half of one.
 
 use std::{
+    collections::{BTreeMap, VecDeque},
     fmt, io,
     path::{Path, PathBuf},
     str::FromStr,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use cose::Sha256;
@@ -22,6 +26,15 @@ use super::{StoreFailed, create_dir};
 #[derive(Clone, Debug)]
 pub struct Blobs {
     dir: PathBuf,
+    recent: Arc<Mutex<Recent>>,
+}
+
+/// Small blobs that were read not long ago, at most [`RECENT_MAX`] of [`RECENT_BYTES_MAX`] each. A
+/// digest names its bytes for good, so what is in here is never out of date.
+#[derive(Debug, Default)]
+struct Recent {
+    blobs: BTreeMap<BlobDigest, Arc<[u8]>>,
+    order: VecDeque<BlobDigest>,
 }
 
 /// SHA-256 that names a blob; written in lower-case hex.
@@ -87,7 +100,7 @@ impl FromStr for BlobDigest {
 
 impl Blobs {
     pub(super) fn open(dir: &Path) -> Result<Self, StoreFailed> {
-        let blobs = Self { dir: dir.to_owned() };
+        let blobs = Self { dir: dir.to_owned(), recent: Arc::default() };
         let unfinished = blobs.unfinished();
         match std::fs::remove_dir_all(&unfinished) {
             Ok(()) => {}
@@ -146,13 +159,24 @@ impl Blobs {
 
     /// All of a blob that is known to be small.
     pub async fn get(&self, digest: BlobDigest) -> Result<Option<Vec<u8>>, StoreFailed> {
+        if let Some(bytes) = self.recent(|recent| recent.blobs.get(&digest).cloned()) {
+            return Ok(Some(bytes.to_vec()));
+        }
         let path = self.path(digest);
         match fs::read(&path).await {
-            Ok(bytes) if BlobDigest::of(&bytes) == digest => Ok(Some(bytes)),
+            Ok(bytes) if BlobDigest::of(&bytes) == digest => {
+                self.recent(|recent| recent.keep(digest, &bytes));
+                Ok(Some(bytes))
+            }
             Ok(_) => Err(StoreFailed::Corrupt("blob")),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(failed(&path)(error)),
         }
+    }
+
+    /// A panic elsewhere leaves whole entries behind.
+    fn recent<T>(&self, look: impl FnOnce(&mut Recent) -> T) -> T {
+        look(&mut self.recent.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn path(&self, digest: BlobDigest) -> PathBuf {
@@ -162,6 +186,20 @@ impl Blobs {
 
     fn unfinished(&self) -> PathBuf {
         self.dir.join("unfinished")
+    }
+}
+
+impl Recent {
+    fn keep(&mut self, digest: BlobDigest, bytes: &[u8]) {
+        if bytes.len() > RECENT_BYTES_MAX || self.blobs.insert(digest, bytes.into()).is_some() {
+            return;
+        }
+        self.order.push_back(digest);
+        if self.order.len() > RECENT_MAX
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.blobs.remove(&oldest);
+        }
     }
 }
 
@@ -222,3 +260,6 @@ fn failed(path: &Path) -> impl FnOnce(io::Error) -> StoreFailed {
     let path = path.to_owned();
     move |source| StoreFailed::File { path, source }
 }
+
+const RECENT_MAX: usize = 256;
+const RECENT_BYTES_MAX: usize = 64 << 10;

@@ -1,13 +1,14 @@
 //! Every way in which the rows may change.
 
 use api::Problem;
-use sqlx::AnyConnection;
 
 use super::{
     AnswerRow, BlobRow, DeploymentRow, DeviceRow, EventRow, ExchangeRow, JoinTokenRow, NamedBlobs,
     NewDecision, NewReservation, NotCommitted, PackageRow, Quota, ReceiptRow, RequestRow,
     ResultRow, TicketRow, TokenRow, deployments, devices, exchanges, joining, log, own, possession,
-    reservations, results, tenants,
+    reservations, results,
+    sql::{self, Connection},
+    tenants,
 };
 
 /// One change. A version that no longer matches, or a name that is taken, refuses the whole list.
@@ -113,7 +114,7 @@ pub enum Change {
 }
 
 impl Change {
-    pub(super) async fn apply(&self, on: &mut AnyConnection) -> Result<(), NotCommitted> {
+    pub(super) async fn apply(&self, on: &mut Connection) -> Result<(), NotCommitted> {
         match self {
             Self::AddTenant { tenant, name, at_ms } => tenants::add(on, tenant, name, *at_ms).await,
             Self::AddToken(token) => tenants::add_token(on, token).await,
@@ -154,23 +155,18 @@ impl Change {
 
 /// Turns a unique violation into "exists".
 pub(super) fn inserted(
-    outcome: Result<sqlx::any::AnyQueryResult, sqlx::Error>,
+    outcome: Result<sql::Outcome, sql::Error>,
     what: &'static str,
 ) -> Result<(), NotCommitted> {
     match outcome {
         Ok(_) => Ok(()),
-        Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
-            Err(NotCommitted::Exists(what))
-        }
+        Err(error) if sql::is_unique_violation(&error) => Err(NotCommitted::Exists(what)),
         Err(error) => Err(error.into()),
     }
 }
 
 /// An update by version has to meet exactly one row.
-pub(super) fn updated(
-    outcome: sqlx::any::AnyQueryResult,
-    what: &'static str,
-) -> Result<(), NotCommitted> {
+pub(super) fn updated(outcome: sql::Outcome, what: &'static str) -> Result<(), NotCommitted> {
     match outcome.rows_affected() {
         1 => Ok(()),
         _ => Err(NotCommitted::Stale(what)),

@@ -1,14 +1,15 @@
 //! Tables `requests`, `deployments`, `packages`, `events` and `receipts`.
 
 use api::{Actor, Event, PackageName};
-use sqlx::{AnyConnection, any::AnyRow};
 
 use crate::deployment::Machine;
 
 use super::{
     NewDecision, NotCommitted, Store, StoreFailed, bytes,
     change::{inserted, updated},
-    int, json, log, maybe_text, maybe_uint, reservations, text, to_json, uint,
+    int, json, log, maybe_text, maybe_uint, reservations,
+    sql::{self, Connection, Row},
+    text, to_json, uint,
 };
 
 /// A request that found a place.
@@ -113,7 +114,7 @@ pub struct ReceiptRow {
 impl Store {
     /// One deployment.
     pub async fn deployment(&self, deployment: &str) -> Result<Option<DeploymentRow>, StoreFailed> {
-        sqlx::query("SELECT * FROM deployments WHERE deployment = $1")
+        sql::query("SELECT * FROM deployments WHERE deployment = $1")
             .bind(deployment)
             .fetch_optional(&self.reads)
             .await?
@@ -124,7 +125,7 @@ impl Store {
 
     /// The deployments on a device that have not ended, oldest first.
     pub async fn open_deployments(&self, device: &str) -> Result<Vec<DeploymentRow>, StoreFailed> {
-        sqlx::query(
+        sql::query(
             "SELECT * FROM deployments WHERE device = $1 AND open = 1 \
              ORDER BY created_ms, deployment",
         )
@@ -138,11 +139,11 @@ impl Store {
 
     /// How many deployments each device carries that have not ended.
     pub async fn load(&self) -> Result<Vec<(String, u64)>, StoreFailed> {
-        sqlx::query(
+        sql::query(
             "SELECT device, COUNT(*) AS open_deployments FROM deployments WHERE open = 1 \
              GROUP BY device",
         )
-        .fetch_all(&self.reads)
+        .fetch_many(&self.reads)
         .await?
         .iter()
         .map(|row| Ok((text(row, "device")?, uint(row, "open_deployments")?)))
@@ -151,12 +152,12 @@ impl Store {
 
     /// The deployments whose device had its turn for too long.
     pub async fn overdue(&self, now_ms: u64) -> Result<Vec<DeploymentRow>, StoreFailed> {
-        sqlx::query(
+        sql::query(
             "SELECT * FROM deployments WHERE open = 1 AND deadline_ms IS NOT NULL \
              AND deadline_ms <= $1 ORDER BY deadline_ms, deployment",
         )
         .bind(int(now_ms))
-        .fetch_all(&self.reads)
+        .fetch_many(&self.reads)
         .await?
         .iter()
         .map(read)
@@ -165,7 +166,7 @@ impl Store {
 
     /// The deployments that wait for longer than their slot is kept for them.
     pub async fn lapsed(&self, now_ms: u64) -> Result<Vec<DeploymentRow>, StoreFailed> {
-        sqlx::query(
+        sql::query(
             "SELECT * FROM deployments WHERE open = 1 AND reserved_until_ms <= $1 \
              ORDER BY reserved_until_ms, deployment",
         )
@@ -180,7 +181,7 @@ impl Store {
     /// The open deployments on devices that may not be used any more, and those that run on devices
     /// that have ended.
     pub async fn stranded(&self) -> Result<Vec<DeploymentRow>, StoreFailed> {
-        sqlx::query(
+        sql::query(
             "SELECT * FROM deployments WHERE (open = 1 AND device IN \
              (SELECT device FROM devices WHERE duty = 'held' \
              OR (state = 'quarantined' AND duty <> 'retired'))) \
@@ -188,7 +189,7 @@ impl Store {
              JOIN devices d ON d.device = r.device WHERE d.duty = 'retired') \
              ORDER BY created_ms, deployment",
         )
-        .fetch_all(&self.reads)
+        .fetch_many(&self.reads)
         .await?
         .iter()
         .map(read)
@@ -201,7 +202,7 @@ impl Store {
         deployment: &str,
         package: PackageName,
     ) -> Result<Option<PackageRow>, StoreFailed> {
-        sqlx::query("SELECT * FROM packages WHERE deployment = $1 AND package = $2")
+        sql::query("SELECT * FROM packages WHERE deployment = $1 AND package = $2")
             .bind(deployment)
             .bind(package.as_str())
             .fetch_optional(&self.reads)
@@ -213,7 +214,7 @@ impl Store {
 
     /// The packages of a deployment.
     pub async fn packages(&self, deployment: &str) -> Result<Vec<PackageRow>, StoreFailed> {
-        sqlx::query("SELECT * FROM packages WHERE deployment = $1 ORDER BY package")
+        sql::query("SELECT * FROM packages WHERE deployment = $1 ORDER BY package")
             .bind(deployment)
             .fetch_all(&self.reads)
             .await?
@@ -228,7 +229,7 @@ impl Store {
         device: &str,
         manifest_component: &[String],
     ) -> Result<Option<PackageRow>, StoreFailed> {
-        sqlx::query(
+        sql::query(
             "SELECT * FROM packages WHERE device = $1 AND manifest_component = $2 \
              ORDER BY sequence_number DESC LIMIT 1",
         )
@@ -243,7 +244,7 @@ impl Store {
 
     /// The steps of a deployment, in order.
     pub async fn events(&self, deployment: &str) -> Result<Vec<EventRow>, StoreFailed> {
-        sqlx::query("SELECT * FROM events WHERE deployment = $1 ORDER BY seq")
+        sql::query("SELECT * FROM events WHERE deployment = $1 ORDER BY seq")
             .bind(deployment)
             .fetch_all(&self.reads)
             .await?
@@ -254,7 +255,7 @@ impl Store {
 
     /// The receipts of a deployment, oldest first.
     pub async fn receipts(&self, deployment: &str) -> Result<Vec<ReceiptRow>, StoreFailed> {
-        sqlx::query("SELECT * FROM receipts WHERE deployment = $1 ORDER BY at_ms, digest")
+        sql::query("SELECT * FROM receipts WHERE deployment = $1 ORDER BY at_ms, digest")
             .bind(deployment)
             .fetch_all(&self.reads)
             .await?
@@ -265,10 +266,10 @@ impl Store {
 }
 
 pub(super) async fn add_request(
-    on: &mut AnyConnection,
+    on: &mut Connection,
     request: &RequestRow,
 ) -> Result<(), NotCommitted> {
-    let outcome = sqlx::query(
+    let outcome = sql::query(
         "INSERT INTO requests (request, tenant, body, device, reasons, created_ms) \
          VALUES ($1, $2, $3, $4, $5, $6)",
     )
@@ -284,10 +285,10 @@ pub(super) async fn add_request(
 }
 
 pub(super) async fn add(
-    on: &mut AnyConnection,
+    on: &mut Connection,
     deployment: &DeploymentRow,
 ) -> Result<(), NotCommitted> {
-    let outcome = sqlx::query(
+    let outcome = sql::query(
         "INSERT INTO deployments (deployment, tenant, request, device, emulated, open, machine, \
          seq, deadline_ms, created_ms, reserved_until_ms) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
@@ -309,11 +310,11 @@ pub(super) async fn add(
 }
 
 pub(super) async fn save(
-    on: &mut AnyConnection,
+    on: &mut Connection,
     deployment: &DeploymentRow,
 ) -> Result<(), NotCommitted> {
     // Who acts for a slot that somebody else has got meanwhile comes too late.
-    let outcome = sqlx::query(
+    let outcome = sql::query(
         "UPDATE deployments SET open = $1, machine = $2, deadline_ms = $3, \
          reserved_until_ms = $4, seq = seq + 1 WHERE deployment = $5 AND seq = $6 \
          AND (fence = 0 OR EXISTS (SELECT 1 FROM reservations r \
@@ -335,10 +336,10 @@ pub(super) async fn save(
 }
 
 pub(super) async fn add_package(
-    on: &mut AnyConnection,
+    on: &mut Connection,
     package: &PackageRow,
 ) -> Result<(), NotCommitted> {
-    let outcome = sqlx::query(
+    let outcome = sql::query(
         "INSERT INTO packages (deployment, package, tenant, device, sha256, owner, \
          owner_key, manifest_component, components, manifest_digest, sequence_number, \
          created_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
@@ -360,9 +361,9 @@ pub(super) async fn add_package(
     inserted(outcome, "package")
 }
 
-pub(super) async fn add_event(on: &mut AnyConnection, row: &EventRow) -> Result<(), NotCommitted> {
+pub(super) async fn add_event(on: &mut Connection, row: &EventRow) -> Result<(), NotCommitted> {
     let event = &row.event;
-    let outcome = sqlx::query(
+    let outcome = sql::query(
         "INSERT INTO events (deployment, seq, tenant, event, actor, at_ms, digest, cause, \
          statement) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
     )
@@ -389,10 +390,10 @@ pub(super) async fn add_event(on: &mut AnyConnection, row: &EventRow) -> Result<
 }
 
 pub(super) async fn add_receipt(
-    on: &mut AnyConnection,
+    on: &mut Connection,
     receipt: &ReceiptRow,
 ) -> Result<(), NotCommitted> {
-    sqlx::query(
+    sql::query(
         "INSERT INTO receipts (digest, deployment, tenant, receipt, at_ms) \
          VALUES ($1, $2, $3, $4, $5) ON CONFLICT (digest) DO NOTHING",
     )
@@ -406,7 +407,7 @@ pub(super) async fn add_receipt(
     Ok(())
 }
 
-pub(super) fn read(row: &AnyRow) -> Result<DeploymentRow, StoreFailed> {
+pub(super) fn read(row: &Row) -> Result<DeploymentRow, StoreFailed> {
     Ok(DeploymentRow {
         deployment: text(row, "deployment")?,
         tenant: text(row, "tenant")?,
@@ -422,7 +423,7 @@ pub(super) fn read(row: &AnyRow) -> Result<DeploymentRow, StoreFailed> {
     })
 }
 
-pub(super) fn read_package(row: &AnyRow) -> Result<PackageRow, StoreFailed> {
+pub(super) fn read_package(row: &Row) -> Result<PackageRow, StoreFailed> {
     Ok(PackageRow {
         deployment: text(row, "deployment")?,
         package: text(row, "package")?
@@ -444,7 +445,7 @@ pub(super) fn read_package(row: &AnyRow) -> Result<PackageRow, StoreFailed> {
     })
 }
 
-pub(super) fn read_receipt(row: &AnyRow) -> Result<ReceiptRow, StoreFailed> {
+pub(super) fn read_receipt(row: &Row) -> Result<ReceiptRow, StoreFailed> {
     Ok(ReceiptRow {
         deployment: text(row, "deployment")?,
         tenant: text(row, "tenant")?,
@@ -453,7 +454,7 @@ pub(super) fn read_receipt(row: &AnyRow) -> Result<ReceiptRow, StoreFailed> {
     })
 }
 
-pub(super) fn read_event(row: &AnyRow) -> Result<EventRow, StoreFailed> {
+pub(super) fn read_event(row: &Row) -> Result<EventRow, StoreFailed> {
     let actor: Actor = json(row, "actor")?;
     Ok(EventRow {
         deployment: text(row, "deployment")?,

@@ -1,13 +1,13 @@
 //! Table `devices`.
 
 use api::{Capacity, DeviceState, Hardware, InstanceType, Verdict};
-use sqlx::{AnyConnection, any::AnyRow};
 
 use super::{
     NotCommitted, Store, StoreFailed,
     change::{inserted, updated},
-    int, json, maybe_bytes, maybe_int, maybe_json, maybe_text, maybe_uint, reservations, text,
-    to_json, uint,
+    int, json, maybe_bytes, maybe_int, maybe_json, maybe_text, maybe_uint, reservations,
+    sql::{self, Connection, Row},
+    text, to_json, uint,
 };
 
 /// What the operator ordered a device to do.
@@ -115,7 +115,7 @@ impl DeviceRow {
 impl Store {
     /// One device.
     pub async fn device(&self, device: &str) -> Result<Option<DeviceRow>, StoreFailed> {
-        sqlx::query("SELECT * FROM devices WHERE device = $1")
+        sql::query("SELECT * FROM devices WHERE device = $1")
             .bind(device)
             .fetch_optional(&self.reads)
             .await?
@@ -126,7 +126,7 @@ impl Store {
 
     /// The device whose Agent signs with this key: thumbprint, hex.
     pub async fn device_by_agent(&self, kid: &str) -> Result<Option<DeviceRow>, StoreFailed> {
-        sqlx::query("SELECT * FROM devices WHERE agent_kid = $1")
+        sql::query("SELECT * FROM devices WHERE agent_kid = $1")
             .bind(kid)
             .fetch_optional(&self.reads)
             .await?
@@ -141,10 +141,10 @@ impl Store {
         after: &str,
         limit: u64,
     ) -> Result<Vec<DeviceRow>, StoreFailed> {
-        sqlx::query("SELECT * FROM devices WHERE device > $1 ORDER BY device LIMIT $2")
+        sql::query("SELECT * FROM devices WHERE device > $1 ORDER BY device LIMIT $2")
             .bind(after)
             .bind(int(limit))
-            .fetch_all(&self.reads)
+            .fetch_many(&self.reads)
             .await?
             .iter()
             .map(read)
@@ -153,8 +153,8 @@ impl Store {
 
     /// Every device, by name.
     pub async fn devices(&self) -> Result<Vec<DeviceRow>, StoreFailed> {
-        sqlx::query("SELECT * FROM devices ORDER BY device")
-            .fetch_all(&self.reads)
+        sql::query("SELECT * FROM devices ORDER BY device")
+            .fetch_many(&self.reads)
             .await?
             .iter()
             .map(read)
@@ -162,8 +162,8 @@ impl Store {
     }
 }
 
-pub(super) async fn add(on: &mut AnyConnection, device: &DeviceRow) -> Result<(), NotCommitted> {
-    let outcome = sqlx::query(
+pub(super) async fn add(on: &mut Connection, device: &DeviceRow) -> Result<(), NotCommitted> {
+    let outcome = sql::query(
         "INSERT INTO devices (device, tenant, hardware, instances, zone, state, version, \
          created_ms, jurisdiction, latency_ms, slots, memory_mib, cpu_milli, duty, \
          hardware_id) VALUES ($1, '', $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
@@ -187,10 +187,10 @@ pub(super) async fn add(on: &mut AnyConnection, device: &DeviceRow) -> Result<()
     inserted(outcome, "device")
 }
 
-pub(super) async fn save(on: &mut AnyConnection, device: &DeviceRow) -> Result<(), NotCommitted> {
+pub(super) async fn save(on: &mut Connection, device: &DeviceRow) -> Result<(), NotCommitted> {
     let verdict =
         device.verdict.as_ref().map(|verdict| to_json(verdict, "devices.verdict")).transpose()?;
-    let outcome = sqlx::query(
+    let outcome = sql::query(
         "UPDATE devices SET state = $1, agent_key = $2, agent_kid = $3, report_key = $4, \
          receipt_key = $5, suite = $6, emulated = $7, tcb_status = $8, verdict = $9, \
          epoch = $10, attested_ms = $11, duty = $12, reason = $13, seen_hardware_id = $14, \
@@ -215,15 +215,13 @@ pub(super) async fn save(on: &mut AnyConnection, device: &DeviceRow) -> Result<(
     .execute(on)
     .await;
     match outcome {
-        Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
-            Err(NotCommitted::Exists("agent key"))
-        }
+        Err(error) if sql::is_unique_violation(&error) => Err(NotCommitted::Exists("agent key")),
         Err(error) => Err(error.into()),
         Ok(outcome) => updated(outcome, "device"),
     }
 }
 
-fn read(row: &AnyRow) -> Result<DeviceRow, StoreFailed> {
+fn read(row: &Row) -> Result<DeviceRow, StoreFailed> {
     Ok(DeviceRow {
         device: text(row, "device")?,
         hardware: text(row, "hardware")?
@@ -255,7 +253,7 @@ fn read(row: &AnyRow) -> Result<DeviceRow, StoreFailed> {
 }
 
 /// Where the device of a row stands.
-pub(super) fn standing(row: &AnyRow) -> Result<DeviceState, StoreFailed> {
+pub(super) fn standing(row: &Row) -> Result<DeviceState, StoreFailed> {
     Ok(duty(&text(row, "duty")?)?.standing(state(&text(row, "state")?)?))
 }
 

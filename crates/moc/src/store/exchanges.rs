@@ -1,11 +1,11 @@
 //! Tables `tickets`, `exchanges` and `used`.
 
-use sqlx::{AnyConnection, any::AnyRow};
-
 use super::{
     NotCommitted, Store, StoreFailed, bytes,
     change::{inserted, updated},
-    int, joining, maybe_uint, text, uint,
+    int, joining, maybe_uint,
+    sql::{self, Connection, Row},
+    text, uint,
 };
 
 /// What an exchange with a device is for.
@@ -101,7 +101,7 @@ impl Store {
         ticket: &str,
         now_ms: u64,
     ) -> Result<Option<TicketRow>, StoreFailed> {
-        sqlx::query("SELECT * FROM tickets WHERE ticket = $1 AND shown = 0 AND expires_ms > $2")
+        sql::query("SELECT * FROM tickets WHERE ticket = $1 AND shown = 0 AND expires_ms > $2")
             .bind(ticket)
             .bind(int(now_ms))
             .fetch_optional(&self.reads)
@@ -113,7 +113,7 @@ impl Store {
 
     /// The tickets of a device, shown or not, that have not expired.
     pub async fn tickets(&self, device: &str, now_ms: u64) -> Result<Vec<TicketRow>, StoreFailed> {
-        sqlx::query(
+        sql::query(
             "SELECT * FROM tickets WHERE device = $1 AND expires_ms > $2 \
              ORDER BY created_ms, ticket",
         )
@@ -132,7 +132,7 @@ impl Store {
         correlation: &[u8],
         now_ms: u64,
     ) -> Result<Option<ExchangeRow>, StoreFailed> {
-        sqlx::query("SELECT * FROM exchanges WHERE correlation = $1 AND expires_ms > $2")
+        sql::query("SELECT * FROM exchanges WHERE correlation = $1 AND expires_ms > $2")
             .bind(hex::encode(correlation))
             .bind(int(now_ms))
             .fetch_optional(&self.reads)
@@ -149,7 +149,7 @@ impl Store {
         now_ms: u64,
     ) -> Result<Option<ExchangeRow>, StoreFailed> {
         // The first byte of a correlation tells its kind: 63 is a challenge, 61 an Agent.
-        sqlx::query(
+        sql::query(
             "SELECT * FROM exchanges WHERE device = $1 AND expires_ms > $2 \
              AND substr(correlation, 1, 2) IN ('61', '63') \
              ORDER BY created_ms DESC, correlation LIMIT 1",
@@ -165,7 +165,7 @@ impl Store {
 
     /// How many rows tell of devices that have not proven anything: for tests and metrics.
     pub async fn waiting(&self) -> Result<u64, StoreFailed> {
-        let row = sqlx::query(
+        let row = sql::query(
             "SELECT (SELECT COUNT(*) FROM exchanges) + (SELECT COUNT(*) FROM used) AS waiting",
         )
         .fetch_one(&self.reads)
@@ -174,12 +174,9 @@ impl Store {
     }
 }
 
-pub(super) async fn add_ticket(
-    on: &mut AnyConnection,
-    row: &TicketRow,
-) -> Result<(), NotCommitted> {
+pub(super) async fn add_ticket(on: &mut Connection, row: &TicketRow) -> Result<(), NotCommitted> {
     let errand = &row.errand;
-    let outcome = sqlx::query(
+    let outcome = sql::query(
         "INSERT INTO tickets (ticket, tenant, device, deployment, attestation, purpose, step, \
          woken_ms, created_ms, expires_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
     )
@@ -198,17 +195,17 @@ pub(super) async fn add_ticket(
     inserted(outcome, "ticket")
 }
 
-pub(super) async fn show_ticket(on: &mut AnyConnection, ticket: &str) -> Result<(), NotCommitted> {
-    let outcome = sqlx::query("UPDATE tickets SET shown = 1 WHERE ticket = $1 AND shown = 0")
+pub(super) async fn show_ticket(on: &mut Connection, ticket: &str) -> Result<(), NotCommitted> {
+    let outcome = sql::query("UPDATE tickets SET shown = 1 WHERE ticket = $1 AND shown = 0")
         .bind(ticket)
         .execute(on)
         .await?;
     updated(outcome, "ticket").map_err(|_| NotCommitted::Used)
 }
 
-pub(super) async fn add(on: &mut AnyConnection, row: &ExchangeRow) -> Result<(), NotCommitted> {
+pub(super) async fn add(on: &mut Connection, row: &ExchangeRow) -> Result<(), NotCommitted> {
     let errand = &row.errand;
-    let outcome = sqlx::query(
+    let outcome = sql::query(
         "INSERT INTO exchanges (correlation, tenant, device, deployment, attestation, purpose, \
          step, session, created_ms, expires_ms) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
@@ -228,7 +225,7 @@ pub(super) async fn add(on: &mut AnyConnection, row: &ExchangeRow) -> Result<(),
     inserted(outcome, "exchange")?;
     //= teep 14.31 (S): outstanding requests per device are bounded, the oldest is dropped
     //= teep 15.115: the table of tokens has a cap and a time limit
-    sqlx::query(
+    sql::query(
         "DELETE FROM exchanges WHERE device = $1 AND correlation NOT IN \
          (SELECT correlation FROM exchanges WHERE device = $2 \
           ORDER BY created_ms DESC, correlation LIMIT $3)",
@@ -241,29 +238,29 @@ pub(super) async fn add(on: &mut AnyConnection, row: &ExchangeRow) -> Result<(),
     Ok(())
 }
 
-pub(super) async fn spend(on: &mut AnyConnection, correlation: &[u8]) -> Result<(), NotCommitted> {
-    let outcome = sqlx::query("DELETE FROM exchanges WHERE correlation = $1")
+pub(super) async fn spend(on: &mut Connection, correlation: &[u8]) -> Result<(), NotCommitted> {
+    let outcome = sql::query("DELETE FROM exchanges WHERE correlation = $1")
         .bind(hex::encode(correlation))
         .execute(on)
         .await?;
     updated(outcome, "exchange").map_err(|_| NotCommitted::Used)
 }
 
-pub(super) async fn expire(on: &mut AnyConnection, now_ms: u64) -> Result<(), NotCommitted> {
+pub(super) async fn expire(on: &mut Connection, now_ms: u64) -> Result<(), NotCommitted> {
     let now = int(now_ms);
-    sqlx::query("DELETE FROM tickets WHERE expires_ms <= $1").bind(now).execute(&mut *on).await?;
-    sqlx::query("DELETE FROM exchanges WHERE expires_ms <= $1").bind(now).execute(&mut *on).await?;
-    sqlx::query("DELETE FROM used WHERE until_ms <= $1").bind(now).execute(&mut *on).await?;
-    sqlx::query("DELETE FROM answers WHERE until_ms <= $1").bind(now).execute(&mut *on).await?;
+    sql::query("DELETE FROM tickets WHERE expires_ms <= $1").bind(now).execute(&mut *on).await?;
+    sql::query("DELETE FROM exchanges WHERE expires_ms <= $1").bind(now).execute(&mut *on).await?;
+    sql::query("DELETE FROM used WHERE until_ms <= $1").bind(now).execute(&mut *on).await?;
+    sql::query("DELETE FROM answers WHERE until_ms <= $1").bind(now).execute(&mut *on).await?;
     joining::expire(on, now_ms).await
 }
 
 pub(super) async fn consume(
-    on: &mut AnyConnection,
+    on: &mut Connection,
     value: &[u8],
     until_ms: u64,
 ) -> Result<(), NotCommitted> {
-    let outcome = sqlx::query("INSERT INTO used (value, until_ms) VALUES ($1, $2)")
+    let outcome = sql::query("INSERT INTO used (value, until_ms) VALUES ($1, $2)")
         .bind(hex::encode(value))
         .bind(int(until_ms))
         .execute(on)
@@ -274,7 +271,7 @@ pub(super) async fn consume(
     }
 }
 
-fn read_errand(row: &AnyRow) -> Result<Errand, StoreFailed> {
+fn read_errand(row: &Row) -> Result<Errand, StoreFailed> {
     Ok(Errand {
         tenant: text(row, "tenant")?,
         device: text(row, "device")?,
@@ -285,7 +282,7 @@ fn read_errand(row: &AnyRow) -> Result<Errand, StoreFailed> {
     })
 }
 
-fn read_ticket(row: &AnyRow) -> Result<TicketRow, StoreFailed> {
+fn read_ticket(row: &Row) -> Result<TicketRow, StoreFailed> {
     Ok(TicketRow {
         ticket: text(row, "ticket")?,
         errand: read_errand(row)?,
@@ -295,7 +292,7 @@ fn read_ticket(row: &AnyRow) -> Result<TicketRow, StoreFailed> {
     })
 }
 
-fn read(row: &AnyRow) -> Result<ExchangeRow, StoreFailed> {
+fn read(row: &Row) -> Result<ExchangeRow, StoreFailed> {
     let correlation = hex::decode(text(row, "correlation")?)
         .map_err(|_| StoreFailed::Corrupt("exchanges.correlation"))?;
     Ok(ExchangeRow {

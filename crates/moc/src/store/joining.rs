@@ -1,12 +1,13 @@
 //! Table `join_tokens`: devices that may join.
 
 use api::PostDevice;
-use sqlx::{AnyConnection, any::AnyRow};
 
 use super::{
     NotCommitted, Store, StoreFailed,
     change::{inserted, updated},
-    int, json, text, to_json, uint,
+    int, json,
+    sql::{self, Connection, Row},
+    text, to_json, uint,
 };
 
 /// A token with which one device joins, by its hash alone.
@@ -38,7 +39,7 @@ impl Store {
         hash: &str,
         now_ms: u64,
     ) -> Result<Option<JoinTokenRow>, StoreFailed> {
-        sqlx::query("SELECT * FROM join_tokens WHERE hash = $1 AND expires_ms > $2")
+        sql::query("SELECT * FROM join_tokens WHERE hash = $1 AND expires_ms > $2")
             .bind(hash)
             .bind(int(now_ms))
             .fetch_optional(&self.reads)
@@ -54,7 +55,7 @@ impl Store {
         id: &str,
         now_ms: u64,
     ) -> Result<Option<JoinTokenRow>, StoreFailed> {
-        sqlx::query("SELECT * FROM join_tokens WHERE substr(hash, 1, 32) = $1 AND expires_ms > $2")
+        sql::query("SELECT * FROM join_tokens WHERE substr(hash, 1, 32) = $1 AND expires_ms > $2")
             .bind(id)
             .bind(int(now_ms))
             .fetch_optional(&self.reads)
@@ -71,7 +72,7 @@ impl Store {
         limit: u64,
         now_ms: u64,
     ) -> Result<Vec<JoinTokenRow>, StoreFailed> {
-        sqlx::query(
+        sql::query(
             "SELECT * FROM join_tokens WHERE device > $1 AND expires_ms > $2 \
              ORDER BY device LIMIT $3",
         )
@@ -86,14 +87,14 @@ impl Store {
     }
 }
 
-pub(super) async fn add(on: &mut AnyConnection, row: &JoinTokenRow) -> Result<(), NotCommitted> {
+pub(super) async fn add(on: &mut Connection, row: &JoinTokenRow) -> Result<(), NotCommitted> {
     // One that has expired makes room.
-    sqlx::query("DELETE FROM join_tokens WHERE device = $1 AND expires_ms <= $2")
+    sql::query("DELETE FROM join_tokens WHERE device = $1 AND expires_ms <= $2")
         .bind(&row.body.device)
         .bind(int(row.created_ms))
         .execute(&mut *on)
         .await?;
-    let outcome = sqlx::query(
+    let outcome = sql::query(
         "INSERT INTO join_tokens (hash, device, body, approved, created_ms, expires_ms) \
          VALUES ($1, $2, $3, $4, $5, $6)",
     )
@@ -108,21 +109,21 @@ pub(super) async fn add(on: &mut AnyConnection, row: &JoinTokenRow) -> Result<()
     inserted(outcome, "join token for the device")
 }
 
-pub(super) async fn end(on: &mut AnyConnection, hash: &str) -> Result<(), NotCommitted> {
+pub(super) async fn end(on: &mut Connection, hash: &str) -> Result<(), NotCommitted> {
     let outcome =
-        sqlx::query("DELETE FROM join_tokens WHERE hash = $1").bind(hash).execute(on).await?;
+        sql::query("DELETE FROM join_tokens WHERE hash = $1").bind(hash).execute(on).await?;
     updated(outcome, "join token").map_err(|_| NotCommitted::Used)
 }
 
-pub(super) async fn expire(on: &mut AnyConnection, now_ms: u64) -> Result<(), NotCommitted> {
-    sqlx::query("DELETE FROM join_tokens WHERE expires_ms <= $1")
+pub(super) async fn expire(on: &mut Connection, now_ms: u64) -> Result<(), NotCommitted> {
+    sql::query("DELETE FROM join_tokens WHERE expires_ms <= $1")
         .bind(int(now_ms))
         .execute(on)
         .await?;
     Ok(())
 }
 
-fn read(row: &AnyRow) -> Result<JoinTokenRow, StoreFailed> {
+fn read(row: &Row) -> Result<JoinTokenRow, StoreFailed> {
     Ok(JoinTokenRow {
         hash: text(row, "hash")?,
         body: json(row, "body")?,

@@ -11,9 +11,14 @@ use audit::{
 };
 use cose::Entropy as _;
 use keys::SystemEntropy;
-use sqlx::{AnyConnection, Executor as _, any::AnyRow};
 
-use super::{NotCommitted, Store, StoreFailed, bytes, change::inserted, int, text, uint};
+use super::{
+    NotCommitted, Store, StoreFailed, bytes,
+    change::inserted,
+    int,
+    sql::{self, Connection, Row},
+    text, uint,
+};
 
 /// A decision about trust, to be recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,16 +47,16 @@ pub struct Leaf {
 impl Store {
     /// How many entries the log has.
     pub async fn log_size(&self) -> Result<u64, StoreFailed> {
-        let row = sqlx::query(SIZE).fetch_one(&self.reads).await?;
+        let row = sql::query(SIZE).fetch_one(&self.reads).await?;
         uint(&row, "size")
     }
 
     /// Entries of the log from `position` on, at most `limit`.
     pub async fn log(&self, position: u64, limit: u64) -> Result<Vec<Leaf>, StoreFailed> {
-        sqlx::query("SELECT leaf FROM log WHERE position >= $1 ORDER BY position LIMIT $2")
+        sql::query("SELECT leaf FROM log WHERE position >= $1 ORDER BY position LIMIT $2")
             .bind(int(position))
             .bind(int(limit))
-            .fetch_all(&self.reads)
+            .fetch_many(&self.reads)
             .await?
             .iter()
             .map(read)
@@ -73,7 +78,7 @@ impl Store {
                 let hash = match known.get(&node) {
                     Some(hash) => *hash,
                     None => {
-                        let row = sqlx::query(NODE)
+                        let row = sql::query(NODE)
                             .bind(i64::from(node.level))
                             .bind(int(node.index))
                             .fetch_optional(&self.reads)
@@ -92,11 +97,11 @@ impl Store {
 
 /// Adds an entry; `statement` is the digest of what it rests on.
 pub(super) async fn add(
-    on: &mut AnyConnection,
+    on: &mut Connection,
     decision: &NewDecision,
     statement: Option<Hash>,
 ) -> Result<(), NotCommitted> {
-    let row = sqlx::query(SIZE).fetch_one(&mut *on).await?;
+    let row = sql::query(SIZE).fetch_one(&mut *on).await?;
     let mut salt = [0; SALT_BYTES];
     SystemEntropy.fill(&mut salt);
     let entry = Entry {
@@ -111,7 +116,7 @@ pub(super) async fn add(
     };
     let leaf = entry.encode();
     let hash = tree::leaf(&leaf);
-    let outcome = sqlx::query(
+    let outcome = sql::query(
         "INSERT INTO log (position, tenant, at_ms, subject, decision, reason, leaf) \
          VALUES ($1, $2, $3, $4, $5, $6, $7)",
     )
@@ -130,12 +135,12 @@ pub(super) async fn add(
 
 /// Adds a node and every node above it that is complete with it.
 async fn add_nodes(
-    on: &mut AnyConnection,
+    on: &mut Connection,
     mut node: Node,
     mut value: Hash,
 ) -> Result<(), NotCommitted> {
     loop {
-        let outcome = sqlx::query("INSERT INTO log_nodes (level, idx, hash) VALUES ($1, $2, $3)")
+        let outcome = sql::query("INSERT INTO log_nodes (level, idx, hash) VALUES ($1, $2, $3)")
             .bind(i64::from(node.level))
             .bind(int(node.index))
             .bind(value.to_vec())
@@ -143,7 +148,7 @@ async fn add_nodes(
             .await;
         inserted(outcome, "node of the log")?;
         let Some((above, beside)) = node.completes() else { return Ok(()) };
-        let row = sqlx::query(NODE)
+        let row = sql::query(NODE)
             .bind(i64::from(beside.level))
             .bind(int(beside.index))
             .fetch_one(&mut *on)
@@ -154,8 +159,8 @@ async fn add_nodes(
 }
 
 /// Moves what an older version kept in `decisions`.
-pub(super) async fn import(on: &mut AnyConnection) -> Result<(), StoreFailed> {
-    let rows = on.fetch_all("SELECT * FROM decisions ORDER BY seq").await?;
+pub(super) async fn import(on: &mut Connection) -> Result<(), StoreFailed> {
+    let rows = sql::query("SELECT * FROM decisions ORDER BY seq").fetch_all(&mut *on).await?;
     for row in &rows {
         let decision = NewDecision {
             tenant: text(row, "tenant")?,
@@ -169,17 +174,16 @@ pub(super) async fn import(on: &mut AnyConnection) -> Result<(), StoreFailed> {
             _ => StoreFailed::Corrupt("decisions.seq"),
         })?;
     }
-    on.execute("DROP TABLE decisions").await?;
-    Ok(())
+    Ok(on.run("DROP TABLE decisions")?)
 }
 
-pub(super) fn read(row: &AnyRow) -> Result<Leaf, StoreFailed> {
+pub(super) fn read(row: &Row) -> Result<Leaf, StoreFailed> {
     let bytes = bytes(row, "leaf")?;
     let entry = Entry::decode(&bytes).map_err(|_| StoreFailed::Corrupt("log.leaf"))?;
     Ok(Leaf { entry, bytes })
 }
 
-fn hash(row: &AnyRow) -> Result<Hash, StoreFailed> {
+fn hash(row: &Row) -> Result<Hash, StoreFailed> {
     bytes(row, "hash")?.try_into().map_err(|_| StoreFailed::Corrupt("log_nodes.hash"))
 }
 

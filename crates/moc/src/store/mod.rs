@@ -22,6 +22,7 @@ mod possession;
 mod reservations;
 mod results;
 mod schema;
+mod sql;
 mod tenants;
 mod writer;
 
@@ -30,13 +31,8 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
 };
 
-use sqlx::{
-    AnyConnection, AnyPool, Connection as _, Executor as _,
-    any::{AnyPoolOptions, AnyRow},
-};
 use tokio::sync::mpsc;
 
 pub use self::{
@@ -58,7 +54,7 @@ pub use self::{
 /// Handle to the store; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Store {
-    reads: AnyPool,
+    reads: sql::Pool,
     writer: mpsc::Sender<writer::Job>,
     blobs: Blobs,
     _lock: Arc<File>,
@@ -79,7 +75,7 @@ pub enum StoreFailed {
     },
     /// The database.
     #[error("database")]
-    Sql(#[from] sqlx::Error),
+    Sql(#[from] sql::Error),
     /// The transaction that several writes shared was not committed.
     #[error("shared transaction: {0}")]
     Batch(String),
@@ -134,8 +130,8 @@ pub enum NotCommitted {
     Failed(#[from] StoreFailed),
 }
 
-impl From<sqlx::Error> for NotCommitted {
-    fn from(error: sqlx::Error) -> Self {
+impl From<sql::Error> for NotCommitted {
+    fn from(error: sql::Error) -> Self {
         Self::Failed(StoreFailed::Sql(error))
     }
 }
@@ -145,26 +141,14 @@ impl Store {
     pub async fn open(dir: &Path) -> Result<Self, StoreFailed> {
         create_private_dir(dir)?;
         let lock = lock(&dir.join("moc.lock"))?;
-        sqlx::any::install_default_drivers();
-        let url = sqlite_url(&dir.join("moc.db"));
-
-        let mut connection = connect_writer(&url).await?;
+        let database = dir.join("moc.db");
+        let mut connection = connect_writer(&database)?;
         schema::migrate(&mut connection).await?;
-
-        let reads = AnyPoolOptions::new()
-            .max_connections(READERS_MAX)
-            .acquire_timeout(READ_WAIT)
-            .after_connect(|connection, _| {
-                Box::pin(async move {
-                    connection.execute(READER_SETTINGS).await?;
-                    Ok(())
-                })
-            })
-            .connect(&url)
-            .await?;
+        let reads = sql::Pool::open(&database, READER_SETTINGS, READERS_MAX)?;
         let blobs = Blobs::open(&dir.join("blobs"))?;
 
-        Ok(Self { reads, writer: writer::start(connection), blobs, _lock: Arc::new(lock) })
+        let writer = writer::start(connection).map_err(|_| StoreFailed::Stopped)?;
+        Ok(Self { reads, writer, blobs, _lock: Arc::new(lock) })
     }
 
     /// Applies `changes` together or not at all; `Ok` means durable.
@@ -189,7 +173,7 @@ impl Store {
 
     /// How many devices there are by state and hardware family.
     pub async fn device_counts(&self) -> Result<Vec<(String, String, u64)>, StoreFailed> {
-        sqlx::query(
+        sql::query(
             "SELECT state, hardware, COUNT(*) AS devices FROM (SELECT hardware, CASE \
              WHEN duty = 'pending' THEN 'pending' WHEN duty = 'retired' THEN 'retired' \
              WHEN duty = 'held' THEN 'quarantined' \
@@ -197,7 +181,7 @@ impl Store {
              ELSE state END AS state FROM devices) standing \
              GROUP BY state, hardware ORDER BY state, hardware",
         )
-        .fetch_all(&self.reads)
+        .fetch_many(&self.reads)
         .await?
         .iter()
         .map(|row| Ok((text(row, "state")?, text(row, "hardware")?, uint(row, "devices")?)))
@@ -206,15 +190,13 @@ impl Store {
 
     /// Whether a read succeeds.
     pub async fn ready(&self) -> Result<(), StoreFailed> {
-        sqlx::query("SELECT 1").execute(&self.reads).await?;
+        sql::query("SELECT 1").fetch_one(&self.reads).await?;
         Ok(())
     }
 }
 
-async fn connect_writer(url: &str) -> Result<AnyConnection, StoreFailed> {
-    let mut connection = AnyConnection::connect(url).await?;
-    connection.execute(WRITER_SETTINGS).await?;
-    Ok(connection)
+fn connect_writer(path: &Path) -> Result<sql::Connection, StoreFailed> {
+    Ok(sql::Connection::open(path, WRITER_SETTINGS)?)
 }
 
 /// What devices and tenants told is nobody else's business.
@@ -245,75 +227,53 @@ fn lock(path: &Path) -> Result<File, StoreFailed> {
     }
 }
 
-fn sqlite_url(path: &Path) -> String {
-    let mut url = String::from("sqlite://");
-    for byte in path.as_os_str().as_encoded_bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'_' | b'-' => {
-                url.push(char::from(*byte));
-            }
-            other => url.push_str(&format!("%{other:02X}")),
-        }
-    }
-    url.push_str("?mode=rwc");
-    url
-}
-
 /// An unsigned number as the database keeps it.
 fn int(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
-fn text(row: &AnyRow, column: &'static str) -> Result<String, StoreFailed> {
-    use sqlx::Row as _;
-    Ok(row.try_get(column)?)
+fn text(row: &sql::Row, column: &'static str) -> Result<String, StoreFailed> {
+    maybe_text(row, column)?.ok_or(StoreFailed::Corrupt(column))
 }
 
-fn maybe_text(row: &AnyRow, column: &'static str) -> Result<Option<String>, StoreFailed> {
-    use sqlx::Row as _;
-    Ok(row.try_get(column)?)
+fn maybe_text(row: &sql::Row, column: &'static str) -> Result<Option<String>, StoreFailed> {
+    Ok(row.text(column)?.map(str::to_owned))
 }
 
-fn uint(row: &AnyRow, column: &'static str) -> Result<u64, StoreFailed> {
-    use sqlx::Row as _;
-    let value: i64 = row.try_get(column)?;
-    u64::try_from(value).map_err(|_| StoreFailed::Corrupt(column))
+fn uint(row: &sql::Row, column: &'static str) -> Result<u64, StoreFailed> {
+    maybe_uint(row, column)?.ok_or(StoreFailed::Corrupt(column))
 }
 
-fn maybe_int(row: &AnyRow, column: &'static str) -> Result<Option<i64>, StoreFailed> {
-    use sqlx::Row as _;
-    Ok(row.try_get(column)?)
+fn maybe_int(row: &sql::Row, column: &'static str) -> Result<Option<i64>, StoreFailed> {
+    row.int(column)
 }
 
-fn maybe_uint(row: &AnyRow, column: &'static str) -> Result<Option<u64>, StoreFailed> {
-    use sqlx::Row as _;
-    let value: Option<i64> = row.try_get(column)?;
+fn maybe_uint(row: &sql::Row, column: &'static str) -> Result<Option<u64>, StoreFailed> {
+    let value = row.int(column)?;
     value.map(|value| u64::try_from(value).map_err(|_| StoreFailed::Corrupt(column))).transpose()
 }
 
-fn bytes(row: &AnyRow, column: &'static str) -> Result<Vec<u8>, StoreFailed> {
-    use sqlx::Row as _;
-    Ok(row.try_get(column)?)
+fn bytes(row: &sql::Row, column: &'static str) -> Result<Vec<u8>, StoreFailed> {
+    maybe_bytes(row, column)?.ok_or(StoreFailed::Corrupt(column))
 }
 
-fn maybe_bytes(row: &AnyRow, column: &'static str) -> Result<Option<Vec<u8>>, StoreFailed> {
-    use sqlx::Row as _;
-    Ok(row.try_get(column)?)
+fn maybe_bytes(row: &sql::Row, column: &'static str) -> Result<Option<Vec<u8>>, StoreFailed> {
+    Ok(row.bytes(column)?.map(<[u8]>::to_vec))
 }
 
 fn json<T: serde::de::DeserializeOwned>(
-    row: &AnyRow,
+    row: &sql::Row,
     column: &'static str,
 ) -> Result<T, StoreFailed> {
-    serde_json::from_str(&text(row, column)?).map_err(|_| StoreFailed::Corrupt(column))
+    maybe_json(row, column)?.ok_or(StoreFailed::Corrupt(column))
 }
 
 fn maybe_json<T: serde::de::DeserializeOwned>(
-    row: &AnyRow,
+    row: &sql::Row,
     column: &'static str,
 ) -> Result<Option<T>, StoreFailed> {
-    maybe_text(row, column)?
-        .map(|text| serde_json::from_str(&text).map_err(|_| StoreFailed::Corrupt(column)))
+    row.text(column)?
+        .map(|text| serde_json::from_str(text).map_err(|_| StoreFailed::Corrupt(column)))
         .transpose()
 }
 
@@ -321,8 +281,7 @@ fn to_json<T: serde::Serialize>(value: &T, column: &'static str) -> Result<Strin
     serde_json::to_string(value).map_err(|_| StoreFailed::Corrupt(column))
 }
 
-const READERS_MAX: u32 = 8;
-const READ_WAIT: Duration = Duration::from_secs(10);
+const READERS_MAX: usize = 8;
 const WRITER_SETTINGS: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
      PRAGMA busy_timeout = 5000; PRAGMA foreign_keys = ON";
 const READER_SETTINGS: &str = "PRAGMA busy_timeout = 5000; PRAGMA query_only = ON";

@@ -1,11 +1,14 @@
 //! What one tenant sees: every query names the tenant, so that somebody else's row is no row.
 
 use api::PackageName;
-use sqlx::AnyConnection;
 
 use super::{
     BlobDigest, DeploymentRow, EventRow, Leaf, NotCommitted, PackageRow, ReceiptRow, ResultRow,
-    Store, StoreFailed, change::inserted, deployments, int, log, results, text, uint,
+    Store, StoreFailed,
+    change::inserted,
+    deployments, int, log, results,
+    sql::{self, Connection},
+    text, uint,
 };
 
 /// What was answered under an idempotency key.
@@ -24,10 +27,10 @@ pub struct AnswerRow {
 }
 
 pub(super) async fn add_answer(
-    on: &mut AnyConnection,
+    on: &mut Connection,
     answer: &AnswerRow,
 ) -> Result<(), NotCommitted> {
-    let outcome = sqlx::query(
+    let outcome = sql::query(
         "INSERT INTO answers (holder, name, digest, body, until_ms) VALUES ($1, $2, $3, $4, $5)",
     )
     .bind(&answer.holder)
@@ -57,7 +60,7 @@ impl Store {
 impl Own<'_> {
     /// One deployment.
     pub async fn deployment(&self, deployment: &str) -> Result<Option<DeploymentRow>, StoreFailed> {
-        sqlx::query("SELECT * FROM deployments WHERE deployment = $1 AND tenant = $2")
+        sql::query("SELECT * FROM deployments WHERE deployment = $1 AND tenant = $2")
             .bind(deployment)
             .bind(self.tenant)
             .fetch_optional(&self.store.reads)
@@ -78,7 +81,7 @@ impl Own<'_> {
             Some(after) => self.deployment(after).await?,
         };
         let (since, after) = start.map_or((0, String::new()), |r| (r.created_ms, r.deployment));
-        sqlx::query(
+        sql::query(
             "SELECT * FROM deployments WHERE tenant = $1 AND (created_ms > $2 \
              OR (created_ms = $3 AND deployment > $4)) ORDER BY created_ms, deployment LIMIT $5",
         )
@@ -87,7 +90,7 @@ impl Own<'_> {
         .bind(int(since))
         .bind(after)
         .bind(int(limit))
-        .fetch_all(&self.store.reads)
+        .fetch_many(&self.store.reads)
         .await?
         .iter()
         .map(deployments::read)
@@ -100,7 +103,7 @@ impl Own<'_> {
         deployment: &str,
         package: PackageName,
     ) -> Result<Option<PackageRow>, StoreFailed> {
-        sqlx::query("SELECT * FROM packages WHERE deployment = $1 AND package = $2 AND tenant = $3")
+        sql::query("SELECT * FROM packages WHERE deployment = $1 AND package = $2 AND tenant = $3")
             .bind(deployment)
             .bind(package.as_str())
             .bind(self.tenant)
@@ -113,7 +116,7 @@ impl Own<'_> {
 
     /// The steps of a deployment, in order.
     pub async fn events(&self, deployment: &str) -> Result<Vec<EventRow>, StoreFailed> {
-        sqlx::query("SELECT * FROM events WHERE deployment = $1 AND tenant = $2 ORDER BY seq")
+        sql::query("SELECT * FROM events WHERE deployment = $1 AND tenant = $2 ORDER BY seq")
             .bind(deployment)
             .bind(self.tenant)
             .fetch_all(&self.store.reads)
@@ -125,7 +128,7 @@ impl Own<'_> {
 
     /// The receipts of a deployment, oldest first.
     pub async fn receipts(&self, deployment: &str) -> Result<Vec<ReceiptRow>, StoreFailed> {
-        sqlx::query(
+        sql::query(
             "SELECT * FROM receipts WHERE deployment = $1 AND tenant = $2 ORDER BY at_ms, digest",
         )
         .bind(deployment)
@@ -143,7 +146,7 @@ impl Own<'_> {
         deployment: &str,
         attestation: &str,
     ) -> Result<Option<ResultRow>, StoreFailed> {
-        sqlx::query(
+        sql::query(
             "SELECT * FROM results WHERE attestation = $1 AND deployment = $2 AND tenant = $3",
         )
         .bind(attestation)
@@ -158,10 +161,10 @@ impl Own<'_> {
 
     /// The entries of the log about one of the tenant's subjects, oldest first.
     pub async fn log_about(&self, subject: &str) -> Result<Vec<Leaf>, StoreFailed> {
-        sqlx::query("SELECT leaf FROM log WHERE subject = $1 AND tenant = $2 ORDER BY position")
+        sql::query("SELECT leaf FROM log WHERE subject = $1 AND tenant = $2 ORDER BY position")
             .bind(subject)
             .bind(self.tenant)
-            .fetch_all(&self.store.reads)
+            .fetch_many(&self.store.reads)
             .await?
             .iter()
             .map(log::read)
@@ -170,7 +173,7 @@ impl Own<'_> {
 
     /// What was answered under an idempotency key.
     pub async fn answer(&self, name: &str) -> Result<Option<AnswerRow>, StoreFailed> {
-        sqlx::query("SELECT * FROM answers WHERE holder = $1 AND name = $2")
+        sql::query("SELECT * FROM answers WHERE holder = $1 AND name = $2")
             .bind(self.tenant)
             .bind(name)
             .fetch_optional(&self.store.reads)
@@ -189,7 +192,7 @@ impl Own<'_> {
 
     /// How many bytes of a blob the tenant brought, when it did.
     pub async fn blob(&self, digest: BlobDigest) -> Result<Option<u64>, StoreFailed> {
-        sqlx::query("SELECT bytes FROM blobs WHERE tenant = $1 AND sha256 = $2")
+        sql::query("SELECT bytes FROM blobs WHERE tenant = $1 AND sha256 = $2")
             .bind(self.tenant)
             .bind(digest.to_string())
             .fetch_optional(&self.store.reads)
@@ -200,7 +203,7 @@ impl Own<'_> {
 
     /// How many bytes the tenant's blobs have together.
     pub async fn blob_bytes(&self) -> Result<u64, StoreFailed> {
-        let row = sqlx::query(
+        let row = sql::query(
             "SELECT CAST(COALESCE(SUM(bytes), 0) AS BIGINT) AS used FROM blobs WHERE tenant = $1",
         )
         .bind(self.tenant)
@@ -211,7 +214,7 @@ impl Own<'_> {
 
     /// The tenant's name.
     pub async fn name(&self) -> Result<Option<String>, StoreFailed> {
-        sqlx::query("SELECT name FROM tenants WHERE tenant = $1")
+        sql::query("SELECT name FROM tenants WHERE tenant = $1")
             .bind(self.tenant)
             .fetch_optional(&self.store.reads)
             .await?

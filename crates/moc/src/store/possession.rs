@@ -3,9 +3,10 @@
 //! The files themselves are shared by everybody who has the same bytes; these rows decide, so that
 //! nobody learns what others have.
 
-use sqlx::AnyConnection;
-
-use super::{BlobDigest, NotCommitted, Store, StoreFailed, int};
+use super::{
+    BlobDigest, NotCommitted, Store, StoreFailed, int,
+    sql::{self, Connection},
+};
 
 /// A blob that a tenant has.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +37,7 @@ pub struct NamedBlobs {
 impl Store {
     /// Whether a deployment for this device names the blob, and its tenant has it.
     pub async fn may_fetch(&self, device: &str, digest: BlobDigest) -> Result<bool, StoreFailed> {
-        let row = sqlx::query(
+        let row = sql::query(
             "SELECT n.sha256 FROM named_blobs n \
              JOIN blobs b ON b.tenant = n.tenant AND b.sha256 = n.sha256 \
              WHERE n.device = $1 AND n.sha256 = $2 LIMIT 1",
@@ -49,8 +50,8 @@ impl Store {
     }
 }
 
-pub(super) async fn add(on: &mut AnyConnection, blob: &BlobRow) -> Result<(), NotCommitted> {
-    sqlx::query(
+pub(super) async fn add(on: &mut Connection, blob: &BlobRow) -> Result<(), NotCommitted> {
+    sql::query(
         "INSERT INTO blobs (tenant, sha256, bytes, created_ms) VALUES ($1, $2, $3, $4) \
          ON CONFLICT (tenant, sha256) DO NOTHING",
     )
@@ -63,9 +64,9 @@ pub(super) async fn add(on: &mut AnyConnection, blob: &BlobRow) -> Result<(), No
     Ok(())
 }
 
-pub(super) async fn name(on: &mut AnyConnection, named: &NamedBlobs) -> Result<(), NotCommitted> {
+pub(super) async fn name(on: &mut Connection, named: &NamedBlobs) -> Result<(), NotCommitted> {
     for digest in &named.digests {
-        sqlx::query(
+        sql::query(
             "INSERT INTO named_blobs (deployment, sha256, tenant, device) \
              VALUES ($1, $2, $3, $4) ON CONFLICT (deployment, sha256) DO NOTHING",
         )

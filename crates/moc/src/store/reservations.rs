@@ -4,12 +4,13 @@
 //! counted again: whatever two replicas believed when they chose, the second one is refused.
 
 use api::{Capacity, DeviceState, Hardware, InstanceType, Resources};
-use sqlx::{AnyConnection, any::AnyRow};
 
 use super::{
     NotCommitted, Own, Store, StoreFailed,
     change::{inserted, updated},
-    devices, int, json, maybe_text, maybe_uint, text, uint,
+    devices, int, json, maybe_text, maybe_uint,
+    sql::{self, Connection, Row},
+    text, uint,
 };
 
 /// A slot that a deployment is to get.
@@ -79,7 +80,7 @@ pub struct InventoryRow {
 impl Store {
     /// Every device as placement sees it, but those that are retired, by name.
     pub async fn inventory(&self) -> Result<Vec<InventoryRow>, StoreFailed> {
-        sqlx::query(
+        sql::query(
             "SELECT d.device, d.hardware, d.instances, d.zone, d.jurisdiction, d.latency_ms, \
              d.state, d.duty, d.emulated, d.tcb_status, d.attested_ms, d.slots, d.memory_mib, \
              d.cpu_milli, COALESCE(r.deployments, 0) AS deployments, \
@@ -89,7 +90,7 @@ impl Store {
              CAST(SUM(cpu_milli) AS BIGINT) AS used_cpu FROM reservations GROUP BY device) r \
              ON r.device = d.device WHERE d.duty <> 'retired' ORDER BY d.device",
         )
-        .fetch_all(&self.reads)
+        .fetch_many(&self.reads)
         .await?
         .iter()
         .map(read_inventory)
@@ -98,7 +99,7 @@ impl Store {
 
     /// What is taken of the devices between two names, both included, for each that carries any.
     pub async fn usage(&self, from: &str, to: &str) -> Result<Vec<(String, Usage)>, StoreFailed> {
-        sqlx::query(
+        sql::query(
             "SELECT device, COUNT(*) AS deployments, \
              CAST(SUM(memory_mib) AS BIGINT) AS used_memory, \
              CAST(SUM(cpu_milli) AS BIGINT) AS used_cpu FROM reservations \
@@ -106,7 +107,7 @@ impl Store {
         )
         .bind(from)
         .bind(to)
-        .fetch_all(&self.reads)
+        .fetch_many(&self.reads)
         .await?
         .iter()
         .map(|row| Ok((text(row, "device")?, read_usage(row)?)))
@@ -120,7 +121,7 @@ impl Own<'_> {
         &self,
         deployment: &str,
     ) -> Result<Option<ReservationRow>, StoreFailed> {
-        sqlx::query(
+        sql::query(
             "SELECT device, slot, fence FROM reservations WHERE deployment = $1 AND tenant = $2",
         )
         .bind(deployment)
@@ -139,7 +140,7 @@ impl Own<'_> {
 
     /// The devices that carry one of the tenant's deployments of this name.
     pub async fn devices_apart(&self, apart: &str) -> Result<Vec<String>, StoreFailed> {
-        sqlx::query(
+        sql::query(
             "SELECT device FROM reservations WHERE tenant = $1 AND apart = $2 ORDER BY device",
         )
         .bind(self.tenant)
@@ -154,12 +155,9 @@ impl Own<'_> {
 
 /// Gives out a slot, or refuses the whole list: where the device stands or what is left of it is
 /// not what it was when it was chosen.
-pub(super) async fn reserve(
-    on: &mut AnyConnection,
-    new: &NewReservation,
-) -> Result<(), NotCommitted> {
+pub(super) async fn reserve(on: &mut Connection, new: &NewReservation) -> Result<(), NotCommitted> {
     // The update comes first: it locks the row where a database has row locks.
-    let taken = sqlx::query(
+    let taken = sql::query(
         "UPDATE devices SET fence = fence + 1 WHERE device = $1 AND state = 'attested' \
          AND duty = 'serving'",
     )
@@ -167,7 +165,7 @@ pub(super) async fn reserve(
     .execute(&mut *on)
     .await?;
     updated(taken, "device")?;
-    let row = sqlx::query(
+    let row = sql::query(
         "SELECT d.fence, d.slots, d.memory_mib, d.cpu_milli, COUNT(r.slot) AS deployments, \
          CAST(COALESCE(SUM(r.memory_mib), 0) AS BIGINT) AS used_memory, \
          CAST(COALESCE(SUM(r.cpu_milli), 0) AS BIGINT) AS used_cpu, \
@@ -188,7 +186,7 @@ pub(super) async fn reserve(
         false => next,
     };
     let fence = uint(&row, "fence")?;
-    let outcome = sqlx::query(
+    let outcome = sql::query(
         "INSERT INTO reservations (device, slot, deployment, tenant, apart, memory_mib, \
          cpu_milli, fence) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
     )
@@ -204,7 +202,7 @@ pub(super) async fn reserve(
     .await;
     // Another deployment that has to stand apart came first.
     inserted(outcome, "place").map_err(|_| NotCommitted::Stale("place"))?;
-    sqlx::query("UPDATE deployments SET fence = $1 WHERE deployment = $2")
+    sql::query("UPDATE deployments SET fence = $1 WHERE deployment = $2")
         .bind(int(fence))
         .bind(&new.deployment)
         .execute(on)
@@ -212,8 +210,8 @@ pub(super) async fn reserve(
     Ok(())
 }
 
-async fn lowest_free(on: &mut AnyConnection, device: &str) -> Result<u64, NotCommitted> {
-    let rows = sqlx::query("SELECT slot FROM reservations WHERE device = $1 ORDER BY slot")
+async fn lowest_free(on: &mut Connection, device: &str) -> Result<u64, NotCommitted> {
+    let rows = sql::query("SELECT slot FROM reservations WHERE device = $1 ORDER BY slot")
         .bind(device)
         .fetch_all(on)
         .await?;
@@ -228,8 +226,8 @@ async fn lowest_free(on: &mut AnyConnection, device: &str) -> Result<u64, NotCom
 }
 
 /// Gives a slot back.
-pub(super) async fn release(on: &mut AnyConnection, deployment: &str) -> Result<(), NotCommitted> {
-    sqlx::query("DELETE FROM reservations WHERE deployment = $1")
+pub(super) async fn release(on: &mut Connection, deployment: &str) -> Result<(), NotCommitted> {
+    sql::query("DELETE FROM reservations WHERE deployment = $1")
         .bind(deployment)
         .execute(on)
         .await?;
@@ -246,7 +244,7 @@ fn has_room(capacity: &Capacity, used: &Usage, wanted: &Resources) -> bool {
         && fits(capacity.cpu_milli, used.resources.cpu_milli, wanted.cpu_milli)
 }
 
-pub(super) fn read_capacity(row: &AnyRow) -> Result<Capacity, StoreFailed> {
+pub(super) fn read_capacity(row: &Row) -> Result<Capacity, StoreFailed> {
     Ok(Capacity {
         slots: maybe_uint(row, "slots")?,
         memory_mib: maybe_uint(row, "memory_mib")?,
@@ -254,13 +252,13 @@ pub(super) fn read_capacity(row: &AnyRow) -> Result<Capacity, StoreFailed> {
     })
 }
 
-fn read_usage(row: &AnyRow) -> Result<Usage, StoreFailed> {
+fn read_usage(row: &Row) -> Result<Usage, StoreFailed> {
     let resources =
         Resources { memory_mib: uint(row, "used_memory")?, cpu_milli: uint(row, "used_cpu")? };
     Ok(Usage { deployments: uint(row, "deployments")?, resources })
 }
 
-fn read_inventory(row: &AnyRow) -> Result<InventoryRow, StoreFailed> {
+fn read_inventory(row: &Row) -> Result<InventoryRow, StoreFailed> {
     Ok(InventoryRow {
         device: text(row, "device")?,
         hardware: text(row, "hardware")?

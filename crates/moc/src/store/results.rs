@@ -1,12 +1,13 @@
 //! Table `results`.
 
 use api::{Problem, Verdict};
-use sqlx::{AnyConnection, any::AnyRow};
 
 use super::{
     NotCommitted, Store, StoreFailed, bytes,
     change::{inserted, updated},
-    int, maybe_bytes, maybe_json, maybe_uint, text, to_json, uint,
+    int, maybe_bytes, maybe_json, maybe_uint,
+    sql::{self, Connection, Row},
+    text, to_json, uint,
 };
 
 /// How far an Attestation Result is.
@@ -50,7 +51,7 @@ pub struct ResultRow {
 impl Store {
     /// One Attestation Result.
     pub async fn result(&self, attestation: &str) -> Result<Option<ResultRow>, StoreFailed> {
-        sqlx::query("SELECT * FROM results WHERE attestation = $1")
+        sql::query("SELECT * FROM results WHERE attestation = $1")
             .bind(attestation)
             .fetch_optional(&self.reads)
             .await?
@@ -61,7 +62,7 @@ impl Store {
 
     /// The results of a deployment, oldest first.
     pub async fn results(&self, deployment: &str) -> Result<Vec<ResultRow>, StoreFailed> {
-        sqlx::query("SELECT * FROM results WHERE deployment = $1 ORDER BY created_ms, attestation")
+        sql::query("SELECT * FROM results WHERE deployment = $1 ORDER BY created_ms, attestation")
             .bind(deployment)
             .fetch_all(&self.reads)
             .await?
@@ -71,8 +72,8 @@ impl Store {
     }
 }
 
-pub(super) async fn add(on: &mut AnyConnection, result: &ResultRow) -> Result<(), NotCommitted> {
-    let outcome = sqlx::query(
+pub(super) async fn add(on: &mut Connection, result: &ResultRow) -> Result<(), NotCommitted> {
+    let outcome = sql::query(
         "INSERT INTO results (attestation, tenant, deployment, device, user_nonce, state, \
          created_ms) VALUES ($1, $2, $3, $4, $5, 'pending', $6)",
     )
@@ -87,12 +88,12 @@ pub(super) async fn add(on: &mut AnyConnection, result: &ResultRow) -> Result<()
     inserted(outcome, "attestation")
 }
 
-pub(super) async fn decide(on: &mut AnyConnection, result: &ResultRow) -> Result<(), NotCommitted> {
+pub(super) async fn decide(on: &mut Connection, result: &ResultRow) -> Result<(), NotCommitted> {
     let verdict =
         result.verdict.as_ref().map(|verdict| to_json(verdict, "results.verdict")).transpose()?;
     let problem =
         result.problem.as_ref().map(|problem| to_json(problem, "results.problem")).transpose()?;
-    let outcome = sqlx::query(
+    let outcome = sql::query(
         "UPDATE results SET state = $1, cmw = $2, verdict = $3, problem = $4, decided_ms = $5 \
          WHERE attestation = $6 AND state = 'pending'",
     )
@@ -108,11 +109,11 @@ pub(super) async fn decide(on: &mut AnyConnection, result: &ResultRow) -> Result
 }
 
 pub(super) async fn hint(
-    on: &mut AnyConnection,
+    on: &mut Connection,
     attestation: &str,
     problem: &Problem,
 ) -> Result<(), NotCommitted> {
-    sqlx::query("UPDATE results SET problem = $1 WHERE attestation = $2 AND state = 'pending'")
+    sql::query("UPDATE results SET problem = $1 WHERE attestation = $2 AND state = 'pending'")
         .bind(to_json(problem, "results.problem")?)
         .bind(attestation)
         .execute(on)
@@ -120,7 +121,7 @@ pub(super) async fn hint(
     Ok(())
 }
 
-pub(super) fn read(row: &AnyRow) -> Result<ResultRow, StoreFailed> {
+pub(super) fn read(row: &Row) -> Result<ResultRow, StoreFailed> {
     Ok(ResultRow {
         attestation: text(row, "attestation")?,
         tenant: text(row, "tenant")?,

@@ -1,31 +1,32 @@
 //! Migrations: they only go forward, each runs once, and one that ran must never be edited.
 
-use sqlx::{AnyConnection, AssertSqlSafe, Connection as _, Executor as _, Row as _};
-
-use super::{StoreFailed, log};
+use super::{
+    StoreFailed, log,
+    sql::{self, Connection},
+    text, uint,
+};
 
 /// Brings the schema to the newest version.
-pub(super) async fn migrate(connection: &mut AnyConnection) -> Result<(), StoreFailed> {
+pub(super) async fn migrate(connection: &mut Connection) -> Result<(), StoreFailed> {
     migrate_to(connection, newest()).await
 }
 
 /// Brings the schema to a version, as the program did when that was its newest.
 pub(super) async fn migrate_to(
-    connection: &mut AnyConnection,
+    connection: &mut Connection,
     newest: i64,
 ) -> Result<(), StoreFailed> {
-    connection
-        .execute(
-            "CREATE TABLE IF NOT EXISTS schema_versions \
-             (version BIGINT PRIMARY KEY, sha256 TEXT NOT NULL)",
-        )
-        .await?;
-    let rows = connection
-        .fetch_all("SELECT version, sha256 FROM schema_versions ORDER BY version")
+    connection.run(
+        "CREATE TABLE IF NOT EXISTS schema_versions \
+         (version BIGINT PRIMARY KEY, sha256 TEXT NOT NULL)",
+    )?;
+    let rows = sql::query("SELECT version, sha256 FROM schema_versions ORDER BY version")
+        .fetch_all(&mut *connection)
         .await?;
     for row in &rows {
-        let version: i64 = row.try_get("version")?;
-        let ran: String = row.try_get("sha256")?;
+        let version = i64::try_from(uint(row, "version")?)
+            .map_err(|_| StoreFailed::Corrupt("schema_versions.version"))?;
+        let ran = text(row, "sha256")?;
         let (_, sql) = MIGRATIONS
             .iter()
             .find(|(known, _)| *known == version)
@@ -42,27 +43,35 @@ pub(super) async fn migrate_to(
 }
 
 async fn run(
-    connection: &mut AnyConnection,
+    connection: &mut Connection,
     version: i64,
     sql: &'static str,
 ) -> Result<(), StoreFailed> {
-    let types = match connection.backend_name() {
-        "PostgreSQL" => sql.replace("BLOB", "BYTEA"),
-        _ => sql.to_owned(),
-    };
-    let mut transaction = connection.begin().await?;
-    for statement in types.split(";\n").filter(|statement| !statement.trim().is_empty()) {
-        transaction.execute(AssertSqlSafe(statement.to_owned())).await?;
+    connection.run("BEGIN IMMEDIATE")?;
+    let ran = run_within(connection, version, sql).await;
+    match ran {
+        Ok(()) => Ok(connection.run("COMMIT")?),
+        Err(error) => {
+            connection.run("ROLLBACK")?;
+            Err(error)
+        }
     }
+}
+
+async fn run_within(
+    connection: &mut Connection,
+    version: i64,
+    sql: &'static str,
+) -> Result<(), StoreFailed> {
+    connection.run(sql)?;
     if version == LOG {
-        log::import(&mut transaction).await?;
+        log::import(connection).await?;
     }
-    sqlx::query("INSERT INTO schema_versions (version, sha256) VALUES ($1, $2)")
+    sql::query("INSERT INTO schema_versions (version, sha256) VALUES ($1, $2)")
         .bind(version)
         .bind(digest(sql))
-        .execute(&mut *transaction)
+        .execute(connection)
         .await?;
-    transaction.commit().await?;
     Ok(())
 }
 

@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 
 use api::{Role, Scope, TenantView};
-use sqlx::{AnyConnection, any::AnyRow};
 
 use super::{
     NotCommitted, Store, StoreFailed,
     change::{inserted, updated},
-    int, json, maybe_uint, text, to_json, uint,
+    int, json, maybe_uint,
+    sql::{self, Connection, Row},
+    text, to_json, uint,
 };
 
 /// A credential, by its hash alone.
@@ -88,7 +89,7 @@ pub enum Quota {
 impl Store {
     /// The credential with this hash, unless it was revoked or has expired.
     pub async fn token(&self, hash: &str, now_ms: u64) -> Result<Option<TokenRow>, StoreFailed> {
-        sqlx::query(
+        sql::query(
             "SELECT * FROM tokens WHERE hash = $1 AND revoked_ms IS NULL \
              AND (expires_ms IS NULL OR expires_ms > $2)",
         )
@@ -107,7 +108,7 @@ impl Store {
         tenant: Option<&str>,
         now_ms: u64,
     ) -> Result<Vec<TokenRow>, StoreFailed> {
-        sqlx::query(
+        sql::query(
             "SELECT * FROM tokens WHERE revoked_ms IS NULL \
              AND (expires_ms IS NULL OR expires_ms > $1) AND ($2 = 1 OR tenant = $3) \
              ORDER BY created_ms, hash",
@@ -115,7 +116,7 @@ impl Store {
         .bind(int(now_ms))
         .bind(i64::from(tenant.is_none()))
         .bind(tenant.unwrap_or_default())
-        .fetch_all(&self.reads)
+        .fetch_many(&self.reads)
         .await?
         .iter()
         .map(read)
@@ -124,7 +125,7 @@ impl Store {
 
     /// Whether anybody ever had a credential of this role.
     pub async fn has_token(&self, role: Role) -> Result<bool, StoreFailed> {
-        let row = sqlx::query("SELECT hash FROM tokens WHERE role = $1 LIMIT 1")
+        let row = sql::query("SELECT hash FROM tokens WHERE role = $1 LIMIT 1")
             .bind(role.as_str())
             .fetch_optional(&self.reads)
             .await?;
@@ -133,7 +134,7 @@ impl Store {
 
     /// Tenants behind a name, at most `limit`.
     pub async fn tenants(&self, after: &str, limit: u64) -> Result<Vec<TenantView>, StoreFailed> {
-        sqlx::query(
+        sql::query(
             "SELECT t.tenant, t.name, t.created_ms, \
              (SELECT COUNT(*) FROM deployments d WHERE d.tenant = t.tenant AND d.open = 1) \
              AS open_deployments, \
@@ -143,7 +144,7 @@ impl Store {
         )
         .bind(after)
         .bind(int(limit))
-        .fetch_all(&self.reads)
+        .fetch_many(&self.reads)
         .await?
         .iter()
         .map(|row| {
@@ -160,8 +161,8 @@ impl Store {
 
     /// The digests of every blob that a tenant or a package needs, hex.
     pub async fn needed_blobs(&self) -> Result<BTreeSet<String>, StoreFailed> {
-        sqlx::query("SELECT sha256 FROM blobs UNION SELECT sha256 FROM packages")
-            .fetch_all(&self.reads)
+        sql::query("SELECT sha256 FROM blobs UNION SELECT sha256 FROM packages")
+            .fetch_many(&self.reads)
             .await?
             .iter()
             .map(|row| text(row, "sha256"))
@@ -170,12 +171,12 @@ impl Store {
 }
 
 pub(super) async fn add(
-    on: &mut AnyConnection,
+    on: &mut Connection,
     tenant: &str,
     name: &str,
     at_ms: u64,
 ) -> Result<(), NotCommitted> {
-    let outcome = sqlx::query("INSERT INTO tenants (tenant, name, created_ms) VALUES ($1, $2, $3)")
+    let outcome = sql::query("INSERT INTO tenants (tenant, name, created_ms) VALUES ($1, $2, $3)")
         .bind(tenant)
         .bind(name)
         .bind(int(at_ms))
@@ -184,11 +185,8 @@ pub(super) async fn add(
     inserted(outcome, "tenant")
 }
 
-pub(super) async fn add_token(
-    on: &mut AnyConnection,
-    token: &TokenRow,
-) -> Result<(), NotCommitted> {
-    let outcome = sqlx::query(
+pub(super) async fn add_token(on: &mut Connection, token: &TokenRow) -> Result<(), NotCommitted> {
+    let outcome = sql::query(
         "INSERT INTO tokens (hash, name, role, tenant, device, scopes, created_ms, expires_ms) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
     )
@@ -206,12 +204,12 @@ pub(super) async fn add_token(
 }
 
 pub(super) async fn revoke_token(
-    on: &mut AnyConnection,
+    on: &mut Connection,
     hash: &str,
     at_ms: u64,
 ) -> Result<(), NotCommitted> {
     let outcome =
-        sqlx::query("UPDATE tokens SET revoked_ms = $1 WHERE hash = $2 AND revoked_ms IS NULL")
+        sql::query("UPDATE tokens SET revoked_ms = $1 WHERE hash = $2 AND revoked_ms IS NULL")
             .bind(int(at_ms))
             .bind(hash)
             .execute(on)
@@ -220,11 +218,11 @@ pub(super) async fn revoke_token(
 }
 
 pub(super) async fn revoke_device(
-    on: &mut AnyConnection,
+    on: &mut Connection,
     device: &str,
     at_ms: u64,
 ) -> Result<(), NotCommitted> {
-    sqlx::query("UPDATE tokens SET revoked_ms = $1 WHERE device = $2 AND revoked_ms IS NULL")
+    sql::query("UPDATE tokens SET revoked_ms = $1 WHERE device = $2 AND revoked_ms IS NULL")
         .bind(int(at_ms))
         .bind(device)
         .execute(on)
@@ -233,16 +231,16 @@ pub(super) async fn revoke_device(
 }
 
 /// Refuses the whole list when what stands before in it leads beyond the bound.
-pub(super) async fn within(on: &mut AnyConnection, quota: &Quota) -> Result<(), NotCommitted> {
+pub(super) async fn within(on: &mut Connection, quota: &Quota) -> Result<(), NotCommitted> {
     let (query, what, max) = match quota {
         Quota::Deployments { tenant, max } => (
-            sqlx::query("SELECT COUNT(*) AS used FROM deployments WHERE tenant = $1 AND open = 1")
+            sql::query("SELECT COUNT(*) AS used FROM deployments WHERE tenant = $1 AND open = 1")
                 .bind(tenant),
             "deployments under way",
             max,
         ),
         Quota::BlobBytes { tenant, max } => (
-            sqlx::query(
+            sql::query(
                 "SELECT CAST(COALESCE(SUM(bytes), 0) AS BIGINT) AS used FROM blobs \
                  WHERE tenant = $1",
             )
@@ -251,7 +249,7 @@ pub(super) async fn within(on: &mut AnyConnection, quota: &Quota) -> Result<(), 
             max,
         ),
         Quota::Tokens { tenant, max, now_ms } => (
-            sqlx::query(
+            sql::query(
                 "SELECT COUNT(*) AS used FROM tokens WHERE tenant = $1 AND device = '' \
                  AND revoked_ms IS NULL AND (expires_ms IS NULL OR expires_ms > $2)",
             )
@@ -268,7 +266,7 @@ pub(super) async fn within(on: &mut AnyConnection, quota: &Quota) -> Result<(), 
     }
 }
 
-fn read(row: &AnyRow) -> Result<TokenRow, StoreFailed> {
+fn read(row: &Row) -> Result<TokenRow, StoreFailed> {
     Ok(TokenRow {
         hash: text(row, "hash")?,
         name: text(row, "name")?,

@@ -36,16 +36,14 @@ async fn what_was_acknowledged_is_there_after_a_crash() {
 
 #[tokio::test]
 async fn a_commit_waits_for_the_disk() {
-    use sqlx::Row as _;
     let dir = tempfile::tempdir().unwrap();
-    sqlx::any::install_default_drivers();
 
-    let mut writer = connect_writer(&sqlite_url(&dir.path().join("moc.db"))).await.unwrap();
+    let mut writer = connect_writer(&dir.path().join("moc.db")).unwrap();
 
-    let journal = writer.fetch_one("PRAGMA journal_mode").await.unwrap();
-    assert_eq!(journal.get::<String, _>(0), "wal");
-    let synchronous = writer.fetch_one("PRAGMA synchronous").await.unwrap();
-    assert_eq!(synchronous.get::<i64, _>(0), FULL);
+    let journal = sql::query("PRAGMA journal_mode").fetch_one(&mut writer).await.unwrap();
+    assert_eq!(journal.text("journal_mode").unwrap(), Some("wal"));
+    let synchronous = sql::query("PRAGMA synchronous").fetch_one(&mut writer).await.unwrap();
+    assert_eq!(synchronous.int("synchronous").unwrap(), Some(FULL));
 }
 
 #[tokio::test]
@@ -217,8 +215,8 @@ async fn who_acts_for_a_slot_that_is_gone_comes_too_late() {
     store.commit(placed("a", None)).await.unwrap();
     let row = store.deployment("a").await.unwrap().unwrap();
     assert_eq!(row.fence, 1);
-    let mut other = AnyConnection::connect(&sqlite_url(&dir.path().join("moc.db"))).await.unwrap();
-    other.execute("UPDATE reservations SET fence = 7").await.unwrap();
+    let mut other = connect_writer(&dir.path().join("moc.db")).unwrap();
+    other.run("UPDATE reservations SET fence = 7").unwrap();
 
     let late = store.commit(vec![Change::SaveDeployment(row)]).await;
 
@@ -279,14 +277,13 @@ async fn no_slot_is_given_out_on_a_device_that_is_not_attested() {
 #[tokio::test]
 async fn deployments_from_before_there_were_slots_hold_one() {
     let dir = tempfile::tempdir().unwrap();
-    sqlx::any::install_default_drivers();
-    let mut writer = connect_writer(&sqlite_url(&dir.path().join("moc.db"))).await.unwrap();
+    let mut writer = connect_writer(&dir.path().join("moc.db")).unwrap();
     schema::migrate_to(&mut writer, 5).await.unwrap();
     let open_machine = deployment().machine;
     let mut failed = open_machine.clone();
     failed.fail(Failure::stranded("edge", None));
     for (name, machine) in [("d1", &open_machine), ("d2", &open_machine), ("d3", &failed)] {
-        sqlx::query(
+        sql::query(
             "INSERT INTO deployments (deployment, tenant, request, device, emulated, open, \
              machine, seq, created_ms) VALUES ($1, 't', 'r', 'edge', 1, $2, $3, 0, 1)",
         )
@@ -297,7 +294,7 @@ async fn deployments_from_before_there_were_slots_hold_one() {
         .await
         .unwrap();
     }
-    writer.close().await.unwrap();
+    writer.close().unwrap();
 
     let store = open(dir.path()).await;
 
@@ -449,17 +446,16 @@ async fn a_step_is_in_the_log_with_the_digest_of_its_statement() {
 #[tokio::test]
 async fn decisions_of_the_first_schema_move_into_the_log() {
     let dir = tempfile::tempdir().unwrap();
-    sqlx::any::install_default_drivers();
-    let mut writer = connect_writer(&sqlite_url(&dir.path().join("moc.db"))).await.unwrap();
+    let mut writer = connect_writer(&dir.path().join("moc.db")).unwrap();
     schema::migrate_to(&mut writer, 1).await.unwrap();
     for number in 1..4 {
         let text = format!(
             "INSERT INTO decisions VALUES ({number}, 't', {number}, 'device/edge', 'attested', \
              'why', 'p', 'd{number}')"
         );
-        writer.execute(sqlx::AssertSqlSafe(text)).await.unwrap();
+        writer.run(&text).unwrap();
     }
-    writer.close().await.unwrap();
+    writer.close().unwrap();
 
     let store = open(dir.path()).await;
 
@@ -512,12 +508,8 @@ async fn a_store_is_open_in_one_process_at_a_time() {
 async fn a_store_of_a_newer_program_is_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     drop(open(dir.path()).await);
-    let mut connection =
-        AnyConnection::connect(&sqlite_url(&dir.path().join("moc.db"))).await.unwrap();
-    connection
-        .execute("INSERT INTO schema_versions (version, sha256) VALUES (99, 'x')")
-        .await
-        .unwrap();
+    let mut connection = connect_writer(&dir.path().join("moc.db")).unwrap();
+    connection.run("INSERT INTO schema_versions (version, sha256) VALUES (99, 'x')").unwrap();
 
     let refused = Store::open(dir.path()).await;
 

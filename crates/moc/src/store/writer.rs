@@ -1,9 +1,16 @@
 //! The one writer: group commit of lists of changes.
 
-use sqlx::{AnyConnection, Connection as _};
-use tokio::sync::{mpsc, oneshot};
+use std::thread;
 
-use super::{Change, NotCommitted, StoreFailed};
+use tokio::{
+    runtime::Handle,
+    sync::{mpsc, oneshot},
+};
+
+use super::{
+    Change, NotCommitted, StoreFailed,
+    sql::{self, Connection},
+};
 
 /// A list of changes and where its outcome goes.
 #[derive(Debug)]
@@ -19,22 +26,25 @@ impl Job {
     }
 }
 
-/// Starts the writer; it ends when every sender is gone.
-pub(super) fn start(mut connection: AnyConnection) -> mpsc::Sender<Job> {
+/// Starts the writer in a thread of its own, since it waits for the disk; it ends when every
+/// sender is gone.
+pub(super) fn start(mut connection: Connection) -> Result<mpsc::Sender<Job>, std::io::Error> {
     let (sender, mut jobs) = mpsc::channel(QUEUE_MAX);
-    tokio::spawn(async move {
+    let runtime = Handle::current();
+    let work = async move {
         let mut batch = Vec::with_capacity(BATCH_MAX);
         while jobs.recv_many(&mut batch, BATCH_MAX).await > 0 {
             run(&mut connection, std::mem::take(&mut batch)).await;
         }
-        if let Err(error) = connection.close().await {
+        if let Err(error) = connection.close() {
             tracing::warn!(%error, "closing the database");
         }
-    });
-    sender
+    };
+    thread::Builder::new().name("store-writer".into()).spawn(move || runtime.block_on(work))?;
+    Ok(sender)
 }
 
-async fn run(connection: &mut AnyConnection, batch: Vec<Job>) {
+async fn run(connection: &mut Connection, batch: Vec<Job>) {
     let (changes, answers): (Vec<_>, Vec<_>) =
         batch.into_iter().map(|job| (job.changes, job.answer)).unzip();
     let outcomes = match commit(connection, &changes).await {
@@ -52,27 +62,41 @@ async fn run(connection: &mut AnyConnection, batch: Vec<Job>) {
 }
 
 async fn commit(
-    connection: &mut AnyConnection,
+    connection: &mut Connection,
     batch: &[Vec<Change>],
-) -> Result<Vec<Result<(), NotCommitted>>, sqlx::Error> {
-    let mut transaction = connection.begin().await?;
+) -> Result<Vec<Result<(), NotCommitted>>, sql::Error> {
+    connection.run_often("BEGIN IMMEDIATE")?;
+    let outcomes = match apply(connection, batch).await {
+        Ok(outcomes) => connection.run_often("COMMIT").map(|()| outcomes),
+        Err(error) => Err(error),
+    };
+    if outcomes.is_err() {
+        // What is left of it would refuse the next one. The first error is the one to tell.
+        let _rolled = connection.run_often("ROLLBACK");
+    }
+    outcomes
+}
+
+async fn apply(
+    connection: &mut Connection,
+    batch: &[Vec<Change>],
+) -> Result<Vec<Result<(), NotCommitted>>, sql::Error> {
     let mut outcomes = Vec::with_capacity(batch.len());
     for changes in batch {
-        let mut savepoint = transaction.begin().await?;
+        connection.run_often("SAVEPOINT list")?;
         let mut outcome = Ok(());
         for change in changes {
-            outcome = change.apply(&mut savepoint).await;
+            outcome = change.apply(connection).await;
             if outcome.is_err() {
                 break;
             }
         }
-        match &outcome {
-            Ok(()) => savepoint.commit().await?,
-            Err(_) => savepoint.rollback().await?,
+        if outcome.is_err() {
+            connection.run_often("ROLLBACK TO list")?;
         }
+        connection.run_often("RELEASE list")?;
         outcomes.push(outcome);
     }
-    transaction.commit().await?;
     Ok(outcomes)
 }
 

@@ -25,7 +25,7 @@ use api::Problem;
 use cose::{Entropy as _, Key, Thumbprint};
 use teep::{
     Fresh, Misbehaved, Numbering, Suite, Timestamp, UserNonce,
-    envelope::{Dialect, Hint, NoKey, Opened, Outgoing, PeerKey, Sealed, Standing},
+    envelope::{Dialect, Hint, NoKey, Outgoing, PeerKey, Sealed, Standing},
     tam::{Correlation, Effect, Exchange, Peer, Purpose as Opening, Tam, correlate},
 };
 
@@ -217,7 +217,12 @@ impl Moc {
             Err(error) => return Ok(dropped(&error)),
         };
         let correlation = correlate(&opened);
-        let row = self.exchange_row(&correlation, &opened).await?;
+        let signer = opened.signer().thumbprint;
+        let signed = |found: &&Peered<'_>| {
+            found.key.as_ref().is_ok_and(|peer| peer.key.thumbprint() == signer)
+        };
+        let holder = found.iter().find(signed).and_then(|found| found.device.clone());
+        let row = self.exchange_row(&correlation, holder.as_ref()).await?;
         let stored = row.as_ref().map(|row| Exchange::decode(&row.session)).transpose();
         let stored = stored.map_err(TamFailed::Stored)?;
         let session = shell.tam.resume(now, &correlation, stored);
@@ -225,7 +230,6 @@ impl Moc {
             Ok(session) => session,
             Err(error) => return Ok(dropped(&error)),
         };
-        let signer = opened.signer().thumbprint;
         let effects = match session.process_teep_message(&shell.tam, now, draw(), opened) {
             Ok(effects) => effects,
             Err(error) => {
@@ -235,7 +239,7 @@ impl Moc {
                 return Ok(dropped(&error));
             }
         };
-        let mut run = self.resume_run(row, signer).await?;
+        let mut run = self.resume_run(row, holder).await?;
         let envelope = OnceLock::new();
         let outgoing = run.answer(&mut session, effects, &envelope).await?;
         self.settle_round(run, outgoing).await
@@ -299,17 +303,21 @@ impl Moc {
     async fn resume_run(
         &self,
         row: Option<ExchangeRow>,
-        signer: Thumbprint,
+        holder: Option<DeviceRow>,
     ) -> Result<Run<'_>, TamFailed> {
         let (errand, device) = match row {
-            Some(row) => match self.live_device(&row.errand.device).await? {
-                None if !row.errand.device.is_empty() => (unasked(None), None),
-                device => (row.errand, device),
-            },
-            None => {
-                let device = self.store().device_by_agent(&signer.to_string()).await?;
-                (unasked(device.as_ref()), device)
+            Some(row) => {
+                let device = holder.filter(|holder| holder.device == row.errand.device);
+                let device = match device {
+                    None => self.live_device(&row.errand.device).await?,
+                    same => same.filter(|row| row.duty != Duty::Retired),
+                };
+                match device {
+                    None if !row.errand.device.is_empty() => (unasked(None), None),
+                    device => (row.errand, device),
+                }
             }
+            None => (unasked(holder.as_ref()), holder),
         };
         Ok(Run::new(self, errand, device))
     }
@@ -348,7 +356,8 @@ impl Moc {
     ) -> Result<Found<'s>, StoreFailed> {
         let mut found = Vec::new();
         for hint in sealed.hints() {
-            found.push((hint, self.peer_key(sealed, &hint, numbering, now).await?));
+            let (key, device) = self.peer_key(sealed, &hint, numbering, now).await?;
+            found.push(Peered { hint, key, device });
         }
         Ok(found)
     }
@@ -363,40 +372,47 @@ impl Moc {
         hint: &Hint<'_>,
         numbering: Numbering,
         now: Timestamp,
-    ) -> Result<Result<PeerKey, NoKey>, StoreFailed> {
+    ) -> Result<(Result<PeerKey, NoKey>, Option<DeviceRow>), StoreFailed> {
         let roots = self.tam().keys.device_roots();
         if !roots.is_empty() {
-            return Ok(hint.certified(roots, now));
+            let certified = hint.certified(roots, now);
+            let device = match &certified {
+                Ok(peer) => self.holder(&peer.key.thumbprint()).await?,
+                Err(_) => None,
+            };
+            return Ok((certified, device));
         }
-        let Some(thumbprint) = hint.thumbprint() else { return Ok(Err(NoKey::Unknown)) };
-        let device = self.store().device_by_agent(&thumbprint.to_string()).await?;
-        let anchored = device.and_then(|device| device.agent_key);
-        if let Some(key) = anchored.and_then(|key| Key::decode(&key).ok()) {
-            return Ok(Ok(peer_key(key, Standing::Anchored)));
+        let Some(thumbprint) = hint.thumbprint() else { return Ok((Err(NoKey::Unknown), None)) };
+        let device = self.holder(&thumbprint).await?;
+        let anchored = device.as_ref().and_then(|device| device.agent_key.as_deref());
+        if let Some(key) = anchored.and_then(|key| Key::decode(key).ok()) {
+            return Ok((Ok(peer_key(key, Standing::Anchored)), device));
         }
         let claimed = self.tam().tam.claimed_key(sealed, numbering);
         let claimed = claimed.filter(|key| key.thumbprint() == thumbprint);
-        Ok(claimed.map(|key| peer_key(key, Standing::Claimed)).ok_or(NoKey::Unknown))
+        let claimed = claimed.map(|key| peer_key(key, Standing::Claimed));
+        Ok((claimed.ok_or(NoKey::Unknown), device))
+    }
+
+    /// The device whose Agent has this key.
+    async fn holder(&self, agent: &Thumbprint) -> Result<Option<DeviceRow>, StoreFailed> {
+        self.store().device_by_agent(&agent.to_string()).await
     }
 
     async fn exchange_row(
         &self,
         correlation: &Correlation,
-        opened: &Opened<'_>,
+        holder: Option<&DeviceRow>,
     ) -> Result<Option<ExchangeRow>, StoreFailed> {
         let now_ms = self.clock().now_ms();
         match correlation {
             Correlation::Token(_) | Correlation::Challenge(_) => {
                 self.store().exchange(&correlation.to_bytes(), now_ms).await
             }
-            Correlation::Agent(_) => {
-                let kid = opened.signer().thumbprint.to_string();
-                let device = self.store().device_by_agent(&kid).await?;
-                match device {
-                    Some(device) => self.store().newest_exchange(&device.device, now_ms).await,
-                    None => Ok(None),
-                }
-            }
+            Correlation::Agent(_) => match holder {
+                Some(device) => self.store().newest_exchange(&device.device, now_ms).await,
+                None => Ok(None),
+            },
         }
     }
 }
@@ -405,12 +421,18 @@ const fn peer_key(key: Key, standing: Standing) -> PeerKey {
     PeerKey { key, standing, valid_until: None }
 }
 
-/// What signatures say of their keys, and whether there is such a key.
-type Found<'s> = Vec<(Hint<'s>, Result<PeerKey, NoKey>)>;
+/// What a signature says of its key, whether there is such a key, and whose it is.
+struct Peered<'s> {
+    hint: Hint<'s>,
+    key: Result<PeerKey, NoKey>,
+    device: Option<DeviceRow>,
+}
+
+type Found<'s> = Vec<Peered<'s>>;
 
 fn lookup(found: &Found<'_>, hint: &Hint<'_>) -> Result<PeerKey, NoKey> {
-    let found = found.iter().find(|(of, _)| of == hint);
-    found.map_or(Err(NoKey::Unknown), |(_, found)| found.clone())
+    let found = found.iter().find(|found| found.hint == *hint);
+    found.map_or(Err(NoKey::Unknown), |found| found.key.clone())
 }
 
 /// The Agent of a device that was appraised.

@@ -47,8 +47,13 @@ impl Run<'_> {
         };
         let mut appraised = self.moc.verification().appraise(&question);
         let kid = payload.signer.thumbprint.to_string();
-        let holder = self.moc.store().device_by_agent(&kid).await?;
-        let known = holder.filter(|holder| holder.device != self.errand.device);
+        let own = self.device.as_ref().and_then(|device| device.agent_kid.as_ref());
+        let known = match own == Some(&kid) {
+            // No two devices have one Agent's key.
+            true => None,
+            false => self.moc.store().device_by_agent(&kid).await?,
+        };
+        let known = known.filter(|holder| holder.device != self.errand.device);
         if let Some(other) = known.filter(|_| !self.is_strange()) {
             refuse(&mut appraised, another_device(&other.device));
         }

@@ -45,7 +45,9 @@ pub(super) fn appraise(
     };
     let facts = facts(question, &evidence, agent, &mut checks);
     let facts = facts.filter(|_| checks.hold() && appraisal.accepted());
-    let cmw = facts.as_ref().and_then(|facts| {
+    // A result is signed for the Network User who asked; without one nobody would read it.
+    let asked = facts.as_ref().filter(|_| question.user_nonce.is_some());
+    let cmw = asked.and_then(|facts| {
         let collateral = sources.collateral(evidence.kind(), platform.as_ref());
         let made = result::sign(
             question,

@@ -78,7 +78,7 @@ pub struct Appraised {
     pub failure: Option<Failure>,
     /// What accepted Evidence says.
     pub facts: Option<Facts>,
-    /// The signed result for a Network User; only for accepted Evidence.
+    /// The signed result; only for accepted Evidence, and a Network User who asked for it.
     pub cmw: Option<Vec<u8>>,
     /// Whether the hardware is emulated, when an anchor was found.
     pub emulated: Option<bool>,
