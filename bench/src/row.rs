@@ -31,6 +31,16 @@ impl Row {
         }
     }
 
+    /// Any figure that must not exceed a goal.
+    pub fn at_most(name: impl Into<String>, value: f64, unit: &'static str, goal: f64) -> Self {
+        Self { value, unit, ok: value <= goal, ..Self::within(name, 0., goal) }
+    }
+
+    /// Any figure that must reach a goal.
+    pub fn at_least(name: impl Into<String>, value: f64, unit: &'static str, goal: f64) -> Self {
+        Self { value, unit, ok: value >= goal, ..Self::within(name, 0., goal) }
+    }
+
     /// CPU time that must not exceed its floor by more than a factor.
     pub fn times(name: impl Into<String>, [seconds, floor]: [f64; 2], goal: f64) -> Self {
         let ratio = seconds / floor;
@@ -104,6 +114,8 @@ mod tests {
         assert!(Row::throughput("", 1, [1., 0.9], 0.85).ok);
         assert!(!Row::throughput("", 1, [1., 0.8], 0.85).ok);
         assert!(Row::memory("", 32. * 1024., 32.).ok && !Row::memory("", 33. * 1024., 32.).ok);
+        assert!(Row::at_most("", 2., "ms", 2.).ok && !Row::at_most("", 3., "ms", 2.).ok);
+        assert!(Row::at_least("", 2., "/s", 2.).ok && !Row::at_least("", 1., "/s", 2.).ok);
         assert!(Row::of_peer("", [1e-6, 9e-6], 8.).ok && !Row::of_peer("", [1e-6, 7e-6], 8.).ok);
     }
 }

@@ -40,18 +40,26 @@ impl Row {
     }
 }
 
-type Suite = (&'static str, fn() -> Result<Vec<Row>>);
+type Suite = (&'static str, fn(Extent) -> Result<Vec<Row>>);
 
-const SUITES: [Suite; 5] = [
-    ("demo", main_job),
-    ("instances", instances),
-    ("suit", || measured("suit")),
-    ("teep", || measured("teep")),
-    ("verifier", || measured("verifier")),
+/// How much of a suite is run; only `moc`, which takes a quarter of an hour, has less than all.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Extent {
+    Full,
+    Quick,
+}
+
+const SUITES: [Suite; 6] = [
+    ("demo", |_| main_job()),
+    ("instances", |_| instances()),
+    ("moc", moc),
+    ("suit", |_| measured("suit")),
+    ("teep", |_| measured("teep")),
+    ("verifier", |_| measured("verifier")),
 ];
 
 /// Runs one suite or all.
-pub(crate) fn run(name: Option<&str>, json: bool) -> Result<()> {
+pub(crate) fn run(name: Option<&str>, extent: Extent, json: bool) -> Result<()> {
     let suites = SUITES.iter().filter(|(suite, _)| name.is_none_or(|n| n == *suite));
     let suites: Vec<&Suite> = suites.collect();
     if suites.is_empty() {
@@ -63,7 +71,7 @@ pub(crate) fn run(name: Option<&str>, json: bool) -> Result<()> {
         if !json {
             anstream::eprintln!("measuring {suite}");
         }
-        rows.extend(measure()?);
+        rows.extend(measure(extent)?);
     }
     if json {
         anstream::println!("{}", serde_json::to_string_pretty(&rows)?);
@@ -95,6 +103,17 @@ fn measured(suite: &str) -> Result<Vec<Row>> {
     bench.args(["--bench", "suites", "--", suite]);
     let rows = run::output(&mut bench)?;
     serde_json::from_str(&rows).with_context(|| format!("reading the rows of `{suite}`"))
+}
+
+/// A Network M/OC under the load of its devices.
+fn moc(extent: Extent) -> Result<Vec<Row>> {
+    let mut bench = run::cargo();
+    bench.args(["bench", "--locked", "--quiet", "--package", "tamarack-moc", "--bench", "load"]);
+    if extent == Extent::Quick {
+        bench.args(["--", "--quick"]);
+    }
+    let rows = run::output(&mut bench)?;
+    serde_json::from_str(&rows).context("reading the rows of `moc`")
 }
 
 /// Starts of applications and of machines, the former built with optimisation as the field's

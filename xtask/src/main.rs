@@ -86,8 +86,11 @@ enum Task {
     },
     /// Measures; floors and peers are taken in the same run
     Bench {
-        /// One suite: demo, instances, suit, teep or verifier
+        /// One suite: demo, instances, moc, suit, teep or verifier
         name: Option<String>,
+        /// A tenth of the devices and of the time, in the suite moc; its rows say so
+        #[arg(long)]
+        quick: bool,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -135,7 +138,10 @@ fn main() -> ExitCode {
         Task::Tidy => tidy::run(),
         Task::Spec { write: true, .. } => ledger::write(),
         Task::Spec { name, json, .. } => ledger::run(name.as_deref(), json),
-        Task::Bench { name, json } => bench::run(name.as_deref(), json),
+        Task::Bench { name, quick, json } => {
+            let extent = if quick { bench::Extent::Quick } else { bench::Extent::Full };
+            bench::run(name.as_deref(), extent, json)
+        }
         Task::Fuzz { target, seconds } => fuzz::run(target.as_deref(), seconds),
         Task::Map => {
             map::write(&run::root().join("examples/route-planner/map/tamarack-bay.geojson"))
