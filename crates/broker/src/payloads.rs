@@ -3,7 +3,8 @@
 //! A manifest names such a payload by a URI of its own ([`SCHEME`] and a digest). The Agent asks
 //! for ranges of it as of any payload; whoever offers it at the relay hears which range is wanted,
 //! and gives it. The Broker holds one range at a time, and believes nobody: the Agent compares the
-//! digest that the manifest's owner signed.
+//! digest that the manifest's owner signed. A device that is woken again for what is under way does
+//! not disturb it: of two sessions that want the same payload, one waits for the end of the other.
 
 use std::{
     collections::BTreeMap,
@@ -28,6 +29,8 @@ pub struct Payloads {
 #[derive(Debug, Default)]
 struct Shared {
     wanted: Mutex<BTreeMap<[u8; 32], Wanted>>,
+    /// Which session has the turn at a payload.
+    turns: Mutex<BTreeMap<[u8; 32], u64>>,
     changed: Notify,
 }
 
@@ -46,8 +49,8 @@ pub enum NotGiven {
     /// Nobody offered it, or nobody goes on after a cut.
     #[error("nobody gave the payload at the relay within {0:?}")]
     Nobody(Duration),
-    /// Another session asks for the same payload.
-    #[error("another session wants the same payload")]
+    /// The session asks for another range before it has this one.
+    #[error("a range of the payload is wanted already")]
     Twice,
 }
 
@@ -66,16 +69,25 @@ impl Default for Payloads {
 }
 
 impl Payloads {
-    /// Asks who offers the payload for a range; fewer bytes at its end.
+    /// What a session that is over had the turn at goes to the next one.
+    #[must_use]
+    pub(crate) fn until_end_of(&self, session: u64) -> Turns<'_> {
+        Turns { of: self, session }
+    }
+
+    /// Asks who offers the payload for a range; fewer bytes at its end. Waits while another session
+    /// fetches the same payload.
     ///
     /// # Errors
     /// See [`NotGiven`].
     pub async fn fetch(
         &self,
+        session: u64,
         sha256: [u8; 32],
         offset: u64,
         length: u64,
     ) -> Result<Vec<u8>, NotGiven> {
+        self.turn(session, sha256).await;
         // All of it at once: growing would take twice the memory.
         let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
         while (bytes.len() as u64) < length {
@@ -88,6 +100,16 @@ impl Payloads {
             }
         }
         Ok(bytes)
+    }
+
+    async fn turn(&self, session: u64, sha256: [u8; 32]) {
+        loop {
+            let ended = self.shared.changed.notified();
+            if *self.turns().entry(sha256).or_insert(session) == session {
+                return;
+            }
+            ended.await;
+        }
     }
 
     async fn range(&self, sha256: [u8; 32], offset: u64, length: u64) -> Result<Vec<u8>, NotGiven> {
@@ -136,8 +158,26 @@ impl Payloads {
         }
     }
 
+    fn turns(&self) -> MutexGuard<'_, BTreeMap<[u8; 32], u64>> {
+        self.shared.turns.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn wanted(&self) -> MutexGuard<'_, BTreeMap<[u8; 32], Wanted>> {
         self.shared.wanted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The turns of one session.
+#[derive(Debug)]
+pub(crate) struct Turns<'p> {
+    of: &'p Payloads,
+    session: u64,
+}
+
+impl Drop for Turns<'_> {
+    fn drop(&mut self) {
+        self.of.turns().retain(|_, session| *session != self.session);
+        self.of.shared.changed.notify_waiters();
     }
 }
 
@@ -171,8 +211,8 @@ mod tests {
         let content: Vec<u8> = (0..2_500_000_u32).map(|at| at as u8).collect();
         let giving = tokio::spawn(give_all(payloads.clone(), content.clone()));
 
-        let first = payloads.fetch(NAME, 0, 1 << 21).await.unwrap();
-        let second = payloads.fetch(NAME, 1 << 21, 1 << 21).await.unwrap();
+        let first = payloads.fetch(1, NAME, 0, 1 << 21).await.unwrap();
+        let second = payloads.fetch(1, NAME, 1 << 21, 1 << 21).await.unwrap();
         giving.abort();
 
         assert_eq!([first, second].concat(), content);
@@ -184,7 +224,7 @@ mod tests {
         let payloads =
             Payloads { given_within: short, offer_held_for: short, ..Payloads::default() };
 
-        assert_eq!(payloads.fetch(NAME, 0, 1).await, Err(NotGiven::Nobody(short)));
+        assert_eq!(payloads.fetch(1, NAME, 0, 1).await, Err(NotGiven::Nobody(short)));
         assert_eq!(payloads.next(NAME).await, None);
         payloads.give(NAME, 0, vec![1]);
         assert!(payloads.wanted().is_empty(), "nothing is kept for strangers");
@@ -194,16 +234,38 @@ mod tests {
     async fn a_range_that_was_not_wanted_is_dropped_and_the_right_one_counts() {
         let payloads = Payloads::default();
         let asking = payloads.clone();
-        let fetching = tokio::spawn(async move { asking.fetch(NAME, 5, 3).await });
+        let fetching = tokio::spawn(async move { asking.fetch(1, NAME, 5, 3).await });
 
         assert_eq!(payloads.next(NAME).await, Some((5, 3)));
         payloads.give(NAME, 4, vec![1; 3]);
         payloads.give(NAME, 5, vec![1; 4]);
         payloads.give([1; 32], 5, vec![1; 3]);
-        assert_eq!(payloads.fetch(NAME, 5, 3).await, Err(NotGiven::Twice));
+        assert_eq!(payloads.fetch(1, NAME, 5, 3).await, Err(NotGiven::Twice));
         payloads.give(NAME, 5, vec![2; 3]);
 
         assert_eq!(fetching.await.unwrap(), Ok(vec![2; 3]));
+    }
+
+    #[tokio::test]
+    async fn a_session_waits_for_its_turn_and_gets_it_when_the_other_is_over() {
+        let payloads = Payloads::default();
+        let giving = tokio::spawn(give_all(payloads.clone(), vec![3; 9]));
+        let first = payloads.until_end_of(1);
+        assert_eq!(payloads.fetch(1, NAME, 0, 4).await, Ok(vec![3; 4]));
+        let asking = payloads.clone();
+        let mut second = tokio::spawn(async move { asking.fetch(2, NAME, 0, 9).await });
+
+        assert_eq!(payloads.fetch(1, NAME, 4, 9).await, Ok(vec![3; 5]));
+        let waiting = tokio::select! {
+            biased;
+            done = &mut second => Err(done),
+            () = tokio::task::yield_now() => Ok(()),
+        };
+        assert!(waiting.is_ok(), "{waiting:?}");
+        drop(first);
+
+        assert_eq!(second.await.unwrap(), Ok(vec![3; 9]));
+        giving.abort();
     }
 
     #[test]

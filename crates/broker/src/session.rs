@@ -60,6 +60,7 @@ impl Sessions {
         };
         let target = self.target(&uri, ticket);
         let session = first.session;
+        let _turns = self.payloads.until_end_of(session);
         debug!(session, %uri, "session begins");
         let waits_for_tam = first.message.is_none() && first.actions.is_empty();
         let mut outgoing = self.settle(agent, session, Some(first)).await?;
@@ -146,7 +147,7 @@ impl Sessions {
             reply = None;
             for action in actions {
                 let id = action.id();
-                let outcome = self.act(action).await;
+                let outcome = self.act(session, action).await;
                 reply = agent.action_done(session, id, outcome).await?;
             }
         }
@@ -184,12 +185,16 @@ impl Sessions {
         self.moc.placed(ticket, outcome).await
     }
 
-    async fn act(&self, action: Action) -> Result<Vec<u8>, String> {
+    async fn act(&self, session: u64, action: Action) -> Result<Vec<u8>, String> {
         match action {
             Action::Fetch { uri, offset, length, .. } => match payloads::named(&uri) {
                 Some(sha256) => {
-                    let given =
-                        self.payloads.fetch(sha256, offset, length.min(RANGE_BYTES_MAX as u64));
+                    let given = self.payloads.fetch(
+                        session,
+                        sha256,
+                        offset,
+                        length.min(RANGE_BYTES_MAX as u64),
+                    );
                     given.await.map_err(|error| causes(&error))
                 }
                 None => self.moc.fetch(&uri, offset, length).await.map_err(|error| causes(&error)),

@@ -2,7 +2,7 @@
 
 use cose::encrypt::Opener;
 use device::ComponentId as DeviceId;
-use device::broker::Action;
+use device::broker::{Action, LIVE_SCHEME};
 use suit::encryption::Info;
 use suit::process::{Context, Ending, Obstacle, Outcome, Processor, Request};
 use suit::{ComponentId, DigestAlgorithm, Intake, Measured, Procedure, Section, Verified};
@@ -158,7 +158,7 @@ impl Run {
         piece: &[u8],
         place: &mut Place<'_>,
     ) -> Option<Outcome> {
-        let asked = range(fetch.received, fetch.limit);
+        let asked = fetch.length();
         let came = piece.len() as u64;
         if came > asked {
             return Some(Outcome::Failed(Obstacle::TooLarge));
@@ -316,8 +316,14 @@ impl Fetch {
         }
         let id = next(place);
         self.action = Some(id);
-        let (offset, length) = (self.received, range(self.received, self.limit));
+        let (offset, length) = (self.received, self.length());
         Some(Action::Fetch { id, uri: self.uri.clone(), offset, length })
+    }
+
+    /// How much is asked for: one byte beyond the limit is never taken, and one range fits a frame.
+    fn length(&self) -> u64 {
+        let most = if self.uri.starts_with(LIVE_SCHEME) { LIVE_RANGE_BYTES } else { RANGE_BYTES };
+        self.limit.saturating_sub(self.received).min(most)
     }
 }
 
@@ -356,11 +362,6 @@ fn copy(
     place.store.pass(&content, intake)
 }
 
-/// How much to ask for: one byte beyond the limit is never taken, and one range fits a frame.
-fn range(received: u64, limit: u64) -> u64 {
-    limit.saturating_sub(received).min(RANGE_BYTES)
-}
-
 pub(super) fn next(place: &mut Place<'_>) -> u64 {
     *place.next_action += 1;
     *place.next_action
@@ -368,3 +369,6 @@ pub(super) fn next(place: &mut Place<'_>) -> u64 {
 
 /// What is fetched at a time.
 const RANGE_BYTES: u64 = 4 * 1024 * 1024;
+
+/// The same from who gives it live, through a Broker that holds no more than this.
+const LIVE_RANGE_BYTES: u64 = 1024 * 1024;
