@@ -3,6 +3,7 @@
 use std::{
     fs,
     path::PathBuf,
+    process::Command,
     time::{Duration, Instant},
 };
 
@@ -11,7 +12,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{
-    Stage,
+    Stage, User,
     layout::{Layout, Programs},
     moc::write_secret,
     party::{Party, free_port},
@@ -38,6 +39,8 @@ pub struct Spec {
 pub enum Hardware {
     /// Arm CCA.
     Cca,
+    /// AMD SEV-ES, which attests at launch, to the Network User whose guest it is.
+    Sev,
     /// AMD SEV-SNP.
     SevSnp,
     /// Intel SGX.
@@ -87,6 +90,7 @@ impl Spec {
         let instances = match hardware {
             Hardware::Sgx | Hardware::TrustZone => vec![Instance::Process],
             Hardware::Cca | Hardware::SevSnp | Hardware::Tdx => vec![Instance::Container],
+            Hardware::Sev => vec![Instance::Vm],
         };
         Self { name: name.to_owned(), hardware, instances, machine: false, misbehaviour: None }
     }
@@ -119,7 +123,7 @@ impl Spec {
 }
 
 impl Hardware {
-    /// Every family.
+    /// Every family that attests when it is asked.
     pub const ALL: [Self; 5] = [Self::Cca, Self::SevSnp, Self::Sgx, Self::Tdx, Self::TrustZone];
 
     /// As the M/OC spells it.
@@ -127,6 +131,7 @@ impl Hardware {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Cca => "CCA",
+            Self::Sev => "SEV",
             Self::SevSnp => "SEV-SNP",
             Self::Sgx => "SGX",
             Self::Tdx => "TDX",
@@ -139,7 +144,7 @@ impl Hardware {
     pub const fn processor(self) -> Option<&'static str> {
         match self {
             Self::Cca => Some("aarch64"),
-            Self::SevSnp | Self::Tdx => Some("x86_64"),
+            Self::Sev | Self::SevSnp | Self::Tdx => Some("x86_64"),
             Self::Sgx | Self::TrustZone => None,
         }
     }
@@ -155,6 +160,7 @@ impl Hardware {
     pub const fn family(self) -> &'static str {
         match self {
             Self::Cca => "cca",
+            Self::Sev => "sev",
             Self::SevSnp => "sev-snp",
             Self::Sgx => "sgx",
             Self::Tdx => "tdx",
@@ -210,7 +216,8 @@ pub struct Device {
 }
 
 impl Device {
-    pub(crate) fn start(stage: &Stage, spec: &Spec) -> Result<Self> {
+    /// `owner` launches the guest, where the hardware attests at launch.
+    pub(crate) fn start(stage: &Stage, spec: &Spec, owner: Option<&User>) -> Result<Self> {
         let name = spec.name.as_str();
         let directory = stage.layout.device(name);
         fs::create_dir_all(directory.join("storage"))?;
@@ -230,7 +237,10 @@ impl Device {
         let settings = broker_settings(&stage.moc.url, name, &relay);
         fs::write(directory.join("broker.toml"), settings)?;
         let anchors = fs::read(stage.layout.anchors())?;
-        let tee = start_tee(&stage.layout, &stage.programs, spec)?;
+        let tee = match owner {
+            Some(owner) => launched_tee(stage, spec, owner)?,
+            None => start_tee(&stage.layout, &stage.programs, spec)?,
+        };
         // The operator enrols a device whose family has no common root before it is appraised.
         if fs::read(stage.layout.anchors())? != anchors {
             stage.moc.read_again()?;
@@ -365,8 +375,34 @@ impl Device {
 }
 
 fn start_tee(layout: &Layout, programs: &Programs, spec: &Spec) -> Result<Party> {
-    let name = &spec.name;
-    let directory = layout.device(name);
+    let mut command = tee(layout, programs, spec)?;
+    let name = format!("{}-tee", spec.name);
+    let mut tee = Party::start("tamarack-tee", &mut command, &layout.log(&name))?;
+    let socket = layout.device(&spec.name).join("agent.sock");
+    tee.until("socket of the TEEP Agent", || socket.exists())?;
+    Ok(tee)
+}
+
+/// A TEE whose guest waits for its owner, who launches it. The operator takes the owner's word.
+fn launched_tee(stage: &Stage, spec: &Spec, owner: &User) -> Result<Party> {
+    let address = format!("127.0.0.1:{}", free_port()?);
+    let mut command = tee(&stage.layout, &stage.programs, spec)?;
+    command.args(["--launch-listen", &address]);
+    let log = stage.layout.log(&format!("{}-tee", spec.name));
+    let mut tee = Party::start("tamarack-tee", &mut command, &log)?;
+    tee.until("guest that waits for its owner", || {
+        fs::read_to_string(&log).is_ok_and(|told| told.contains("waits for its owner"))
+    })?;
+    // The anchors of this family are there now, for whoever pinned the list.
+    stage.moc.let_launch(owner.owner())?;
+    owner.launch(stage, &address)?;
+    let socket = stage.layout.device(&spec.name).join("agent.sock");
+    tee.until("socket of the TEEP Agent", || socket.exists())?;
+    Ok(tee)
+}
+
+fn tee(layout: &Layout, programs: &Programs, spec: &Spec) -> Result<Command> {
+    let directory = layout.device(&spec.name);
     let socket = directory.join("agent.sock");
     if socket.exists() {
         fs::remove_file(&socket)?;
@@ -384,9 +420,7 @@ fn start_tee(layout: &Layout, programs: &Programs, spec: &Spec) -> Result<Party>
     command.arg("--broker-socket").arg(&socket);
     command.arg("--storage").arg(directory.join("storage"));
     command.args(["--misbehave", Misbehaviour::told(spec.misbehaviour)]);
-    let mut tee = Party::start("tamarack-tee", &mut command, &layout.log(&format!("{name}-tee")))?;
-    tee.until("socket of the TEEP Agent", || socket.exists())?;
-    Ok(tee)
+    Ok(command)
 }
 
 fn start_broker(layout: &Layout, programs: &Programs, name: &str) -> Result<Party> {

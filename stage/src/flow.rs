@@ -32,6 +32,9 @@ pub struct Flow {
     pub load_sequence: Vec<String>,
     /// Where the secure channel ends.
     pub secure_channel_end: String,
+    /// Other hardware than the figure's, for a variant beyond the figures.
+    #[serde(skip)]
+    pub variant: Option<Hardware>,
 }
 
 /// How a flow went.
@@ -76,6 +79,16 @@ pub fn flows() -> Vec<Flow> {
     matrix.flows
 }
 
+/// Variants beyond the figures: their VM flows on AMD's hardware, on SEV-ES, which has no SNP.
+/// There the launch measurement is the attestation, and the secret is injected before boot goes on.
+#[must_use]
+pub fn variants() -> Vec<Flow> {
+    let amd = |flow: &Flow| flow.hardware.starts_with("SEV") && flow.instance == Instance::Vm;
+    let flows = flows().into_iter().filter(amd);
+    let on_sev = |flow| Flow { hardware: "SEV".to_owned(), variant: Some(Hardware::Sev), ..flow };
+    flows.map(on_sev).collect()
+}
+
 impl Flow {
     /// The family that the row is run on: a cell that writes SEV is run on SEV-SNP, the only one
     /// that the draft references.
@@ -83,6 +96,9 @@ impl Flow {
     /// # Errors
     /// The stage has no such family.
     pub fn ran_on(&self) -> Result<Hardware> {
+        if let Some(variant) = self.variant {
+            return Ok(variant);
+        }
         let wanted = if self.hardware == "SEV" { "SEV-SNP" } else { self.hardware.as_str() };
         let found = Hardware::ALL.into_iter().find(|family| family.as_str() == wanted);
         found.with_context(|| format!("the stage has no {wanted}"))
@@ -93,7 +109,8 @@ impl Flow {
     pub fn name(&self) -> String {
         let hardware = self.hardware.to_lowercase();
         let ua = if self.with_ua { "-ua" } else { "" };
-        format!("case-{}-{}-{hardware}{ua}", self.case, self.instance.as_str())
+        let variant = if self.variant.is_some() { "-launched" } else { "" };
+        format!("case-{}-{}-{hardware}{variant}{ua}", self.case, self.instance.as_str())
     }
 
     /// Deploys the sample on a device, asks the Trusted Application as a vehicle does, and

@@ -21,7 +21,7 @@ pub use canary::{Sighting, search, search_memory};
 pub use choices::{Choices, Confidant};
 pub use deploying::{Attempt, Deploying};
 pub use device::{Device, Hardware, Instance, Misbehaviour, Spec};
-pub use flow::{Canary, Flow, Ran, flows};
+pub use flow::{Canary, Flow, Ran, flows, variants};
 pub use http::{Answer, Ask};
 pub use layout::{Layout, Programs};
 pub use moc::Moc;
@@ -70,7 +70,17 @@ impl Stage {
     /// # Errors
     /// A program failed; the error says which and what it printed.
     pub fn device(&self, spec: &Spec) -> Result<Device> {
-        let mut device = Device::start(self, spec)?;
+        let mut device = Device::start(self, spec, None)?;
+        device.await_enrolment(self)?;
+        Ok(device)
+    }
+
+    /// The same of hardware that attests at launch: the Network User launches its guest.
+    ///
+    /// # Errors
+    /// A program failed, or the user refused the launch; the error says which and why.
+    pub fn device_launched_by(&self, owner: &User, spec: &Spec) -> Result<Device> {
+        let mut device = Device::start(self, spec, Some(owner))?;
         device.await_enrolment(self)?;
         Ok(device)
     }
@@ -80,7 +90,7 @@ impl Stage {
     /// # Errors
     /// A program failed; the error says which and what it printed.
     pub fn device_begun(&self, spec: &Spec) -> Result<Device> {
-        Device::start(self, spec)
+        Device::start(self, spec, None)
     }
 
     /// A Network User of a new tenant, who pins this stage's vendor and release signer.

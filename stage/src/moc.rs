@@ -3,6 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
 };
 
 use anyhow::{Context as _, Result};
@@ -33,6 +34,9 @@ pub struct Moc {
     port: u16,
     config: PathBuf,
     log: PathBuf,
+    policy: PathBuf,
+    /// The Network Users whose launches count.
+    launching: Mutex<Vec<String>>,
 }
 
 #[derive(Clone, Debug)]
@@ -72,6 +76,8 @@ impl Moc {
         let tam = Tam { uri: first.tam_uri, keys: first.tam_keys, encryption_key };
         release::publish(layout, programs, &tam, choices)?;
         fs::write(&config, first_settings + &appraisal(layout))?;
+        let policy = directory.join("policy.toml");
+        fs::write(&policy, POLICY)?;
         let party = serve(layout, programs, &config, port)?;
         Ok(Self {
             party,
@@ -82,7 +88,20 @@ impl Moc {
             port,
             config,
             log: layout.log("moc"),
+            policy,
+            launching: Mutex::default(),
         })
+    }
+
+    /// Takes a Network User's word about the guests that the user launched.
+    pub(crate) fn let_launch(&self, owner: &str) -> Result<()> {
+        let mut launching = self.launching.lock().unwrap_or_else(PoisonError::into_inner);
+        if !launching.iter().any(|known| known == owner) {
+            launching.push(owner.to_owned());
+        }
+        let sev = format!("\n[sev]\nlaunched_by = {}\n", json!(*launching));
+        fs::write(&self.policy, POLICY.to_owned() + &sev)?;
+        self.read_again()
     }
 
     /// Has the M/OC read anchors, endorsements and reference values again, as an operator does.
@@ -165,27 +184,14 @@ fn address(port: u16) -> String {
     )
 }
 
-/// The operator's own policy is lenient on purpose: it takes devices whose TCB is out of date or
-/// that can be debugged, so that the stage shows a Network User's appraisal refusing what the M/OC
-/// accepts.
 fn appraisal(layout: &Layout) -> String {
     let text = |path: PathBuf| json!(path).to_string();
     format!(
         "\n\
          [appraisal]\n\
+         policy = \"policy.toml\"\n\
          anchors = {anchors}\n\
          collateral = {collateral}\n\
-         \n\
-         [appraisal.policy]\n\
-         id = \"operator\"\n\
-         emulated_allowed = true\n\
-         debug_allowed = true\n\
-         \n\
-         [appraisal.policy.dcap]\n\
-         tcb_statuses = [\"UpToDate\", \"OutOfDate\"]\n\
-         \n\
-         [appraisal.policy.snp]\n\
-         tcb_min_required = false\n\
          \n\
          [[appraisal.reference_values]]\n\
          corim = {corim}\n\
@@ -205,6 +211,21 @@ pub(crate) fn write_secret(path: &Path, secret: &str) -> Result<()> {
     std::io::Write::write_all(&mut file, secret.as_bytes())?;
     Ok(())
 }
+
+/// The operator's own policy is lenient on purpose: it takes devices whose TCB is out of date or
+/// that can be debugged, so that the stage shows a Network User's appraisal refusing what the M/OC
+/// accepts.
+const POLICY: &str = "\
+id = \"operator\"
+emulated_allowed = true
+debug_allowed = true
+
+[dcap]
+tcb_statuses = [\"UpToDate\", \"OutOfDate\"]
+
+[snp]
+tcb_min_required = false
+";
 
 /// What the M/OC logs when it has read everything that it appraises by again.
 const READ_AGAIN: &str = "reference values were read again";

@@ -60,8 +60,15 @@ fn measure(layout: &Layout, programs: &Programs) -> Result<()> {
         measurements.push(file);
         anyhow::Ok(())
     };
-    for hardware in Hardware::ALL {
+    for hardware in Hardware::ALL.into_iter().chain([Hardware::Sev]) {
         let family = hardware.family();
+        // What attests at launch launches machines alone.
+        if hardware == Hardware::Sev {
+            if let Some(image) = hardware.image(programs) {
+                measure("sev-vm", hardware, "--vm", image, "agent-vm.toml")?;
+            }
+            continue;
+        }
         measure(family, hardware, "--agent", programs.path("tamarack-agent"), "agent.toml")?;
         if let Some(image) = hardware.image(programs) {
             measure(&format!("{family}-vm"), hardware, "--vm", image, "agent-vm.toml")?;
@@ -136,4 +143,7 @@ bootloader = 10
 tee = 1
 snp = 24
 microcode = 219
+
+[sev]
+firmware_min = [1, 55, 21]
 ";

@@ -57,6 +57,7 @@ pub enum Deployed {
 pub struct User {
     home: PathBuf,
     name: String,
+    owner: String,
 }
 
 /// Whom a Network User believes.
@@ -101,10 +102,11 @@ impl User {
         let added = stage.moc.operator(&stage.programs, &["tenant", "add", name])?;
         let token = added["token"].as_str().context("the M/OC gave the tenant no token")?;
         write_secret(&home.join("tenant.token"), token)?;
-        let user = Self { home, name: name.to_owned() };
+        let mut user = Self { home, name: name.to_owned(), owner: String::new() };
         let mut init = user.tamarack(stage);
         init.args(["init", "--json", "--moc", &stage.moc.url]);
-        party::json(init.arg("--token-file").arg(user.home.join("tenant.token")))?;
+        let made = party::json(init.arg("--token-file").arg(user.home.join("tenant.token")))?;
+        made["owner"].as_str().context("the user has no key")?.clone_into(&mut user.owner);
         user.trust(stage, pins)?;
         let mut vehicle = stage.programs.command("route-vehicle");
         party::json(vehicle.args(["key", "--out"]).arg(user.home.join("vehicle.key")))?;
@@ -129,6 +131,27 @@ impl User {
             trust.arg("--policy").arg(policy);
         }
         party::json(&mut trust).map(drop)
+    }
+
+    /// The thumbprint of the user's key, hexadecimal.
+    #[must_use]
+    pub fn owner(&self) -> &str {
+        &self.owner
+    }
+
+    /// Launches the guest that waits at an address.
+    ///
+    /// # Errors
+    /// The user refused the launch, or the host does not answer; the error has what was printed.
+    pub fn launch(&self, stage: &Stage, at: &str) -> Result<Value> {
+        let mut command = self.tamarack(stage);
+        let output = command.args(["launch", "--json", "--at", at]).output()?;
+        let printed: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr);
+            bail!("tamarack launch ended with {}: {} {said}", output.status, printed["refused"]);
+        }
+        Ok(printed)
     }
 
     /// The Network User's directory.

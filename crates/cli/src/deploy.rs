@@ -7,7 +7,7 @@ use anstyle::{AnsiColor, Style};
 use anyhow::{Context as _, Result};
 use channel::{Suite, Suites};
 use clap::Args;
-use cose::Key;
+use cose::{Key, Signer as _};
 use keys::{SystemEntropy, file};
 use rats::Timestamp;
 use sdk::{
@@ -52,7 +52,7 @@ impl Deploy {
         let account = home.account()?;
         let moc = connect::moc(&account.moc, &account.token_file, account.roots.as_ref())?;
         let owner = file::load(home.owner_key()).context("reading the owner's key")?;
-        let trust = trust(&home.pins()?)?;
+        let trust = trust(&home.pins()?)?.with_launches_by(owner.key());
         let flow = Flow {
             moc: &moc,
             owner: &owner,
@@ -213,7 +213,7 @@ fn tell(progress: &Progress) {
     }
 }
 
-fn print(text: std::fmt::Arguments<'_>) {
+pub(crate) fn print(text: std::fmt::Arguments<'_>) {
     use std::io::Write as _;
     // A closed pipe ends the output, not the command.
     let _closed = write!(anstream::stdout(), "{text}");
@@ -234,7 +234,7 @@ fn failure(failed: DeployFailed, report: Value) -> Failed {
     }
 }
 
-fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     Timestamp(jiff::Timestamp::now().as_second())
 }
 

@@ -10,6 +10,7 @@ pub mod deploy;
 pub mod evidence;
 pub mod home;
 pub mod inspect;
+pub mod launch;
 pub mod matrix;
 pub mod operator;
 pub mod outcome;
@@ -59,6 +60,8 @@ enum Command {
     Request(request::Request),
     /// Deploys a project: request, packages, attestation, own check, release of the data
     Deploy(deploy::Deploy),
+    /// Launches a guest of AMD SEV: appraises its launch, and injects the secret that it needs
+    Launch(launch::Launch),
     /// Appraises evidence offline
     #[command(subcommand)]
     Evidence(evidence::Evidence),
@@ -103,6 +106,7 @@ fn execute(arguments: Arguments) -> Result<ExitCode, Failed> {
         Command::Package(package) => package.run(&home)?,
         Command::Request(request) => wait(request.run(&home()?))?,
         Command::Deploy(deploy) => wait(deploy.run(&home()?))?,
+        Command::Launch(launch) => launch.run(&home()?)?,
         Command::Evidence(evidence) => return evidence.run(),
         Command::Policy(policy) => return policy.run(),
         Command::Collateral(collateral) => collateral.run()?,

@@ -5,6 +5,7 @@
 //! | [`broker`] | TEEP Broker | TEEP Agent | Unix socket, [`AGENT_LISTENER_FD`] in the Agent |
 //! | [`tee`] | TEEP Agent | the TEE's own interface | socket pair, [`TEE_FD`] in the Agent |
 //! | [`storage`] | TEEP Agent in a VM | the REE's disk | [`STORAGE_FD`] in the Agent |
+//! | [`launch`] | owner of a guest | host of SEV guests | TCP, through whoever carries it |
 //! | [`ua`] | Untrusted Application | TEEP Broker | socket pair, [`UA_FD`] in the UA |
 //!
 //! A message is one deterministically encoded CBOR array whose first element names its kind.
@@ -20,6 +21,7 @@ mod codec;
 mod component;
 mod failure;
 pub mod frame;
+pub mod launch;
 mod malformed;
 pub mod storage;
 pub mod tee;

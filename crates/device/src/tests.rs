@@ -56,6 +56,31 @@ fn every_message_of_the_disk_comes_back_as_it_was() {
 }
 
 #[test]
+fn every_message_of_a_launch_comes_back_as_it_was() {
+    use crate::launch::{Reply, Request};
+
+    let session = Box::new([1; 128]);
+    for message in [
+        Request::Describe,
+        Request::Start { policy: 0x3701_000f, certificate: vec![2; 2084], session },
+        Request::Secret { header: Box::new([3; 52]), ciphertext: vec![4; 80] },
+    ] {
+        comes_back(&message);
+        cut_is_refused(&message);
+    }
+    let (digest, measure) = ([7; 32], Box::new([8; 48]));
+    for message in [
+        Reply::Platform(Box::new([1, 2, 3, 4, 5, 6].map(|octet| vec![octet; 30]))),
+        Reply::Measured { firmware: [1, 55, 21], policy: u32::MAX, digest, measure },
+        Reply::Started,
+        Reply::failed(FailureCode::Untrusted, "BAD_MEASUREMENT"),
+    ] {
+        comes_back(&message);
+        cut_is_refused(&message);
+    }
+}
+
+#[test]
 fn a_file_s_name_leads_out_of_no_folder() {
     for name in ["", ".", "..", ".hidden", "a/b", "/etc/passwd", "a\0", "ä", &"a".repeat(129)] {
         let got = name.len();

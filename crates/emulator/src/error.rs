@@ -70,6 +70,18 @@ pub enum Error {
         /// The family.
         family: &'static str,
     },
+    /// The family protects machines, not programs.
+    #[error("{family} protects virtual machines alone; name an image with `--vm`")]
+    OnlyVm {
+        /// The family.
+        family: &'static str,
+    },
+    /// The family attests at launch, to the owner of the guest.
+    #[error("this hardware attests at launch: name where the owner connects, `--launch-listen`")]
+    NoOwner,
+    /// A launch takes one secret, and the guest that got it is gone.
+    #[error("a launch is for one start; start this program again, and have the owner launch")]
+    LaunchedOnce,
     /// QEMU is not there.
     #[error("{program} is not on this machine; `cargo xtask setup` installs it")]
     NoQemu {

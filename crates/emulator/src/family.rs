@@ -58,6 +58,8 @@ pub enum FamilyName {
     Cca,
     /// Arm CCA, legacy profiles.
     CcaLegacy,
+    /// AMD SEV-ES, attested by its owner at launch.
+    Sev,
     /// AMD SEV-SNP on Genoa, report version 3.
     SevSnp,
     /// AMD SEV-SNP on Turin, report version 5.
@@ -112,6 +114,7 @@ impl FamilyName {
         self.fits(software)?;
         let measured = match self {
             Self::Cca | Self::CcaLegacy => serde_json::to_value(measure_cca(software, settings)?),
+            Self::Sev => Ok(measure_sev(software, settings)?),
             Self::SevSnp | Self::SevSnpTurin => {
                 serde_json::to_value(measure_snp(software, settings)?)
             }
@@ -136,6 +139,10 @@ impl FamilyName {
             Self::Sgx => ("SGX", None),
             Self::TrustZone | Self::TrustZoneItrustee | Self::TrustZoneOptee => ("TrustZone", None),
             Self::Cca | Self::CcaLegacy => ("CCA", Some(Architecture::Aarch64)),
+            Self::Sev if matches!(software, Software::Program(_)) => {
+                return Err(Error::OnlyVm { family: "SEV" });
+            }
+            Self::Sev => ("SEV", Some(Architecture::X8664)),
             Self::SevSnp | Self::SevSnpTurin => ("SEV-SNP", Some(Architecture::X8664)),
             Self::Tdx | Self::Tdx15 => ("TDX", Some(Architecture::X8664)),
         };
@@ -191,6 +198,7 @@ impl FamilyName {
             tdx::Machine::start(vendor_dir, state_dir, generation, measurement, misbehaviour, now)
         };
         Ok(match self {
+            Self::Sev => return Err(Error::NoOwner),
             Self::Cca => Box::new(cca(cca::Profile::Tag2023)?),
             Self::CcaLegacy => Box::new(cca(cca::Profile::Legacy)?),
             Self::SevSnp => Box::new(snp(snp::Product::Genoa)?),
@@ -237,6 +245,15 @@ fn measure_snp(software: Software<'_>, settings: &[u8]) -> Result<snp::Measureme
         Software::Machine(image) => snp::Measurement::of_machine(image, settings),
         Software::Program(program) => snp::Measurement::of(program, settings),
     }
+}
+
+fn measure_sev(software: Software<'_>, settings: &[u8]) -> Result<Value, Error> {
+    let Software::Machine(image) = software else {
+        return Err(Error::OnlyVm { family: "SEV" });
+    };
+    let launch_digest = hex::encode(sev::launch_digest(&image.with_settings(settings))?);
+    let reference = serde_json::json!({ "name": "tamarack-agent", "launch_digest": launch_digest });
+    Ok(serde_json::json!({ "sev": [reference] }))
 }
 
 fn measure_tdx(software: Software<'_>, settings: &[u8]) -> Result<tdx::Measurement, Error> {

@@ -3,6 +3,7 @@
 use std::env;
 use std::ffi::OsString;
 use std::io::{self, Write as _};
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
@@ -14,7 +15,7 @@ use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use emulator::Misbehaviour;
 use emulator::family::intel::Freshness;
-use emulator::family::{FamilyName, Software, Start};
+use emulator::family::{FamilyName, Software, Start, sev};
 use emulator::launch::{self, Launch};
 use emulator::serve::Device;
 use emulator::vendor::{self, Endorser};
@@ -169,6 +170,9 @@ struct MachineArguments {
     /// How long the guest may take to greet, in seconds.
     #[arg(long, value_name = "S", default_value_t = 60)]
     boot_within: u32,
+    /// SEV: where the guest's owner connects, who launches it.
+    #[arg(long, value_name = "HOST:PORT")]
+    launch_listen: Option<SocketAddr>,
     /// Where it is remembered whether KVM works. Default: the user's cache directory.
     #[arg(long, value_name = "DIR")]
     cache: Option<PathBuf>,
@@ -217,11 +221,17 @@ fn measure(arguments: &MeasureArguments) -> anyhow::Result<ExitCode> {
 }
 
 fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
-    let loaded = Loaded::read(&arguments.program)?;
+    let mut loaded = Loaded::read(&arguments.program)?;
+    if arguments.family == FamilyName::Sev {
+        loaded.bind_settings();
+    }
     let _held = launch::hold(&arguments.state).context("holding the device")?;
     arguments.family.can_misbehave(arguments.misbehave.unwrap_or_default())?;
     let misbehaviour = Misbehaviour::recall(&arguments.state, arguments.misbehave)
         .context("finding out how the device misbehaves")?;
+    if arguments.family == FamilyName::Sev {
+        return run_sev(arguments, &loaded, misbehaviour);
+    }
     let start = || {
         let machine = arguments.family.start(Start {
             vendor_dir: &arguments.vendor,
@@ -246,6 +256,28 @@ fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
             run_machine(arguments, image, &loaded.settings, launch)
         }
     }
+}
+
+/// A guest that its owner launches: once, since a launch takes one secret.
+fn run_sev(
+    arguments: &RunArguments,
+    loaded: &Loaded,
+    misbehaviour: Misbehaviour,
+) -> anyhow::Result<ExitCode> {
+    let LoadedSoftware::Machine(image) = &loaded.software else {
+        return Err(emulator::Error::OnlyVm { family: "SEV" }.into());
+    };
+    let address = arguments.machine.launch_listen.ok_or(emulator::Error::NoOwner)?;
+    let listener = TcpListener::bind(address).with_context(|| format!("listening at {address}"))?;
+    let platform = sev::Platform::start(&arguments.vendor, &arguments.state, misbehaviour)
+        .context("starting the platform")?;
+    vendor::publish(&arguments.vendor, Timestamp::now())?;
+    info!(?misbehaviour, "the device is ready");
+    let machine = sev::Machine::await_owner(platform, image, &listener)?;
+    drop(listener);
+    let mut launched = Some(Device::new(Box::new(machine), &arguments.state)?);
+    let launch = || launched.take().ok_or(emulator::Error::LaunchedOnce);
+    run_machine(arguments, image, &loaded.settings, launch)
 }
 
 fn run_program(
@@ -281,7 +313,7 @@ fn run_machine(
     settings: &[u8],
     launch: impl FnMut() -> Result<Device, emulator::Error>,
 ) -> anyhow::Result<ExitCode> {
-    let MachineArguments { memory, processors, accelerator, boot_within, cache } =
+    let MachineArguments { memory, processors, accelerator, boot_within, cache, .. } =
         &arguments.machine;
     let guest = Guest {
         image,
@@ -354,6 +386,13 @@ impl Loaded {
             (None, None) => anyhow::bail!("neither `--agent` nor `--vm` is there"),
         };
         Ok(Self { software, settings: read(&arguments.settings)? })
+    }
+
+    /// Puts the settings' digest where the launch measures it.
+    fn bind_settings(&mut self) {
+        if let LoadedSoftware::Machine(image) = &mut self.software {
+            *image = image.with_settings(&self.settings);
+        }
     }
 
     fn software(&self) -> Software<'_> {

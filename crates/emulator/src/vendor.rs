@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::Error;
 use crate::disk::{self, Access};
 use crate::family::arm::enrolment;
-use crate::family::{FamilyName, intel, itrustee, snp};
+use crate::family::{FamilyName, intel, itrustee, sev, snp};
 use crate::x509::Freshness;
 
 /// What a Verifier must know to judge evidence of one family.
@@ -77,6 +77,7 @@ pub fn endorsers(
             instance: None,
         });
     }
+    endorsers.extend(sev_endorser(dir, wanted.contains(&FamilyName::Sev), &intel)?);
     if wanted.contains(&FamilyName::TrustZoneItrustee) || itrustee::Vendor::exists(dir) {
         let mut huawei = itrustee::Vendor::open(dir, now)?;
         if let Some(freshness) = freshness {
@@ -103,6 +104,23 @@ pub fn endorsers(
         });
     }
     Ok(endorsers)
+}
+
+/// SEV's, where it is there or wanted; a platform's certificates come with its evidence.
+fn sev_endorser(
+    dir: &Path,
+    wanted: bool,
+    intel: &intel::Vendor,
+) -> Result<Option<Endorser>, Error> {
+    let Some(anchor) = sev::Platform::anchor_of(dir, wanted)? else { return Ok(None) };
+    Ok(Some(Endorser {
+        family: "sev".to_owned(),
+        vendor: "amd",
+        anchor,
+        collateral: disk::absolute(&intel.collateral_dir())?,
+        tcb_min: None,
+        instance: None,
+    }))
 }
 
 /// Writes the list of anchors anew, after devices or vendors were made.

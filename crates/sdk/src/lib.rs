@@ -9,6 +9,7 @@ pub mod appraisal;
 pub mod client;
 pub mod deploy;
 pub mod identity;
+pub mod launch;
 pub mod live;
 pub mod package;
 pub mod pinned;

@@ -116,6 +116,13 @@ impl Trust {
         self
     }
 
+    /// Accepts guests that the Network User launched, by the own statement about their launch.
+    #[must_use]
+    pub fn with_launches_by(mut self, owner: &Key) -> Self {
+        self.policy.sev.launched_by.push(Hex(owner.thumbprint().0));
+        self
+    }
+
     /// Accepts the anchors of a list. If it names an emulator, every result under it says
     /// `emulated`.
     #[must_use]

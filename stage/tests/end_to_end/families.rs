@@ -62,11 +62,12 @@ fn a_trustzone_device_whose_key_nobody_enrolled_is_quarantined() {
 //= EV-EMU-1 (M): refused unless the operator enables emulators, and each by name
 #[test]
 fn an_operator_who_enables_no_emulator_gets_no_emulated_device() {
-    for (setting, check) in
-        [("emulated_allowed = true", "anchor.standing"), ("anchors = ", "dcap.pck.root")]
-    {
+    for (file, setting, check) in [
+        ("policy.toml", "emulated_allowed = true", "anchor.standing"),
+        ("moc.toml", "anchors = ", "dcap.pck.root"),
+    ] {
         let mut stage = open_stage!();
-        let config = stage.layout.moc().join("moc.toml");
+        let config = stage.layout.moc().join(file);
         let text = fs::read_to_string(&config).unwrap();
         let without = text.lines().filter(|line| !line.starts_with(setting));
         fs::write(&config, without.collect::<Vec<_>>().join("\n")).unwrap();

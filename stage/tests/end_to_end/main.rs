@@ -16,6 +16,7 @@ mod flows;
 mod forgery;
 mod instances;
 mod kills;
+mod launches;
 mod live;
 mod machines;
 mod main_job;

@@ -69,8 +69,8 @@ fn perform(
 ) {
     let device = match user {
         // A machine that this host could not boot says nothing about the flow: one more try.
-        Ok(_) => start(stage, &format!("{at}"), cast)
-            .or_else(|_| start(stage, &format!("{at}-again"), cast))
+        Ok(user) => start(stage, user, &format!("{at}"), cast)
+            .or_else(|_| start(stage, user, &format!("{at}-again"), cast))
             .map_err(|error| format!("{error:#}")),
         Err(error) => Err(error.clone()),
     };
@@ -87,7 +87,7 @@ fn perform(
 }
 
 /// A device of a family that encrypts whole machines is a machine; nothing else stands in for it.
-fn start(stage: &Stage, at: &str, cast: &Cast) -> Result<Device> {
+fn start(stage: &Stage, user: &User, at: &str, cast: &Cast) -> Result<Device> {
     let name = format!("{}-{at}", cast.hardware.family());
     let Some(processor) = cast.hardware.processor() else {
         return stage.device(&Spec::new(&name, cast.hardware).with_instances(&cast.instances));
@@ -97,7 +97,13 @@ fn start(stage: &Stage, at: &str, cast: &Cast) -> Result<Device> {
         "there is no image of an {processor} guest beside the programs; in the sources, `cargo \
          xtask setup` installs what its build needs and `cargo xtask guest` builds it"
     );
-    stage.device(&Spec::vm(&name, cast.hardware))
+    let spec = Spec::vm(&name, cast.hardware);
+    match cast.hardware {
+        Hardware::Sev => stage.device_launched_by(user, &spec.with_instances(&cast.instances)),
+        Hardware::Cca | Hardware::SevSnp | Hardware::Sgx | Hardware::Tdx | Hardware::TrustZone => {
+            stage.device(&spec)
+        }
+    }
 }
 
 /// One device for all processes and containers of a family, one for each confidential VM. The last

@@ -27,6 +27,17 @@ pub(crate) fn html(outcome: &Outcome) -> String {
     for row in &outcome.flows {
         flow(&mut page, row);
     }
+    if !outcome.variants.is_empty() {
+        page.push_str(
+            "<h1>Beyond the figures: SEV-ES</h1><p class=\"lead\">This hardware attests at launch, \
+             to the Network User who launches the guest: the launch measurement is the \
+             attestation, and the user's secret is injected before boot goes on. What the guest \
+             says later it proves by that secret.</p>",
+        );
+    }
+    for row in &outcome.variants {
+        flow(&mut page, row);
+    }
     page.push_str("</main></body></html>\n");
     page
 }
@@ -153,7 +164,8 @@ fn mark(row: &Row) -> (&'static str, &'static str) {
 
 fn anchor(row: &Row) -> String {
     let ua = if row.with_ua { "-ua" } else { "" };
-    format!("case-{}-{}-{}{ua}", row.case, row.instance, row.hardware.to_lowercase())
+    let variant = if row.variant { "-launched" } else { "" };
+    format!("case-{}-{}-{}{variant}{ua}", row.case, row.instance, row.hardware.to_lowercase())
 }
 
 fn escaped(text: &str) -> String {
@@ -175,8 +187,13 @@ mod tests {
     fn text_of_others_stays_text() {
         let flow = stage::flows().remove(0);
         let ran = Ran::not_run("<script>alert(1)</script>".to_owned());
-        let outcome =
-            Outcome { flows: vec![Row::new(flow, ran)], passed: 0, took_ms: 1, caveat: "a < b" };
+        let outcome = Outcome {
+            flows: vec![Row::new(flow, ran)],
+            variants: Vec::new(),
+            passed: 0,
+            took_ms: 1,
+            caveat: "a < b",
+        };
 
         let page = html(&outcome);
 

@@ -36,24 +36,15 @@ pub(crate) fn table(outcome: &Outcome) -> String {
     for instance in ["process", "container", "vm"] {
         for hardware in ["SGX", "TrustZone", "SEV-SNP", "TDX", "CCA"] {
             let fits = |row: &&Row| row.instance == instance && row.ran_on == hardware;
-            if !outcome.flows.iter().any(|row| fits(&row)) {
-                continue;
+            let rows: Vec<&Row> = outcome.flows.iter().filter(fits).collect();
+            if !rows.is_empty() {
+                cells(&mut text, instance, hardware, &rows);
             }
-            let _written = write!(text, "{instance:<11}{hardware:<13}");
-            for case in 1..=5 {
-                let rows = outcome.flows.iter().filter(fits).filter(|row| row.case == case);
-                let mut cell = String::new();
-                let mut width = 0;
-                for row in rows {
-                    let (style, mark) = mark(row);
-                    let shown = format!("{mark} {:.1} s  ", seconds(row.ran.ms));
-                    width += shown.chars().count();
-                    let _written = write!(cell, "{style}{shown}{style:#}");
-                }
-                let _written = write!(text, "{cell}{}", " ".repeat(18_usize.saturating_sub(width)));
-            }
-            let _written = writeln!(text);
         }
+    }
+    if !outcome.variants.is_empty() {
+        let _written = writeln!(text, "{DIM}beyond the figures, attested at launch:{DIM:#}");
+        cells(&mut text, "vm", "SEV-ES", &outcome.variants.iter().collect::<Vec<_>>());
     }
     let _written = write!(
         text,
@@ -65,6 +56,23 @@ pub(crate) fn table(outcome: &Outcome) -> String {
         outcome.caveat
     );
     text
+}
+
+/// One line of the table.
+fn cells(text: &mut String, instance: &str, hardware: &str, rows: &[&Row]) {
+    let _written = write!(text, "{instance:<11}{hardware:<13}");
+    for case in 1..=5 {
+        let mut cell = String::new();
+        let mut width = 0;
+        for row in rows.iter().filter(|row| row.case == case) {
+            let (style, mark) = mark(row);
+            let shown = format!("{mark} {:.1} s  ", seconds(row.ran.ms));
+            width += shown.chars().count();
+            let _written = write!(cell, "{style}{shown}{style:#}");
+        }
+        let _written = write!(text, "{cell}{}", " ".repeat(18_usize.saturating_sub(width)));
+    }
+    let _written = writeln!(text);
 }
 
 fn mark(row: &Row) -> (Style, &'static str) {

@@ -2,10 +2,12 @@
 //! session to it, and then takes one secret of the owner.
 //!
 //! There is no evidence on demand, so this is no device that a program runs in: the owner's session
-//! comes before the launch, and what the guest proves later it proves by the injected secret.
+//! comes before the launch, and what the guest ([`Machine`]) proves later it proves by the injected
+//! secret.
 
 mod certificate;
 mod crypto;
+mod machine;
 
 use std::path::{Path, PathBuf};
 
@@ -14,6 +16,7 @@ use cose::hmac_sha256;
 use zeroize::Zeroizing;
 
 use self::certificate::{Signer, Usage};
+pub use self::machine::{MEDIA_TYPE, Machine, launch_digest};
 use crate::Error;
 use crate::disk::{self, Access};
 use crate::fuses::Fuses;
@@ -63,6 +66,7 @@ pub enum Refused {
 /// A platform with its firmware.
 pub struct Platform {
     dir: PathBuf,
+    fuses: Fuses,
     ark: RsaKey,
     misbehaviour: Misbehaviour,
     pdh: Zeroizing<[u8; 48]>,
@@ -105,9 +109,19 @@ impl Platform {
         let key = |label: &str| fuses.p384_key(label, &[]);
         let (cek, oca, pek) = (key("sev cek")?, key("sev oca")?, key("sev pek")?);
         let (pdh, pdh_point) = fuses.p384_agreement("sev pdh")?;
-        let platform = Self { dir, ark, misbehaviour, pdh };
+        let platform = Self { dir, fuses, ark, misbehaviour, pdh };
         platform.publish(&ask, [&cek, &oca, &pek], &pdh_point)?;
         Ok(platform)
+    }
+
+    /// SHA-256 of the SubjectPublicKeyInfo of the vendor's ARK, which is made if `wanted`.
+    pub(crate) fn anchor_of(vendor_dir: &Path, wanted: bool) -> Result<Option<[u8; 32]>, Error> {
+        let path = vendor_dir.join("keys/sev-ark.pk8");
+        if !wanted && !path.exists() {
+            return Ok(None);
+        }
+        disk::create_dir(&vendor_dir.join("keys"), Access::Private)?;
+        Ok(Some(sha256(RsaKey::load_or_create(&path)?.spki())))
     }
 
     /// SHA-256 of the ARK's SubjectPublicKeyInfo: what a Verifier pins.

@@ -22,6 +22,7 @@ use crate::key::P384Key;
 use crate::misbehaviour::Misbehaviour;
 
 pub use measurement::Measurement;
+pub(super) use measurement::hash_table;
 pub use product::{Product, Tcb};
 pub use vendor::Vendor;
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::disk;
+use crate::key::sha256;
 
 /// The bytes that a guest starts from. They are read once: what is measured is what runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,6 +62,17 @@ impl Image {
             return Err(Error::WrongKernel { expected: image.architecture.name() });
         }
         Ok(image)
+    }
+}
+
+impl Image {
+    /// The image with the digest of the settings on the kernel's command line, for hardware that
+    /// measures nothing else beside the image.
+    #[must_use]
+    pub fn with_settings(&self, settings: &[u8]) -> Self {
+        let digest = hex::encode(sha256(settings));
+        let command_line = format!("{} tamarack.settings={digest}", self.command_line);
+        Self { command_line, ..self.clone() }
     }
 }
 

@@ -5,6 +5,7 @@
 mod arm;
 mod bench;
 mod containers;
+mod launches;
 mod sev;
 mod snp;
 mod tdx;

@@ -220,7 +220,7 @@ fn injected_key(memory: &[u8]) -> Vec<u8> {
 }
 
 /// Copies the keys of one vendor, which are slow to make.
-fn lend_keys(vendor: &std::path::Path, names: [&str; 2]) {
+pub(crate) fn lend_keys(vendor: &std::path::Path, names: [&str; 2]) {
     static KEYS: OnceLock<tempfile::TempDir> = OnceLock::new();
     let keys = KEYS.get_or_init(|| {
         let dir = tempfile::tempdir().unwrap();
@@ -260,7 +260,7 @@ impl Agreement for Owner {
     }
 }
 
-struct Random;
+pub(crate) struct Random;
 
 impl Entropy for Random {
     fn fill(&mut self, out: &mut [u8]) {
@@ -269,5 +269,5 @@ impl Entropy for Random {
 }
 
 /// NODBG, NOKS, ES and NOSEND, API 1.55.
-const POLICY: GuestPolicy = GuestPolicy(0x3701_000f);
+pub(crate) const POLICY: GuestPolicy = GuestPolicy(0x3701_000f);
 const BAD: Result<(), Refused> = Err(Refused::BadMeasurement);

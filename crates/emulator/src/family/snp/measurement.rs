@@ -62,26 +62,33 @@ fn load(so_far: &[u8; 48], start: u64, bytes: &[u8]) -> [u8; 48] {
     launch_digest
 }
 
-/// QEMU's `SevHashTable`, padded to 16 bytes, in a page of zeros.
+/// QEMU's `SevHashTable` in a page of zeros.
 fn hashes_page(image: &Image) -> Vec<u8> {
+    let mut page = vec![0; HASHES_OFFSET];
+    page.extend(hash_table(image));
+    page.resize(PAGE_BYTES, 0);
+    page
+}
+
+/// QEMU's `SevHashTable`.
+pub(in crate::family) fn hash_table(image: &Image) -> Vec<u8> {
     let line = [image.command_line.as_bytes(), &[0]].concat();
     let entries = [
         (LINE_GUID, sha256(&line)),
         (INITRD_GUID, sha256(&image.initrd)),
         (KERNEL_GUID, sha256(&image.kernel)),
     ];
-    let mut page = vec![0; HASHES_OFFSET];
+    let mut table = Vec::new();
     let entry_bytes = 16 + 2 + 32;
     let table_bytes = 16 + 2 + entries.len() * entry_bytes;
-    page.extend(TABLE_GUID);
-    page.extend((table_bytes as u16).to_le_bytes());
+    table.extend(TABLE_GUID);
+    table.extend((table_bytes as u16).to_le_bytes());
     for (guid, digest) in entries {
-        page.extend(guid);
-        page.extend((entry_bytes as u16).to_le_bytes());
-        page.extend(digest);
+        table.extend(guid);
+        table.extend((entry_bytes as u16).to_le_bytes());
+        table.extend(digest);
     }
-    page.resize(PAGE_BYTES, 0);
-    page
+    table
 }
 
 /// A GUID as UEFI writes it: its first three fields are little-endian.

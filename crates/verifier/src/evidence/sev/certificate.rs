@@ -234,8 +234,8 @@ impl<'b> Signature<'b> {
         let (numbers, rest) = self.value.split_at(2 * COORDINATE_FIELD);
         let (r, s) = numbers.split_at(COORDINATE_FIELD);
         let narrow = [&r[COORDINATE..], &s[COORDINATE..], rest].concat().iter().all(|&it| it == 0);
-        let number = |octets: &[u8]| integer(&reversed(&octets[..COORDINATE]));
-        narrow.then(|| tlv(der::SEQUENCE, &[number(r), number(s)].concat()))
+        let number = |octets: &[u8]| reversed(&octets[..COORDINATE]);
+        narrow.then(|| ecdsa_value(&number(r), &number(s)))
     }
 }
 
@@ -277,6 +277,11 @@ pub(super) fn unsigned(key: &Key) -> Vec<u8> {
     put(SIGNED, &Usage::None.number().to_le_bytes());
     put(1564, &Usage::None.number().to_le_bytes());
     raw
+}
+
+/// The Ecdsa-Sig-Value of two big-endian numbers.
+pub(super) fn ecdsa_value(r: &[u8], s: &[u8]) -> Vec<u8> {
+    tlv(der::SEQUENCE, &[integer(r), integer(s)].concat())
 }
 
 /// The RSAPublicKey of two big-endian numbers.

@@ -2,12 +2,15 @@
 //!
 //! There is no report that a guest can ask for. The owner opens a [`session`] to the platform's
 //! key, appraises what the firmware measured at launch, releases one secret, and later asks the
-//! guest to prove that it holds it. Hygon's CSV looks alike and is refused as unsupported.
+//! guest to prove that it holds it. What it found it can state ([`stated`]), so that others who
+//! believe it can appraise the guest as well. Hygon's CSV looks alike and is refused as
+//! unsupported.
 
 pub mod certificate;
 pub mod chain;
 pub mod launch;
 pub mod session;
+pub mod stated;
 
 mod policy;
 mod reference;
@@ -16,6 +19,7 @@ use super::{Request, UserData, check_debug, check_standing, refuse};
 use crate::anchor::Anchor;
 use crate::check::{Check, Checks, Failure, Owner, Reason, Stop};
 use crate::claims::{Claims, Named};
+use crate::crypto::sha256;
 use crate::evidence::Kind;
 use crate::reference::check_reference;
 use crate::trust::{self, Isolation, TrustValue};
@@ -24,6 +28,7 @@ use crate::{Anchors, Appraisal, Collateral, Tcb};
 use chain::VerifiedChain;
 use launch::{GuestPolicy, Launch};
 use session::LaunchKeys;
+use stated::{NotStated, Stated, Statement};
 
 pub use policy::Policy;
 pub use reference::Reference;
@@ -51,6 +56,9 @@ pub(crate) fn appraise(request: &Request<'_>, endorsements: &Endorsements) -> Ap
     if is_hygon(request.evidence) {
         return refuse(request, hygon());
     }
+    if Stated::claims(request.evidence) {
+        return appraise_stated(request);
+    }
     let launch = match Launch::decode(request.evidence) {
         Ok(launch) => launch,
         Err(error) => return refuse(request, not_a_launch(&error)),
@@ -62,19 +70,114 @@ pub(crate) fn appraise(request: &Request<'_>, endorsements: &Endorsements) -> Ap
         authenticate(&launch, endorsements, request, &mut appraisal.anchor, checks)
     });
     if let Ok((chain, keys)) = authentic {
-        appraisal.authentic = true;
-        let tcb = |checks: &mut Checks| judge(&launch, request, checks);
-        appraisal.tcb = Some(checks.group("tcb", tcb));
-        let binding = check_binding(&launch, keys, request.user_data);
-        appraisal.bound = binding.ok && matches!(request.user_data, UserData::Exactly(_));
-        checks.note(binding);
-        appraisal.reference =
-            checks.group("instance", |checks| check_instance(&launch, chain, request, checks));
-        appraisal.claims = Some(claims(&launch, chain));
+        let proves =
+            |user_data: &[u8; 64]| launch.proof.as_ref().map(|proof| keys.proves(proof, user_data));
+        judge_guest(&launch, chain, &proves, request, &mut appraisal, &mut checks);
+        let proof = launch.proof.as_ref().map_or(&[][..], |proof| &proof[..]);
+        appraisal.claims = Some(claims(&launch, chain, proof));
     }
+    concluded(appraisal, checks)
+}
+
+/// Appraises a guest by its owner's statement about the launch.
+fn appraise_stated(request: &Request<'_>) -> Appraisal {
+    let stated = match Stated::decode(request.evidence) {
+        Ok(stated) => stated,
+        Err(error) => return refuse(request, not_a_launch(&error)),
+    };
+    let mut appraisal = Appraisal::new(request.kind, request.now, &request.policy.id);
+    let mut checks = Checks::default();
+    let authentic = checks.group("authenticity", |checks| {
+        authenticate_stated(&stated, request, &mut appraisal, checks)
+    });
+    if let Ok((chain, statement)) = authentic {
+        let proves = |user_data: &[u8; 64]| Some(statement.proves(stated.proof(), user_data));
+        judge_guest(&statement.launch, &chain, &proves, request, &mut appraisal, &mut checks);
+        appraisal.claims = Some(claims(&statement.launch, &chain, stated.proof()));
+    }
+    concluded(appraisal, checks)
+}
+
+/// What follows once it is known which guest was launched where.
+fn judge_guest(
+    launch: &Launch,
+    chain: &VerifiedChain,
+    proves: &dyn Fn(&[u8; 64]) -> Option<bool>,
+    request: &Request<'_>,
+    appraisal: &mut Appraisal,
+    checks: &mut Checks,
+) {
+    appraisal.authentic = true;
+    let tcb = |checks: &mut Checks| judge(launch, request, checks);
+    appraisal.tcb = Some(checks.group("tcb", tcb));
+    let binding = check_binding(proves, request.user_data);
+    appraisal.bound = binding.ok && matches!(request.user_data, UserData::Exactly(_));
+    checks.note(binding);
+    appraisal.reference =
+        checks.group("instance", |checks| check_instance(launch, chain, request, checks));
+}
+
+fn concluded(mut appraisal: Appraisal, checks: Checks) -> Appraisal {
     appraisal.checks = checks.into_check("evidence");
     appraisal.trust = trust::vector(&appraisal, Isolation::Machine);
     appraisal
+}
+
+/// The platform's chain as the host gave it, then the statement of an owner who counts.
+fn authenticate_stated(
+    stated: &Stated<'_>,
+    request: &Request<'_>,
+    appraisal: &mut Appraisal,
+    checks: &mut Checks,
+) -> Result<(VerifiedChain, Statement), Stop> {
+    let chain = match VerifiedChain::verify(&stated.certificates, request.anchors) {
+        Ok(chain) => chain,
+        Err(check) => {
+            let children = vec![*check];
+            return checks.fail(Check { ok: false, children, ..Check::new("sev.chain") });
+        }
+    };
+    appraisal.anchor = Some(chain.anchor.clone());
+    let check = Check::new("sev.chain").seen(&chain.anchor.spki_sha256.0);
+    checks.note(check.source(chain.anchor.name.clone().into_owned()));
+    checks.need(check_standing(&chain.anchor, request.policy))?;
+    let statement = match Statement::verify(stated.statement) {
+        Ok(statement) => statement,
+        Err(error) => return checks.fail(no_statement(&error)),
+    };
+    appraisal.fields = statement.fields();
+    let owner = statement.owner.thumbprint().0;
+    checks.note(Check::new("sev.launch.statement").seen(&owner).source("the owner's signature"));
+    let known = request.policy.sev.launched_by.contains(&Hex(owner));
+    let check = Check::new("sev.launch.owner").seen(&owner).source("policy");
+    checks.need(check.expected("a Network User in launched_by").holds(known, || {
+        Failure::new(
+            Reason::ConfigurationNotAllowed,
+            Owner::PolicyOwner,
+            "list the key of who launched this guest in launched_by, or launch it yourself",
+        )
+    }))?;
+    //= EV-SEV-1: the launch was on this platform
+    let platform = statement.platform == sha256(chain.pdh.public());
+    checks.need(Check::new("sev.session.platform").holds(platform, || {
+        Failure::new(
+            Reason::MissingEndorsement,
+            Owner::EndorsementProvider,
+            "supply the certificates of the platform on which the guest was launched",
+        )
+    }))?;
+    Ok((chain, statement))
+}
+
+fn no_statement(error: &NotStated) -> Check {
+    let reason = match error {
+        NotStated::Malformed(_) => Reason::Malformed,
+        NotStated::Untrusted(_) => Reason::BadSignature,
+    };
+    Check::new("sev.launch.statement").seen(error.to_string()).holds(false, || {
+        let remedy = "send the statement that the owner of the launch signed";
+        Failure::new(reason, Owner::Attester, remedy)
+    })
 }
 
 //= EV-SEV-1: the platform's chain, then the HMAC that its firmware made
@@ -151,20 +254,24 @@ fn judge(launch: &Launch, request: &Request<'_>, checks: &mut Checks) -> Tcb {
 }
 
 //= EV-SEV-7: the nonce is the firmware's, so later user data is bound by the injected key
-fn check_binding(launch: &Launch, keys: &LaunchKeys, expected: UserData<'_>) -> Check {
+fn check_binding(proves: &dyn Fn(&[u8; 64]) -> Option<bool>, expected: UserData<'_>) -> Check {
     let check = Check::new("binding.user-data");
     let UserData::Exactly(user_data) = expected else {
         return check.source("nothing to compare with");
     };
-    let ok = launch.proof.as_ref().is_some_and(|proof| keys.proves(proof, user_data));
-    let seen = if launch.proof.is_some() { "a proof" } else { "no proof" };
-    check.seen(seen).expected("HMAC by the injected key").source("this exchange").holds(ok, || {
-        Failure::new(
-            Reason::BindingMismatch,
-            Owner::Attester,
-            "prove by the injected key that the guest of this launch answers this challenge",
-        )
-    })
+    let proof = proves(user_data);
+    let seen = if proof.is_some() { "a proof" } else { "no proof" };
+    let ok = proof == Some(true);
+    check.seen(seen).expected("a proof by the injected key").source("this exchange").holds(
+        ok,
+        || {
+            Failure::new(
+                Reason::BindingMismatch,
+                Owner::Attester,
+                "prove by the injected key that the guest of this launch answers this challenge",
+            )
+        },
+    )
 }
 
 //= EV-SEV-5: NODBG=1, NOKS=1, ES=1, NOSEND=1 unless allowed
@@ -211,8 +318,8 @@ fn check_instance(
     name
 }
 
-fn claims(launch: &Launch, chain: &VerifiedChain) -> Claims {
-    let mut claims = Claims::new(Kind::Sev, launch.proof.as_ref().map_or(&[], |proof| &proof[..]));
+fn claims(launch: &Launch, chain: &VerifiedChain, proof: &[u8]) -> Claims {
+    let mut claims = Claims::new(Kind::Sev, proof);
     let registers_encrypted = launch.policy.has(GuestPolicy::ES);
     claims.generation = Some(if registers_encrypted { "SEV-ES" } else { "SEV" });
     claims.instance_id = Some(Octets::new(&chain.chip));

@@ -26,6 +26,9 @@ pub struct Policy {
     /// Accept platforms of these owners only: SHA-256 of the uncompressed point in `oca.cert`.
     /// Default: none, which accepts every owner; most platforms own themselves.
     pub owners: Vec<Hex<32>>,
+    /// Accept guests that these Network Users launched, by their own statement: thumbprints of
+    /// their keys. Default: none; then whoever opened a session appraises its launch.
+    pub launched_by: Vec<Hex<32>>,
 }
 
 impl Default for Policy {
@@ -37,6 +40,7 @@ impl Default for Policy {
             key_sharing_allowed: false,
             sending_allowed: false,
             owners: Vec::new(),
+            launched_by: Vec::new(),
         }
     }
 }

@@ -114,6 +114,19 @@ impl Session {
         token: &[u8],
         entropy: &mut dyn Entropy,
     ) -> Result<(Packet, LaunchKeys), NotReleased> {
+        self.release_stated(accepted, launch, token, None, entropy)
+    }
+
+    /// The same, with the owner's statement about the launch and the private scalar of the key
+    /// that it names: by both others can appraise the guest ([`super::stated`]).
+    pub fn release_stated(
+        self,
+        accepted: &Appraised,
+        launch: &Launch,
+        token: &[u8],
+        stated: Option<(&[u8], &Secret)>,
+        entropy: &mut dyn Entropy,
+    ) -> Result<(Packet, LaunchKeys), NotReleased> {
         let claims = accepted.claims();
         let same = claims.measurements.iter().any(|it| it.value.as_slice() == launch.digest);
         let own = launch.is_measured_by(self.integrity_key.expose());
@@ -121,7 +134,7 @@ impl Session {
             return Err(NotReleased::AnotherLaunch);
         }
         let key = Secret::draw(entropy, 32);
-        let table = Secret::new(secret_table(token, key.expose()));
+        let table = Secret::new(secret_table(token, key.expose(), stated));
         let mut iv = [0; 16];
         entropy.fill(&mut iv);
         let ciphertext = crypt(self.encryption_key.expose(), &iv, table.expose())
@@ -206,10 +219,18 @@ fn crypt(key: &[u8], iv: &[u8; 16], text: &[u8]) -> Option<Vec<u8>> {
 /// whole blocks of 16 octets.
 ///
 /// ```cddl
-/// secret = [ "teep-sev-v1", token: bstr, key: bstr .size 32 ]
+/// secret = [ "teep-sev-v1", token: bstr, key: bstr .size 32,
+///            ? (statement: bstr .cbor COSE_Sign1, proof-scalar: bstr .size 48) ]
 /// ```
-fn secret_table(token: &[u8], key: &[u8]) -> Vec<u8> {
-    let secret = encode(|e| e.array(3)?.str("teep-sev-v1")?.bytes(token)?.bytes(key)?.ok());
+fn secret_table(token: &[u8], key: &[u8], stated: Option<(&[u8], &Secret)>) -> Vec<u8> {
+    let secret = encode(|e| {
+        e.array(if stated.is_some() { 5 } else { 3 })?;
+        e.str("teep-sev-v1")?.bytes(token)?.bytes(key)?;
+        if let Some((statement, scalar)) = stated {
+            e.bytes(statement)?.bytes(scalar.expose())?;
+        }
+        e.ok()
+    });
     let length =
         |length: usize| u32::try_from(length).expect("a secret is far below 4 GiB").to_le_bytes();
     let entry = [&SECRET_ID[..], &length(20 + secret.len()), &secret].concat();
@@ -255,7 +276,7 @@ mod tests {
 
     #[test]
     fn the_secret_table_is_in_whole_blocks_and_says_its_length() {
-        let table = secret_table(&[7; 8], &[9; 32]);
+        let table = secret_table(&[7; 8], &[9; 32], None);
 
         assert_eq!(table.len() % 16, 0);
         let length = u32::from_le_bytes(*table[16..].first_chunk().expect("a length"));
