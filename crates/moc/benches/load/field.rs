@@ -251,5 +251,5 @@ async fn deploy(moc: &Moc, devices: &[Device], owner: &SigningKey) -> Result<()>
 }
 
 /// Machines on which the devices run, each with a certificate of its own.
-const PLATFORMS: usize = 1_000;
+const PLATFORMS: usize = 1_200;
 const CONFIG: &str = "moc.toml";

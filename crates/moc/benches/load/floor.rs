@@ -63,8 +63,9 @@ impl Floor {
         // QueryRequest to somebody unknown, who may choose the suite.
         self.sign();
         std::hint::black_box(self.ed25519.sign(&MESSAGE));
-        // QueryResponse; the quote in it, of a platform that is known; the EAT that it vouches for.
-        for _ in 0..3 {
+        // QueryResponse; the quote in it with its enclave's report and the platform's certificate,
+        // which is one that was not seen before; the EAT that it vouches for.
+        for _ in 0..5 {
             self.verify();
         }
         // The manifest, before it is relayed; Update.
