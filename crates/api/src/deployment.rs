@@ -35,9 +35,43 @@ pub struct Deployment {
     /// The place that it holds; absent when it has ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reservation: Option<Reservation>,
+    /// Until when its last attestation counts; absent when no lease was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease: Option<Lease>,
     /// Why it ended, when it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Problem>,
+}
+
+/// Trust that has an end unless the device attests again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Lease {
+    /// How long it lasts, in seconds.
+    pub seconds: u64,
+    /// When it ends, in milliseconds since 1970; absent before the deployment runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until_ms: Option<u64>,
+    /// How often the device has renewed it.
+    pub renewals: u64,
+    /// Whether it is over: nobody may rely on the deployment any more.
+    pub ended: bool,
+    /// Whether the TEE itself ends the Trusted Application then.
+    pub enforcement: Enforcement,
+}
+
+/// Who makes an ended lease come true on the device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Enforcement {
+    /// Nobody: the TEE has no clock that the REE cannot stop, so a device that is cut off keeps
+    /// what was released to it.
+    NotEnforceable,
+    /// Something that this version does not know.
+    #[serde(other)]
+    Unknown,
 }
 
 /// A place on a device that nobody else has.

@@ -26,7 +26,8 @@ pub use attestation::{AttestationAccepted, AttestationPending, PostAttestation};
 pub use audit::{ExportedLog, LogConsistency, LogPage, LogProof, SignedCheckpoint};
 pub use constraints::{Capacity, Constraints, Resources, Strategy, TcbLevel, UnknownConstraint};
 pub use deployment::{
-    Deployment, Need, PackageName, PackageStored, PostReceipt, Receipts, Reservation, State,
+    Deployment, Enforcement, Lease, Need, PackageName, PackageStored, PostReceipt, Receipts,
+    Reservation, State,
 };
 pub use device::{
     Check, DeviceAdded, DeviceState, DeviceView, EnrolmentOpened, Outcome, PostDevice,

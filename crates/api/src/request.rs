@@ -120,6 +120,10 @@ pub struct PostRequest {
     /// What else the place has to be like.
     #[serde(default, skip_serializing_if = "Constraints::is_none")]
     pub constraints: Constraints,
+    /// For how many seconds an attestation of the running deployment counts, from 60 to 86,400: the
+    /// device is asked again before they are over. Absent: nobody asks again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease_s: Option<u64>,
 }
 
 fn yes() -> bool {

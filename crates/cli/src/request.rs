@@ -32,6 +32,9 @@ pub struct Request {
     /// Only devices of this zone
     #[arg(long, value_name = "NAME")]
     zone: Option<String>,
+    /// For how many seconds an attestation counts; the device is asked again before they are over
+    #[arg(long, value_name = "SECONDS")]
+    lease_s: Option<u64>,
     /// No emulated device
     #[arg(long)]
     real: bool,
@@ -91,6 +94,7 @@ impl Request {
             device: self.device,
             zone: self.zone,
             emulated: !self.real,
+            lease_s: self.lease_s,
             constraints: Constraints {
                 latency_ms_max: self.latency_ms_max,
                 tcb_min: self.tcb_min,

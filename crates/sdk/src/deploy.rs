@@ -167,6 +167,7 @@ impl Deploy<'_> {
             zone: self.project.zone.clone(),
             emulated: self.trust.policy.emulated_allowed,
             constraints: self.project.place.clone(),
+            lease_s: self.project.lease_s,
         }
     }
 

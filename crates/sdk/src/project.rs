@@ -30,6 +30,10 @@ pub struct Project {
     /// The zone in which it has to run. Default: any.
     #[serde(default)]
     pub zone: Option<String>,
+    /// For how many seconds an attestation of the running deployment counts, 60 to 86,400: the
+    /// device is asked again before they are over. Default: nobody asks again.
+    #[serde(default)]
+    pub lease_s: Option<u64>,
     /// What else the place has to be like. Default: nothing.
     #[serde(default)]
     pub place: Constraints,

@@ -159,6 +159,7 @@ async fn enrol(moc: &Moc, devices: &[Device]) -> Result<()> {
         tenant: None,
         hardware: Some(Hardware::Sgx),
         application: None,
+        quoted: None,
         now_ms,
     });
     let facts = appraised.facts.with_context(|| format!("refused: {:?}", appraised.failure))?;

@@ -44,7 +44,7 @@ impl Moc {
             }
             let reason = match errand.purpose {
                 Purpose::Enrol => WakeReason::Enrol,
-                Purpose::Attest => WakeReason::Attest,
+                Purpose::Attest | Purpose::Renew => WakeReason::Attest,
                 Purpose::Deploy | Purpose::Place | Purpose::Unasked => WakeReason::Deploy,
             };
             let ticket = secret("");
@@ -103,6 +103,7 @@ impl Moc {
                 }
             }
         }
+        errands.extend(self.renewals(device).await?.into_iter().map(Work::of));
         Ok(errands)
     }
 

@@ -7,6 +7,7 @@ mod audit;
 mod device;
 mod init;
 mod joining;
+mod lease;
 mod operator;
 mod package;
 pub(crate) mod parts;
@@ -188,6 +189,7 @@ impl Moc {
             }
             self.fail_unless_changed(row, failure).await?;
         }
+        self.sweep_leases().await?;
         Ok(self.store.commit(vec![Change::Expire { now_ms }]).await?)
     }
 

@@ -15,13 +15,13 @@ use crate::{
     hub::Topic,
     placement::{self, Chosen, Place},
     store::{
-        AnswerRow, BlobDigest, BlobRow, Change, DeploymentRow, InventoryRow, NewDecision,
+        AnswerRow, BlobDigest, BlobRow, Change, DeploymentRow, InventoryRow, LeaseRow, NewDecision,
         NewReservation, Quota, RequestRow, ResultRow, ResultState, StoreFailed,
     },
 };
 
 use super::{
-    Moc, Refusal, by_user, identifier,
+    Moc, Refusal, by_user, identifier, lease,
     operator::{check_jurisdiction, check_name},
     settle,
 };
@@ -171,13 +171,18 @@ impl Moc {
             reason: chosen.reasons.first().cloned().unwrap_or_default(),
         };
         let max = self.limits.tenant_deployments_max;
-        vec![
+        let lease = asked.lease_s.map(|seconds| {
+            let row = LeaseRow::asked(&placed.deployment, tenant, &chosen.device, seconds);
+            Change::AddLease(row)
+        });
+        let opened = [
             Change::AddRequest(request),
             Change::AddDeployment(deployment),
             Change::Reserve(place),
             Change::Within(Quota::Deployments { tenant: tenant.to_owned(), max }),
             Change::AddDecision(decision),
-        ]
+        ];
+        opened.into_iter().chain(lease).collect()
     }
 
     async fn places(&self, tenant: &str, asked: &PostRequest) -> Result<Vec<Place>, Refusal> {
@@ -224,6 +229,7 @@ impl Moc {
     async fn view(&self, row: DeploymentRow) -> Result<Deployment, Refusal> {
         let events = self.store.of(&row.tenant).events(&row.deployment).await?;
         let place = self.store.of(&row.tenant).reservation(&row.deployment).await?;
+        let lease = self.store.of(&row.tenant).lease(&row.deployment).await?;
         let plan = row.machine.plan();
         Ok(Deployment {
             state: row.machine.state(),
@@ -240,6 +246,7 @@ impl Moc {
                 fence: place.fence,
                 until_ms: row.reserved_until_ms,
             }),
+            lease: lease.as_ref().map(LeaseRow::view),
             failure: row.machine.failure().map(http::failure),
             deployment: row.deployment,
             device: row.device,
@@ -407,6 +414,9 @@ fn as_place(row: InventoryRow, apart: &[String]) -> Place {
 }
 
 fn check_constraints(asked: &PostRequest) -> Result<(), Refusal> {
+    if let Some(seconds) = asked.lease_s.filter(|seconds| !lease::SECONDS.contains(seconds)) {
+        return Err(Refusal::malformed("lease_s", lease::SECONDS_RULE, seconds.to_string()));
+    }
     let asked = &asked.constraints;
     asked.apart.as_deref().map_or(Ok(()), check_name)?;
     asked.jurisdictions.iter().try_for_each(|one| check_jurisdiction(one))?;

@@ -290,6 +290,7 @@ fn place(device: &str) -> Place {
 fn request(hardware: &[Hardware]) -> PostRequest {
     PostRequest {
         case: 3,
+        lease_s: None,
         instance: InstanceType::Container,
         hardware: hardware.to_vec(),
         with_ua: true,

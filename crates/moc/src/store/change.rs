@@ -3,10 +3,10 @@
 use api::Problem;
 
 use super::{
-    AnswerRow, BlobRow, DeploymentRow, DeviceRow, EventRow, ExchangeRow, JoinTokenRow, NamedBlobs,
-    NewDecision, NewReservation, NotCommitted, PackageRow, Quota, ReceiptRow, RequestRow,
-    ResultRow, TicketRow, TokenRow, deployments, devices, exchanges, joining, log, own, possession,
-    reservations, results,
+    AnswerRow, BlobRow, DeploymentRow, DeviceRow, EventRow, ExchangeRow, JoinTokenRow, LeaseRow,
+    NamedBlobs, NewDecision, NewReservation, NotCommitted, PackageRow, Quota, ReceiptRow,
+    RequestRow, ResultRow, TicketRow, TokenRow, deployments, devices, exchanges, joining, leases,
+    log, own, possession, reservations, results,
     sql::{self, Connection},
     tenants,
 };
@@ -60,6 +60,10 @@ pub enum Change {
     Reserve(NewReservation),
     /// A deployment as it is from here on; `seq` is the one that was read.
     SaveDeployment(DeploymentRow),
+    /// A new deployment asks for a lease.
+    AddLease(LeaseRow),
+    /// A lease as it is from here on; `version` is the one that was read.
+    SaveLease(LeaseRow),
     /// A package of a deployment.
     AddPackage(PackageRow),
     /// A tenant has sent a blob; again changes nothing.
@@ -131,6 +135,8 @@ impl Change {
             Self::AddDeployment(deployment) => deployments::add(on, deployment).await,
             Self::Reserve(new) => reservations::reserve(on, new).await,
             Self::SaveDeployment(deployment) => deployments::save(on, deployment).await,
+            Self::AddLease(lease) => leases::add(on, lease).await,
+            Self::SaveLease(lease) => leases::save(on, lease).await,
             Self::AddPackage(package) => deployments::add_package(on, package).await,
             Self::AddBlob(blob) => possession::add(on, blob).await,
             Self::NameBlobs(named) => possession::name(on, named).await,

@@ -17,6 +17,8 @@ pub enum Purpose {
     Deploy,
     /// Fresh evidence for a Network User.
     Attest,
+    /// Evidence that renews the lease of a deployment.
+    Renew,
     /// A UA that its Network User deploys; no TEEP session.
     Place,
     /// The device came by itself.
@@ -30,6 +32,7 @@ impl Purpose {
             Self::Enrol => "enrol",
             Self::Deploy => "deploy",
             Self::Attest => "attest",
+            Self::Renew => "renew",
             Self::Place => "place",
             Self::Unasked => "unasked",
         }
@@ -40,6 +43,7 @@ impl Purpose {
             "enrol" => Ok(Self::Enrol),
             "deploy" => Ok(Self::Deploy),
             "attest" => Ok(Self::Attest),
+            "renew" => Ok(Self::Renew),
             "place" => Ok(Self::Place),
             "unasked" => Ok(Self::Unasked),
             _ => Err(StoreFailed::Corrupt("purpose")),

@@ -16,6 +16,7 @@ mod deployments;
 mod devices;
 mod exchanges;
 mod joining;
+mod leases;
 mod log;
 mod own;
 mod possession;
@@ -43,6 +44,7 @@ pub use self::{
     devices::{DeviceRow, Duty},
     exchanges::{Errand, ExchangeRow, Purpose, TicketRow},
     joining::JoinTokenRow,
+    leases::{LeaseRow, Quoted},
     log::{Leaf, NewDecision},
     own::{AnswerRow, Own},
     possession::{BlobRow, NamedBlobs},
@@ -283,8 +285,9 @@ fn to_json<T: serde::Serialize>(value: &T, column: &'static str) -> Result<Strin
 
 const READERS_MAX: usize = 8;
 const WRITER_SETTINGS: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
-     PRAGMA busy_timeout = 5000; PRAGMA foreign_keys = ON";
-const READER_SETTINGS: &str = "PRAGMA busy_timeout = 5000; PRAGMA query_only = ON";
+     PRAGMA busy_timeout = 5000; PRAGMA foreign_keys = ON; PRAGMA cache_size = -65536";
+const READER_SETTINGS: &str = "PRAGMA busy_timeout = 5000; PRAGMA query_only = ON; \
+     PRAGMA mmap_size = 1073741824";
 
 #[cfg(test)]
 mod tests;

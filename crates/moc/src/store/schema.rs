@@ -83,7 +83,7 @@ fn newest() -> i64 {
     MIGRATIONS.last().map_or(0, |(version, _)| *version)
 }
 
-const MIGRATIONS: [(i64, &str); 7] = [
+const MIGRATIONS: [(i64, &str); 8] = [
     (1, include_str!("migrations/0001_first.sql")),
     (2, include_str!("migrations/0002_possession.sql")),
     (LOG, include_str!("migrations/0003_log.sql")),
@@ -91,6 +91,7 @@ const MIGRATIONS: [(i64, &str); 7] = [
     (5, include_str!("migrations/0005_answers.sql")),
     (6, include_str!("migrations/0006_placement.sql")),
     (7, include_str!("migrations/0007_enrolment.sql")),
+    (8, include_str!("migrations/0008_leases.sql")),
 ];
 
 /// The version that brings the Merkle tree.

@@ -598,6 +598,7 @@ fn decision(at_ms: u64) -> NewDecision {
 fn request() -> RequestRow {
     let body = PostRequest {
         case: 3,
+        lease_s: None,
         instance: InstanceType::Process,
         hardware: vec![Hardware::Sgx],
         with_ua: true,

@@ -28,7 +28,9 @@ impl Run<'_> {
             return Ok(Decision::Nothing);
         }
         match self.errand.purpose {
-            Purpose::Enrol | Purpose::Attest | Purpose::Place => Ok(Decision::Nothing),
+            Purpose::Enrol | Purpose::Attest | Purpose::Renew | Purpose::Place => {
+                Ok(Decision::Nothing)
+            }
             Purpose::Deploy => self.deploy(false, envelope).await,
             Purpose::Unasked => match self.wanted(inventory).await? {
                 true => self.deploy(true, envelope).await,

@@ -169,8 +169,15 @@ impl Moc {
                 let user_nonce = Some(user_nonce);
                 Opening::Attest { agent: Some(agent), numbering, user_nonce, renewal: false }
             }
+            (Purpose::Renew, Some(agent)) => {
+                let lease = self.store().lease(&errand.deployment).await?;
+                let Some(lease) = lease.filter(|lease| !lease.ended) else { return Ok(None) };
+                let renewal = lease.fresh_quote(self.clock().now_ms()).is_some();
+                Opening::Attest { agent: Some(agent), numbering, user_nonce: None, renewal }
+            }
             (Purpose::Deploy | Purpose::Unasked, Some(agent)) => Opening::Manage { agent },
-            (Purpose::Place, _) | (Purpose::Attest | Purpose::Deploy | Purpose::Unasked, None) => {
+            (Purpose::Place, _)
+            | (Purpose::Attest | Purpose::Renew | Purpose::Deploy | Purpose::Unasked, None) => {
                 return Ok(None);
             }
         };

@@ -17,7 +17,7 @@ use crate::{
     deployment::{Failure, Step, Task, Turn},
     http,
     store::{
-        Change, DeploymentRow, NewDecision, PackageRow, Purpose, ReceiptRow, ResultRow,
+        Change, DeploymentRow, LeaseRow, NewDecision, PackageRow, Purpose, ReceiptRow, ResultRow,
         ResultState, StoreFailed,
     },
     verification::{Application, Appraised, Question},
@@ -33,6 +33,7 @@ impl Run<'_> {
         let (user_nonce, tenant) =
             self.pending().await?.map(|result| (result.user_nonce, result.tenant)).unzip();
         let tam_nonce = payload.tam_nonce.as_ref().unwrap_or(challenge);
+        let quoted = self.lease().await?.and_then(|lease| lease.fresh_quote(self.now_ms).cloned());
         let question = Question {
             format: payload.payload.format.as_deref(),
             evidence: &payload.payload.bytes,
@@ -43,6 +44,7 @@ impl Run<'_> {
             tenant: tenant.as_deref(),
             hardware: self.device.as_ref().map(|device| device.hardware),
             application: self.application().await?,
+            quoted: quoted.as_ref(),
             now_ms: self.now_ms,
         };
         let mut appraised = self.moc.verification().appraise(&question);
@@ -80,7 +82,7 @@ impl Run<'_> {
     /// The Trusted Application that the Evidence for a Network User has to name.
     //= rats 11.34 (R): release to a TA needs the TA's own entry
     async fn application(&self) -> Result<Option<Application>, StoreFailed> {
-        if self.errand.purpose != Purpose::Attest {
+        if !matches!(self.errand.purpose, Purpose::Attest | Purpose::Renew) {
             return Ok(None);
         }
         let found = self.moc.application(&self.errand.deployment).await?;
@@ -120,7 +122,21 @@ impl Run<'_> {
         //= rats 11.32 (M): what is logged of an appraisal is who and why, never the Evidence
         tracing::info!(device = %self.errand.device, %reason, "device attested");
         self.audit("attested", &reason);
+        if let Some(lease) = self.lease().await? {
+            let changes = lease.renewed(appraised.quoted, self.now_ms);
+            changes.into_iter().for_each(|change| self.change(change));
+            return Ok(());
+        }
         self.result(&appraised).await
+    }
+
+    /// The lease that this exchange is to renew, unless it has ended meanwhile.
+    async fn lease(&self) -> Result<Option<LeaseRow>, StoreFailed> {
+        if self.errand.purpose != Purpose::Renew {
+            return Ok(None);
+        }
+        let found = self.moc.store().lease(&self.errand.deployment).await?;
+        Ok(found.filter(|lease| !lease.ended))
     }
 
     /// Hands the result to the Network User who asked for it.
@@ -155,7 +171,13 @@ impl Run<'_> {
             return Ok(());
         }
         self.audit("not attested", &format!("{}: {}", failure.check, failure.seen));
-        let blames_device = !failure.check.starts_with("ta.");
+        // The Agent's word over an earlier quote decides nothing about the device.
+        let renewal = self.errand.purpose == Purpose::Renew
+            && appraised.as_ref().is_some_and(|appraised| appraised.is_renewal);
+        if let Some(lease) = self.lease().await? {
+            self.change(lease.doubted());
+        }
+        let blames_device = !failure.check.starts_with("ta.") && !renewal;
         if let (Some(device), Some(appraised), true) = (&mut self.device, &appraised, blames_device)
         {
             device.state = DeviceState::Quarantined;
@@ -291,7 +313,7 @@ impl Run<'_> {
                 let attestation = self.errand.attestation.clone();
                 self.change(Change::HintResult { attestation, problem });
             }
-            Purpose::Enrol | Purpose::Place | Purpose::Unasked => {}
+            Purpose::Enrol | Purpose::Renew | Purpose::Place | Purpose::Unasked => {}
         }
         Ok(())
     }

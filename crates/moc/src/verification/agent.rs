@@ -13,7 +13,7 @@ use verifier::{
     teep::{Agent, Terms},
 };
 
-use crate::collateral::Wanted;
+use crate::{collateral::Wanted, store::Quoted};
 
 use super::{Appraised, Facts, Question, Sources, explain::Checks, family, result};
 
@@ -25,11 +25,14 @@ pub(super) fn appraise(
     wanted: Option<&Wanted>,
 ) -> Appraised {
     let mut checks = Checks::default();
-    let Some(evidence) = open(question, &mut checks) else {
+    // Without a quote of its own it is a renewal, which rests on the one that is known.
+    let quoted = question.quoted.filter(|_| is_renewal(question.evidence));
+    let first = quoted.map_or(question.evidence, |quoted| &quoted.evidence);
+    let Some(evidence) = open(question.format, first, &mut checks) else {
         return refuse(question, checks, NotAttested::Unsupported);
     };
     let terms = Terms {
-        challenge: question.challenge,
+        challenge: quoted.map_or(question.challenge, |quoted| &quoted.challenge),
         event_log: None,
         anchors: &sources.anchors,
         reference: &sources.reference,
@@ -38,10 +41,22 @@ pub(super) fn appraise(
     };
     let platform = platform(question, &evidence, sources, wanted);
     let prepared = sources.endorsements(evidence.kind(), platform.as_ref());
-    let appraisal = evidence.appraise(&prepared, &terms);
+    let is_renewal = quoted.is_some();
+    let appraisal = match is_renewal {
+        false => Ok(evidence.appraise(&prepared, &terms)),
+        true => evidence.renew(question.evidence, question.challenge, &prepared, &terms),
+    };
+    let appraisal = match appraisal {
+        Ok(appraisal) => appraisal,
+        Err(error) => {
+            checks.take(error.check());
+            let refused = refuse(question, checks, NotAttested::Unsupported);
+            return Appraised { is_renewal, ..refused };
+        }
+    };
     checks.take(appraisal.appraisal().checks());
     let Some(agent) = appraisal.agent() else {
-        return unauthentic(question, checks, &appraisal);
+        return Appraised { is_renewal, ..unauthentic(question, checks, &appraisal) };
     };
     let facts = facts(question, &evidence, agent, &mut checks);
     let facts = facts.filter(|_| checks.hold() && appraisal.accepted());
@@ -49,14 +64,8 @@ pub(super) fn appraise(
     let asked = facts.as_ref().filter(|_| question.user_nonce.is_some());
     let cmw = asked.and_then(|facts| {
         let collateral = sources.collateral(evidence.kind(), platform.as_ref());
-        let made = result::sign(
-            question,
-            &collateral,
-            sources.ear_profile,
-            appraisal.appraisal(),
-            facts,
-            key,
-        );
+        let (ear_profile, shown) = (sources.ear_profile, appraisal.appraisal());
+        let made = result::sign(question, &collateral, ear_profile, shown, facts, key);
         made.inspect_err(|error| tracing::error!(%error, "the Verifier's key cannot sign")).ok()
     });
 
@@ -65,6 +74,8 @@ pub(super) fn appraise(
     let hardware = appraisal.appraisal();
     let (shown, failure) = checks.finish(question.now_ms);
     Appraised {
+        is_renewal,
+        quoted: (facts.is_some() && !is_renewal).then(|| kept(question)),
         outcome,
         verdict: shown,
         failure,
@@ -95,14 +106,28 @@ fn platform(
     Some(platform)
 }
 
-fn open(question: &Question<'_>, checks: &mut Checks) -> Option<TeepEvidence> {
-    let format = question.format.unwrap_or("absent");
+/// What a renewal may rest on.
+fn kept(question: &Question<'_>) -> Quoted {
+    Quoted {
+        evidence: question.evidence.to_vec(),
+        challenge: question.challenge.to_vec(),
+        at_ms: question.now_ms,
+    }
+}
+
+/// Whether it is the Agent's word alone.
+fn is_renewal(evidence: &[u8]) -> bool {
+    rats::evidence::Evidence::decode(evidence).is_ok_and(|evidence| evidence.hardware.is_none())
+}
+
+fn open(format: Option<&str>, evidence: &[u8], checks: &mut Checks) -> Option<TeepEvidence> {
+    let format = format.unwrap_or("absent");
     let is_cmw = format.eq_ignore_ascii_case(api::media::CMW);
     let provider = (Owner::AgentProvider, "run a TEEP Agent that this M/OC can appraise");
     if !checks.make("evidence.format", is_cmw, api::media::CMW, format, provider) {
         return None;
     }
-    match TeepEvidence::decode(question.evidence) {
+    match TeepEvidence::decode(evidence) {
         Ok(evidence) => Some(evidence),
         Err(error) => {
             checks.take(error.check());
@@ -209,5 +234,7 @@ fn refuse(question: &Question<'_>, checks: Checks, why: NotAttested) -> Appraise
         emulated: None,
         tcb_status: None,
         hardware_id: None,
+        is_renewal: false,
+        quoted: None,
     }
 }

@@ -20,7 +20,7 @@ use rats::eat::TaEntry;
 use teep::appraisal::{Appraisal, NotAttested};
 use verifier::{Anchors, Kind};
 
-use crate::{collateral::Wanted, config, deployment::Failure};
+use crate::{collateral::Wanted, config, deployment::Failure, store::Quoted};
 
 pub use self::sources::{Sources, Unusable};
 
@@ -54,6 +54,8 @@ pub struct Question<'a> {
     pub hardware: Option<Hardware>,
     /// The Trusted Application that has to be there.
     pub application: Option<Application>,
+    /// Evidence with a quote that a renewal may rest on.
+    pub quoted: Option<&'a Quoted>,
     /// The time, in milliseconds since 1970.
     pub now_ms: u64,
 }
@@ -86,6 +88,10 @@ pub struct Appraised {
     pub tcb_status: Option<String>,
     /// What tells the hardware from others of its kind, hex.
     pub hardware_id: Option<String>,
+    /// Whether it was the Agent's word over an earlier quote.
+    pub is_renewal: bool,
+    /// Accepted Evidence with a quote of its own, which a renewal may rest on.
+    pub quoted: Option<Quoted>,
 }
 
 /// What accepted Evidence says.

@@ -93,6 +93,7 @@ fn what_is_no_evidence_is_refused_and_explained() {
         tenant: None,
         hardware: None,
         application: None,
+        quoted: None,
         now_ms: 5,
     };
 

@@ -15,6 +15,7 @@ mod figures;
 mod hostile;
 mod http_server;
 mod joining;
+mod lease;
 mod legacy;
 mod live;
 mod openapi;

@@ -28,6 +28,7 @@ fn with_slots(name: &str, slots: u64) -> PostDevice {
 fn asked(constraints: Constraints) -> PostRequest {
     PostRequest {
         case: 3,
+        lease_s: None,
         instance: InstanceType::Process,
         hardware: Vec::new(),
         with_ua: false,

@@ -49,6 +49,10 @@ pub(crate) struct Sim {
     /// Whether the SUIT processor fails.
     pub(crate) broken: bool,
     pub(crate) installed: Vec<Installed>,
+    /// Whether it renews without a quote when the TAM asks for that; others do not know it.
+    pub(crate) renews: bool,
+    /// How often Evidence had a quote.
+    pub(crate) quotes: u64,
     /// Whom alone the Evidence is readable for.
     pub(crate) confidant: Option<Key>,
     agent: Agent,
@@ -142,6 +146,8 @@ impl Sim {
             sent: Vec::new(),
             broken: false,
             installed: Vec::new(),
+            renews: true,
+            quotes: 0,
             confidant: None,
             agent: Agent::new(config).unwrap(),
             machine,
@@ -265,7 +271,13 @@ impl Sim {
 
     fn collect(&mut self, wanted: &Wanted) -> Collected<'static> {
         let evidence = wanted.attestation.as_ref().map(|asked| {
-            let evidence = self.evidence(asked.challenge.as_ref().unwrap());
+            let challenge = asked.challenge.as_ref().unwrap();
+            let alone = asked.renewal && self.renews;
+            self.quotes += u64::from(!alone);
+            let evidence = match alone {
+                true => self.renewal(challenge),
+                false => self.evidence(challenge),
+            };
             let payload = AttestationPayload::new(api::media::CMW, evidence);
             let Some(receiver) = &self.confidant else { return payload };
             let ephemeral = AgreementKey::generate(Curve::P256).unwrap();
@@ -276,16 +288,26 @@ impl Sim {
         Collected { evidence, components: Vec::new(), reports: Vec::new() }
     }
 
-    /// Both layers of Evidence.
-    pub(crate) fn evidence(&mut self, challenge: &[u8]) -> Vec<u8> {
+    /// The Agent's layer alone, over a quote that the asker has.
+    fn renewal(&self, challenge: &[u8]) -> Vec<u8> {
+        let eat = rats::eat::sign(&self.claims(challenge), &self.keys.evidence).unwrap();
+        Evidence { eat, hardware: None }.encode()
+    }
+
+    /// From here on the Agent signs its claims with another key, as after a restart.
+    pub(crate) fn change_evidence_key(&mut self) {
+        self.keys.evidence = SigningKey::generate(Algorithm::Esp256).unwrap();
+    }
+
+    fn claims(&self, challenge: &[u8]) -> Claims {
         let nonce = Nonce::new(challenge).unwrap();
         let mut submods = Submods::default();
         for installed in &self.installed {
             submods.insert_ta(self.entry(installed));
         }
-        let claims = Claims {
+        Claims {
             eat_profile: Some(AGENT_PROFILE.into()),
-            eat_nonce: Some(nonce.clone()),
+            eat_nonce: Some(nonce),
             cnf: Some(Confirmation::Key(self.keys.teep.key().clone())),
             session_keys: Some(SessionKeys {
                 report: self.keys.report.key().clone(),
@@ -294,7 +316,13 @@ impl Sim {
             }),
             submods,
             ..Claims::default()
-        };
+        }
+    }
+
+    /// Both layers of Evidence.
+    pub(crate) fn evidence(&mut self, challenge: &[u8]) -> Vec<u8> {
+        let nonce = Nonce::new(challenge).unwrap();
+        let claims = self.claims(challenge);
         let eat = rats::eat::sign(&claims, &self.keys.evidence).unwrap();
         let digest = cose::sha256(&claims.encode());
         let key = self.keys.evidence.key().clone();
