@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use bench::Row;
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 use device::Device;
 use field::Field;
@@ -210,6 +210,12 @@ async fn hold(server: &Server, devices: &Arc<Vec<Device>>, seconds: u64) -> Resu
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Burst);
     let mut tasks = JoinSet::new();
     let mut waits = Vec::new();
+    // A renewal that did not come through is one that was not held.
+    let mut keep = |done: Result<Result<Duration>, JoinError>| match done {
+        Ok(Ok(wait)) => waits.push(wait),
+        Ok(Err(error)) => eprintln!("a renewal failed: {error:#}"),
+        Err(error) => eprintln!("a renewal failed: {error:#}"),
+    };
     let (begun, cpu_s) = (Instant::now(), server.cpu_seconds()?);
     for index in 0..wanted {
         ticks.tick().await;
@@ -220,12 +226,13 @@ async fn hold(server: &Server, devices: &Arc<Vec<Device>>, seconds: u64) -> Resu
             anyhow::Ok(begun.elapsed())
         });
         while let Some(done) = tasks.try_join_next() {
-            waits.push(done??);
+            keep(done);
         }
     }
     while let Some(done) = tasks.join_next().await {
-        waits.push(done??);
+        keep(done);
     }
+    anyhow::ensure!(!waits.is_empty(), "no renewal came through");
     Ok(Held {
         devices: devices.len(),
         seconds: begun.elapsed().as_secs_f64(),

@@ -148,6 +148,11 @@ impl Store {
         schema::migrate(&mut connection).await?;
         let reads = sql::Pool::open(&database, READER_SETTINGS, READERS_MAX)?;
         let blobs = Blobs::open(&dir.join("blobs"))?;
+        // A file is found after a power cut when the folders on the way to it were synced, too.
+        sync_dir(dir)?;
+        if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            sync_dir(parent)?;
+        }
 
         let writer = writer::start(connection).map_err(|_| StoreFailed::Stopped)?;
         Ok(Self { reads, writer, blobs, _lock: Arc::new(lock) })
@@ -210,6 +215,12 @@ fn create_private_dir(dir: &Path) -> Result<(), StoreFailed> {
 
 fn create_dir(dir: &Path) -> Result<(), StoreFailed> {
     std::fs::create_dir_all(dir)
+        .map_err(|source| StoreFailed::File { path: dir.to_owned(), source })
+}
+
+fn sync_dir(dir: &Path) -> Result<(), StoreFailed> {
+    File::open(dir)
+        .and_then(|dir| dir.sync_all())
         .map_err(|source| StoreFailed::File { path: dir.to_owned(), source })
 }
 
