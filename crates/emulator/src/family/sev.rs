@@ -104,8 +104,11 @@ impl Platform {
         let vendor = if misbehaviour == Misbehaviour::ForeignRoot { &foreign } else { vendor_dir };
         let keys = vendor.join("keys");
         disk::create_dir(&keys, Access::Private)?;
+        // Another device of the vendor may start at the same time.
+        let lock = disk::lock_dir(vendor)?;
         let ark = RsaKey::load_or_create(&keys.join("sev-ark.pk8"))?;
         let ask = RsaKey::load_or_create(&keys.join("sev-ask.pk8"))?;
+        drop(lock);
         let key = |label: &str| fuses.p384_key(label, &[]);
         let (cek, oca, pek) = (key("sev cek")?, key("sev oca")?, key("sev pek")?);
         let (pdh, pdh_point) = fuses.p384_agreement("sev pdh")?;
@@ -121,6 +124,7 @@ impl Platform {
             return Ok(None);
         }
         disk::create_dir(&vendor_dir.join("keys"), Access::Private)?;
+        let _lock = disk::lock_dir(vendor_dir)?;
         Ok(Some(sha256(RsaKey::load_or_create(&path)?.spki())))
     }
 
