@@ -67,6 +67,14 @@ pub fn search_memory(pid: u32, canary: &str) -> Result<Vec<Sighting>> {
     Ok(sightings)
 }
 
+/// Searches a text that somebody tells.
+#[must_use]
+pub fn search_text(text: &[u8], place: &str, canary: &str) -> Vec<Sighting> {
+    let mut sightings = Vec::new();
+    look(text, &writings(canary), place, &mut sightings);
+    sightings
+}
+
 type Needles = Vec<(&'static str, Vec<u8>)>;
 
 /// The canary as it may be written down.

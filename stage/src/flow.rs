@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::{
     Device, Hardware, Instance, Refusal, Ride, Stage, User,
-    canary::{Sighting, search, search_memory},
+    canary::{Sighting, search, search_memory, search_text},
     deploying::Attempt,
     party::free_port,
 };
@@ -306,8 +306,8 @@ impl Canary {
         [&self.driver, &self.stop]
     }
 
-    /// Searches files, database, logs, recorded traffic and memory of the operator: the M/OC, the
-    /// Broker and the UAs.
+    /// Searches files, database, logs, metrics, recorded traffic and memory of the operator: the
+    /// M/OC, the Broker and the UAs.
     ///
     /// # Errors
     /// Something cannot be read.
@@ -315,9 +315,11 @@ impl Canary {
         let mut processes = vec![stage.moc.party.pid(), device.broker.pid()];
         processes.extend(device.broker.children());
         let paths = stage.layout.held_by_operator_of(&device.name);
+        let metrics = stage.moc.metrics()?;
         let mut found = Vec::new();
         for word in self.words() {
             found.extend(search(&paths, word)?);
+            found.extend(search_text(&metrics, "metrics", word));
             for process in &processes {
                 // A UA may have ended meanwhile.
                 found.extend(search_memory(*process, word).unwrap_or_default());

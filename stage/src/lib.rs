@@ -17,7 +17,7 @@ mod party;
 mod release;
 mod user;
 
-pub use canary::{Sighting, search, search_memory};
+pub use canary::{Sighting, search, search_memory, search_text};
 pub use choices::{Choices, Confidant};
 pub use deploying::{Attempt, Deploying};
 pub use device::{Device, Hardware, Instance, Misbehaviour, Spec};

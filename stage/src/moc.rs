@@ -6,7 +6,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -147,6 +147,17 @@ impl Moc {
         let headers = [("Authorization", bearer.as_str()), ("Content-Type", "application/json")];
         let body = if body.is_null() { String::new() } else { body.to_string() };
         self.ask(&Ask { method, path, headers: &headers, body: body.as_bytes() })
+    }
+
+    /// What the M/OC tells who watches it.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub fn metrics(&self) -> Result<Vec<u8>> {
+        let token = fs::read_to_string(&self.operator_token)?;
+        let answer = self.api(&token, "GET", "/metrics", &Value::Null)?;
+        ensure!(answer.status == 200, "no metrics: {}", answer.status);
+        Ok(answer.body)
     }
 
     /// Posts bytes as a TEEP message.

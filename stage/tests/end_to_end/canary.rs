@@ -7,7 +7,9 @@ use std::{
     process::{Command, Stdio},
 };
 
-use stage::{Canary, Flow, Instance, Sighting, Spec, User, flows, search, search_memory};
+use stage::{
+    Canary, Flow, Instance, Sighting, Spec, User, flows, search, search_memory, search_text,
+};
 
 use crate::troupe::{Driver, assert_ride, open_stage, run, until};
 
@@ -37,7 +39,7 @@ fn nothing_that_the_operator_holds_knows_the_driver() {
 }
 
 #[test]
-fn the_search_finds_what_was_planted_in_a_file_a_log_and_a_memory() {
+fn the_search_finds_what_was_planted_in_a_file_a_log_the_metrics_and_a_memory() {
     let stage = open_stage!();
     let device = stage.device(&Spec::sgx("edge-1")).unwrap();
     let driver = Driver::ODA;
@@ -58,6 +60,11 @@ fn the_search_finds_what_was_planted_in_a_file_a_log_and_a_memory() {
         .spawn()
         .unwrap();
 
+    let metrics = stage.moc.metrics().unwrap();
+    let planted = [metrics.as_slice(), driver.name.as_bytes()].concat();
+    assert!(metrics.starts_with(b"# HELP"), "there are metrics");
+    assert_eq!(search_text(&metrics, "metrics", driver.name), []);
+    assert!(found(&search_text(&planted, "metrics", driver.name), "metrics", "as it is"));
     let files = search(&held, driver.name).unwrap();
     let memory = search_memory(process.id(), driver.name);
 

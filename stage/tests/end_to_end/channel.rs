@@ -36,6 +36,7 @@ fn diverted(stage: &Stage, case: u8) {
     let refusal = hand.delivers(&package);
 
     assert_eq!((&*refusal.check, &*refusal.owner), ("release.binding", "operator"));
+    assert!(refusal.expected.contains("draft sections 4.1 to 4.5"), "{refusal:#?}");
     assert_eq!(released(stage, &second), 0, "nothing is released");
 }
 
@@ -53,6 +54,7 @@ fn a_release_is_not_replayed_into_another_deployment_on_the_same_device() {
     let refusal = hand.delivers(&package);
 
     assert_eq!((&*refusal.check, &*refusal.owner), ("release.binding", "operator"));
+    assert!(refusal.expected.contains("draft sections 4.1 to 4.5"), "{refusal:#?}");
     assert_eq!(released(&stage, &device), 1, "only the release that its owner made");
 }
 

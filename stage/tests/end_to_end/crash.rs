@@ -163,6 +163,7 @@ fn a_device_that_is_lost_midway_ends_the_deployment_and_says_what_it_waited_for(
     let steps = sequence(&attempt.report);
     let next = ["TA->ConfidentialProcess", "att:TEEP-Agent", "PD->TA"][steps.len() - 1];
     assert!(refusal.expected.contains(next), "{steps:?}: {refusal:#?}");
+    assert!(refusal.expected.contains("draft section 4.3"), "{refusal:#?}");
     let id = attempt.report["deployment"].as_str().unwrap();
     assert_eq!(deployment(&stage, &user, id)["state"], "failed");
     // A device that comes back is as good as new.

@@ -177,13 +177,11 @@ impl Moc {
         let now_ms = self.clock.now_ms();
         self.fail_stranded().await?;
         for row in self.store.lapsed(now_ms).await? {
-            let expected = row.machine.next_event().map_or_else(String::new, |e| e.to_string());
-            let failure = Failure::lapsed(expected, self.limits.reservation_ms_max);
+            let failure = Failure::lapsed(awaited(&row), self.limits.reservation_ms_max);
             self.fail_unless_changed(row, failure).await?;
         }
         for row in self.store.overdue(now_ms).await? {
-            let expected = row.machine.next_event().map_or_else(String::new, |e| e.to_string());
-            let mut failure = Failure::overdue(expected, self.limits.device_turn_ms_max);
+            let mut failure = Failure::overdue(awaited(&row), self.limits.device_turn_ms_max);
             if let Some(said) = self.said(&row).await? {
                 failure.seen = said;
             }
@@ -348,4 +346,10 @@ pub(crate) const ATTEMPTS_MAX: u32 = 8;
 /// Whether the commit failed because somebody else was faster.
 pub(crate) const fn is_stale(error: &NotCommitted) -> bool {
     matches!(error, NotCommitted::Stale(_))
+}
+
+/// The step that a deployment waits for, and the draft's section that has it.
+fn awaited(row: &DeploymentRow) -> String {
+    let event = row.machine.next_event().map_or_else(String::new, |event| event.to_string());
+    format!("{event} (draft section 4.{})", row.machine.plan().case)
 }

@@ -155,7 +155,8 @@ fn refused_release(properties: &Properties) -> Option<Failure> {
             "attest and release again: a receiver key opens one release, and ends with its TEE",
         ),
         "release.binding" => (
-            "the owner's signature over this TEE's evidence, this manifest and this deployment",
+            "the owner's signature over this TEE's evidence, this manifest and this deployment: \
+             the secure channel is to what was attested (draft sections 4.1 to 4.5)",
             Owner::Operator,
             "find out who delivered a release that was made for another device, exchange or \
              deployment; then attest and release again",

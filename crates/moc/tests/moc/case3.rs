@@ -204,7 +204,10 @@ async fn a_device_that_takes_too_long_fails_the_deployment_and_the_attestation()
     let view = view(&user, &id).await;
     let failure = view.failure.unwrap();
     assert_eq!(failure.check.as_deref(), Some("time"));
-    assert_eq!(failure.expected.as_deref(), Some("att:TEEP-Agent within 600 s"));
+    assert_eq!(
+        failure.expected.as_deref(),
+        Some("att:TEEP-Agent (draft section 4.3) within 600 s")
+    );
     let refused = user.get(&api::path::attestation(&id, &attestation)).await;
     assert_eq!(refused.refused(403, "refused").check.as_deref(), Some("time"));
 }

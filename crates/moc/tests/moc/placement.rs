@@ -218,7 +218,10 @@ async fn a_place_is_given_back_when_nobody_goes_on_and_not_before() {
     let ended: Deployment = view(&user, &first.deployment).await;
     let failure = ended.failure.unwrap();
     assert_eq!(failure.check.as_deref(), Some("reservation"));
-    assert_eq!(failure.expected.as_deref(), Some("TA->ConfidentialProcess within 3600 s"));
+    assert_eq!(
+        failure.expected.as_deref(),
+        Some("TA->ConfidentialProcess (draft section 4.3) within 3600 s")
+    );
     assert_eq!(ended.reservation, None);
     let second: RequestPlaced = ask(&user, Constraints::default()).await.expect(201);
     let place = view(&user, &second.deployment).await.reservation.unwrap();
