@@ -8,6 +8,7 @@ mod device;
 mod init;
 mod joining;
 mod lease;
+mod once;
 mod operator;
 mod package;
 pub(crate) mod parts;

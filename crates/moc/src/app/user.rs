@@ -474,4 +474,4 @@ pub(super) fn conflict(what: &str, not_now: &NotNow) -> Refusal {
 pub(super) const AMOUNT_MAX: u64 = 1 << 40;
 pub(super) const AMOUNT_RULE: &str = "amounts of at most 2 to the power of 40";
 /// How long an answer is kept for its idempotency key: a day.
-const ANSWERS_KEPT_MS: u64 = 86_400_000;
+pub(super) const ANSWERS_KEPT_MS: u64 = 86_400_000;

@@ -108,6 +108,15 @@ impl FromRequestParts<Arc<Moc>> for Device {
 
 /// Who asks, by a bearer token or else by a TLS client certificate, and whether they may.
 async fn credential(parts: &Parts, moc: &Moc, needed: Scope) -> Result<TokenRow, Refusal> {
+    let row = holder(parts, moc).await?.ok_or(Refusal::Unauthenticated)?;
+    match row.allows(needed) {
+        true => Ok(row),
+        false => Err(Refusal::Forbidden { needed, seen: row.role }),
+    }
+}
+
+/// Who asks, unless nobody knows; one who asks too often waits.
+pub(super) async fn holder(parts: &Parts, moc: &Moc) -> Result<Option<TokenRow>, Refusal> {
     let found = match parts.headers.get(header::AUTHORIZATION) {
         Some(header) => moc.bearer(bearer(header).ok_or(Refusal::Unauthenticated)?).await?,
         None => match parts.extensions.get::<ClientCertificate>() {
@@ -115,7 +124,7 @@ async fn credential(parts: &Parts, moc: &Moc, needed: Scope) -> Result<TokenRow,
             None => None,
         },
     };
-    let row = found.ok_or(Refusal::Unauthenticated)?;
+    let Some(row) = found else { return Ok(None) };
     let payer = match (row.tenant.as_str(), row.device.as_str()) {
         ("", "") => row.id(),
         ("", device) => device,
@@ -124,10 +133,7 @@ async fn credential(parts: &Parts, moc: &Moc, needed: Scope) -> Result<TokenRow,
     moc.rates()
         .admits(&payer.to_owned(), moc.clock().now_ms())
         .map_err(|after_ms| Refusal::TooMany { after_ms })?;
-    match row.allows(needed) {
-        true => Ok(row),
-        false => Err(Refusal::Forbidden { needed, seen: row.role }),
-    }
+    Ok(Some(row))
 }
 
 fn bearer(header: &HeaderValue) -> Option<&str> {

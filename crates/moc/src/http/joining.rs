@@ -86,4 +86,4 @@ async fn join(
 }
 
 /// A manifest of a thousand devices.
-const MANIFEST_BYTES_MAX: usize = 1 << 20;
+pub(super) const MANIFEST_BYTES_MAX: usize = 1 << 20;

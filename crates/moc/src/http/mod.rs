@@ -5,6 +5,7 @@ mod device;
 mod etag;
 mod extract;
 mod joining;
+mod once;
 pub mod openapi;
 mod operator;
 mod problem;
@@ -55,6 +56,7 @@ pub fn router(moc: Arc<Moc>) -> Router {
         .merge(token::routes())
         .merge(device::routes())
         .merge(openapi::routes())
+        .layer(from_fn_with_state(moc.clone(), once::once))
         .layer(from_fn(etag::tag));
     Router::new()
         .merge(described)

@@ -48,6 +48,11 @@ pub enum Body {
 }
 
 impl Operation {
+    /// Whether it takes an idempotency key.
+    pub fn is_keyed(&self) -> bool {
+        self.method == "post" && self.scope.is_some_and(|scope| scope != Scope::Device)
+    }
+
     /// Every kind of problem that it may answer with.
     pub fn kinds(&self) -> Vec<Kind> {
         let with_body: &[&str] = match self.body {
@@ -59,13 +64,15 @@ impl Operation {
             None => &[],
             Some(_) => &["unauthenticated", "forbidden", "too-many"],
         };
+        let with_key: &[&str] = if self.is_keyed() { &["malformed", "conflict"] } else { &[] };
         let with_query: &[&str] = if self.query.is_empty() { &[] } else { &["malformed"] };
         let always: &[&str] = &["internal", "overloaded"];
-        let mut kinds: Vec<Kind> = [self.problems, with_body, with_scope, with_query, always]
-            .concat()
-            .into_iter()
-            .filter_map(Kind::named)
-            .collect();
+        let mut kinds: Vec<Kind> =
+            [self.problems, with_body, with_scope, with_key, with_query, always]
+                .concat()
+                .into_iter()
+                .filter_map(Kind::named)
+                .collect();
         kinds.sort_by_key(|kind| (kind.status, kind.name));
         kinds.dedup();
         kinds
@@ -194,7 +201,15 @@ fn parameters(operation: &Operation) -> Vec<Value> {
             "schema": { "type": "string" },
         })
     });
-    in_path.chain(in_query).collect()
+    let key = operation.is_keyed().then(|| {
+        json!({
+            "name": "idempotency-key", "in": "header", "required": false,
+            "description": "The same request under the same key is done once, for a day; an answer \
+                with a secret is not given again",
+            "schema": { "type": "string", "minLength": 1, "maxLength": 255 },
+        })
+    });
+    in_path.chain(in_query).chain(key).collect()
 }
 
 fn content(body: Body, schemas: &mut SchemaGenerator) -> Option<Value> {

@@ -22,6 +22,7 @@ use crate::{
 
 use super::{
     extract::{Json, Page, Parted, Query, Tenant, expect_type, whole},
+    once::idempotency_key,
     problem::Refused,
 };
 
@@ -146,20 +147,6 @@ async fn proofs(
     Ok(Answer(moc.proofs(tenant.id(), &deployment).await?))
 }
 
-/// The header of draft-ietf-httpapi-idempotency-key-header, as far as its values are plain.
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
-    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
-    let key = value.to_str().unwrap_or_default();
-    match (1..=KEY_BYTES_MAX).contains(&key.len()) {
-        true => Ok(Some(key)),
-        false => Err(Refusal::malformed(
-            "idempotency-key",
-            &format!("1 to {KEY_BYTES_MAX} printable characters"),
-            format!("{} bytes", value.len()),
-        )),
-    }
-}
-
 /// Nothing, or `wait=` and a number.
 fn wait(query: Option<&str>) -> Result<Option<u64>, Refusal> {
     let Some(query) = query else { return Ok(None) };
@@ -209,5 +196,3 @@ async fn receive_blob(
         }
     }
 }
-
-const KEY_BYTES_MAX: usize = 255;

@@ -113,6 +113,15 @@ pub enum Change {
     AddReceipt(ReceiptRow),
     /// An answer to be given again under its idempotency key.
     AddAnswer(AnswerRow),
+    /// The answer under a key that was claimed, or none, which gives the key back.
+    SettleAnswer {
+        /// Whose key.
+        holder: String,
+        /// The key.
+        name: String,
+        /// The answer.
+        body: Option<String>,
+    },
     /// A decision about trust.
     AddDecision(NewDecision),
 }
@@ -154,6 +163,9 @@ impl Change {
             Self::AddEvent(event) => deployments::add_event(on, event).await,
             Self::AddReceipt(receipt) => deployments::add_receipt(on, receipt).await,
             Self::AddAnswer(answer) => own::add_answer(on, answer).await,
+            Self::SettleAnswer { holder, name, body } => {
+                own::settle_answer(on, holder, name, body.as_deref()).await
+            }
             Self::AddDecision(decision) => log::add(on, decision, None).await,
         }
     }

@@ -43,6 +43,25 @@ pub(super) async fn add_answer(
     inserted(outcome, "answer")
 }
 
+pub(super) async fn settle_answer(
+    on: &mut Connection,
+    holder: &str,
+    name: &str,
+    body: Option<&str>,
+) -> Result<(), NotCommitted> {
+    let settle = match body {
+        Some(body) => sql::query("UPDATE answers SET body = $1 WHERE holder = $2 AND name = $3")
+            .bind(body)
+            .bind(holder)
+            .bind(name),
+        None => sql::query("DELETE FROM answers WHERE holder = $1 AND name = $2")
+            .bind(holder)
+            .bind(name),
+    };
+    settle.execute(on).await?;
+    Ok(())
+}
+
 /// The store in the name of one tenant.
 #[derive(Clone, Copy, Debug)]
 pub struct Own<'s> {

@@ -18,6 +18,7 @@ mod joining;
 mod lease;
 mod legacy;
 mod live;
+mod once;
 mod openapi;
 mod ownership;
 mod placement;

@@ -226,10 +226,19 @@ async fn every_answer_and_every_error_of_the_document_is_as_the_document_says() 
 /// Somebody of each role.
 async fn holders(bench: &Bench) -> BTreeMap<Role, Caller> {
     let device = bench.device("spare").await;
+    let admin = bench.tenant("usual").await;
+    for (holder, path, body) in [
+        (&bench.operator, api::path::TENANTS, json!({ "name": "keyed" })),
+        (&admin, api::path::TOKENS, json!({ "role": "tenant-user", "name": "keyed" })),
+    ] {
+        let request = holder.request(Method::POST, path).header("idempotency-key", "taken");
+        let request = request.header("content-type", "application/json").body(body.to_string());
+        assert_eq!(send(request).await.status, 201);
+    }
     BTreeMap::from([
         (Role::Operator, bench.operator.clone()),
         (Role::SecurityOfficer, bench.holder(Role::SecurityOfficer, &[]).await),
-        (Role::TenantAdmin, bench.tenant("usual").await),
+        (Role::TenantAdmin, admin),
         (Role::Auditor, bench.holder(Role::Auditor, &[]).await),
         (Role::Device, bench.caller(&device.token)),
     ])
@@ -261,6 +270,9 @@ async fn provoke_the_usual(
         assert_eq!(problem.expected.as_deref(), Some(scope.as_str()), "{at:?} by {role}");
     }
     let holder = holders.iter().find(|(role, _)| role.scopes().contains(&scope)).unwrap().1;
+    if operation.is_keyed() {
+        keyed(contract, holders, operation, &nothing).await;
+    }
     if !operation.query.is_empty() {
         let answer = contract.call(holder, at, &nothing, "?colour=red", None).await;
         answer.refused(400, "malformed");
@@ -293,6 +305,35 @@ async fn provoke_the_usual(
         };
         let body = body.map(|(media_type, text)| (media_type, text.into_bytes()));
         contract.call(holder, at, &nothing, "", body).await.refused(404, "not-found");
+    }
+}
+
+/// A key that is none, and one under which its holder has asked for something else.
+async fn keyed(
+    contract: &Contract,
+    holders: &BTreeMap<Role, Caller>,
+    operation: &Operation,
+    fill: &[&str],
+) {
+    let scope = operation.scope.unwrap();
+    let holder = match Role::Operator.scopes().contains(&scope) {
+        true => &holders[&Role::Operator],
+        false => &holders[&Role::TenantAdmin],
+    };
+    let mut path = operation.path.to_owned();
+    for value in fill {
+        let (start, end) = (path.find('{').unwrap(), path.find('}').unwrap());
+        path.replace_range(start..=end, value);
+    }
+    let ask = json!({ "case": 3, "instance": "process", "hardware": ["SGX"] });
+    let longer = "x".repeat(256);
+    for (key, status, kind) in [(longer.as_str(), 400, "malformed"), ("taken", 409, "conflict")] {
+        let request = holder.request(Method::POST, &path).header("idempotency-key", key);
+        let request = request.header("content-type", "application/json").body(ask.to_string());
+        let answer = send(request).await;
+        contract.check("post", operation.path, &answer);
+        let problem = answer.refused(status, kind);
+        assert_eq!(problem.check.as_deref(), Some("idempotency-key"), "{}", operation.path);
     }
 }
 
