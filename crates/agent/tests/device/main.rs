@@ -12,6 +12,7 @@ mod certified;
 mod component;
 mod confidential;
 mod encrypted;
+mod form;
 mod hardware;
 mod install;
 mod native;
