@@ -27,3 +27,4 @@ mod silence;
 mod sim;
 mod tenancy;
 mod tls;
+mod unsolicited;
