@@ -9,6 +9,8 @@ pub struct Choices {
     pub suite: Option<&'static str>,
     /// Lines of the Agents' settings before `[[tam]]`.
     pub agent: &'static str,
+    /// Whether the Agents serve a second M/OC as well.
+    pub second_moc: bool,
     /// Whom the Agents encrypt Evidence and reports to.
     pub confidant: Confidant,
 }

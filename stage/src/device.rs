@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::{
     Stage, User,
     layout::{Layout, Programs},
-    moc::write_secret,
+    moc::{Moc, write_secret},
     party::{Party, free_port},
 };
 
@@ -352,6 +352,43 @@ impl Device {
         self.broker.kill()?;
         self.broker = start_broker(&self.layout, &self.programs, &self.name)?;
         Ok(())
+    }
+
+    /// Has another operator's M/OC enrol the same TEE: a device of that operator as well, with a
+    /// Broker of its own over the same Agent.
+    ///
+    /// # Errors
+    /// A program failed, or the M/OC does not take the device.
+    pub fn enrol_at(&self, moc: &Moc) -> Result<Party> {
+        let (name, hardware) = (self.name.as_str(), self.spec.hardware.as_str());
+        let directory = self.layout.device(name);
+        let mut arguments = vec!["device", "add", name, "--hardware", hardware];
+        for instance in &self.spec.instances {
+            arguments.extend(["--instance", instance.as_str()]);
+        }
+        let added = moc.operator(&self.programs, &arguments)?;
+        let token = added["token"].as_str().context("the M/OC gave the device no token")?;
+        write_secret(&directory.join("device-2.token"), token)?;
+        let settings = format!(
+            "device = {}\n\
+             moc = {}\n\
+             token_file = \"device-2.token\"\n\
+             agent_socket = \"agent.sock\"\n\
+             state_dir = \"ree-2\"\n",
+            json!(name),
+            json!(moc.url),
+        );
+        let config = directory.join("broker-2.toml");
+        fs::write(&config, settings)?;
+        let mut command = self.programs.command("tamarack-broker");
+        command.arg("run").arg("--config").arg(config);
+        let log = self.layout.log(&format!("{name}-broker-2"));
+        let mut broker = Party::start("tamarack-broker", &mut command, &log)?;
+        broker.until("enrolled device", || {
+            let shown = moc.operator(&self.programs, &["device", "show", name]);
+            shown.is_ok_and(|shown| shown["state"] == "attested")
+        })?;
+        Ok(broker)
     }
 
     /// The bearer token of its Broker.

@@ -120,6 +120,12 @@ impl Layout {
         self.root.join("moc")
     }
 
+    /// Another operator's Network M/OC.
+    #[must_use]
+    pub fn second_moc(&self) -> PathBuf {
+        self.root.join("moc-2")
+    }
+
     /// The release signer's key and reference values.
     #[must_use]
     pub fn release(&self) -> PathBuf {

@@ -32,6 +32,8 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
+use moc::{Prepared, Tam};
+
 /// Everybody but the devices.
 #[derive(Debug)]
 pub struct Stage {
@@ -41,6 +43,8 @@ pub struct Stage {
     pub programs: Programs,
     /// The operator's Network M/OC.
     pub moc: Moc,
+    /// Another operator's, whom the same Agents serve; by choice.
+    pub second: Option<Moc>,
     /// The trust anchor of the emulated vendor of SGX and TDX.
     pub anchor: String,
 }
@@ -61,8 +65,14 @@ impl Stage {
     pub fn set_with(layout: Layout, programs: Programs, choices: &Choices) -> Result<Self> {
         layout.create()?;
         let anchor = release::vendor(&layout, &programs)?;
-        let moc = Moc::start(&layout, &programs, choices)?;
-        Ok(Self { layout, programs, moc, anchor })
+        let first = Prepared::new(&layout.moc(), &programs, choices)?;
+        let new = || Prepared::new(&layout.second_moc(), &programs, choices);
+        let second = choices.second_moc.then(new).transpose()?;
+        let tams: Vec<&Tam> = [&first].into_iter().chain(&second).map(|moc| &moc.tam).collect();
+        release::publish(&layout, &programs, &tams, choices)?;
+        let moc = first.start(&layout, &programs, "moc")?;
+        let second = second.map(|moc| moc.start(&layout, &programs, "moc-2")).transpose()?;
+        Ok(Self { layout, programs, moc, second, anchor })
     }
 
     /// Enrols a device and starts it.
@@ -116,7 +126,7 @@ impl Stage {
     /// A program failed; the error says which and what it printed.
     pub fn publish_again(&mut self, more: &str) -> Result<()> {
         release::again(&self.layout, &self.programs, more)?;
-        self.moc.restart(&self.layout, &self.programs)
+        self.moc.restart(&self.programs)
     }
 
     /// What a Network User of this stage has reason to pin.

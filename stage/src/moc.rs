@@ -15,7 +15,6 @@ use crate::{
     http::{self, Answer, Ask},
     layout::{Layout, Programs},
     party::{self, Party},
-    release,
 };
 
 /// A running Network M/OC and what its first start printed.
@@ -57,16 +56,28 @@ struct Initialised {
     tam_uri: String,
 }
 
-impl Moc {
-    /// Initialises and starts the M/OC.
-    pub(crate) fn start(layout: &Layout, programs: &Programs, choices: &Choices) -> Result<Self> {
-        let directory = layout.moc();
+/// An M/OC that has its keys and does not serve yet.
+pub(crate) struct Prepared {
+    pub(crate) tam: Tam,
+    settings: String,
+    verifier_key: String,
+    audit_key: String,
+    operator_token: PathBuf,
+    port: u16,
+    config: PathBuf,
+}
+
+impl Prepared {
+    /// Initialises an M/OC in a directory of its own.
+    ///
+    /// The keys come first: the Agents' settings name them, and the reference values, which the
+    /// Verifier reads when it starts, cover those settings.
+    pub(crate) fn new(directory: &Path, programs: &Programs, choices: &Choices) -> Result<Self> {
+        fs::create_dir_all(directory)?;
         let port = party::free_port()?;
         let config = directory.join("moc.toml");
-        // The keys come first: the Agents' settings name them, and the reference values, which the
-        // Verifier reads when it starts, cover those settings.
-        let first_settings = address(port) + &format!("\n[tam]\n{}\n", choices.tam);
-        fs::write(&config, &first_settings).context("writing the M/OC's settings")?;
+        let settings = address(port) + &format!("\n[tam]\n{}\n", choices.tam);
+        fs::write(&config, &settings).context("writing the M/OC's settings")?;
         let mut init = programs.command("tamarack-moc");
         let printed = party::json(init.arg("init").arg("--config").arg(&config))?;
         let first: Initialised = serde_json::from_value(printed)?;
@@ -74,25 +85,40 @@ impl Moc {
         write_secret(&operator_token, &first.bootstrap_token)?;
         let encryption_key = first.tam_encryption_key;
         let tam = Tam { uri: first.tam_uri, keys: first.tam_keys, encryption_key };
-        release::publish(layout, programs, &tam, choices)?;
-        fs::write(&config, first_settings + &appraisal(layout))?;
-        let policy = directory.join("policy.toml");
-        fs::write(&policy, POLICY)?;
-        let party = serve(layout, programs, &config, port)?;
         Ok(Self {
-            party,
-            url: format!("http://127.0.0.1:{port}"),
+            tam,
+            settings,
             verifier_key: first.verifier_key,
             audit_key: first.audit_key,
             operator_token,
             port,
             config,
-            log: layout.log("moc"),
+        })
+    }
+
+    /// Starts it, with what the release signer published.
+    pub(crate) fn start(self, layout: &Layout, programs: &Programs, name: &str) -> Result<Moc> {
+        fs::write(&self.config, self.settings + &appraisal(layout))?;
+        let policy = self.config.with_file_name("policy.toml");
+        fs::write(&policy, POLICY)?;
+        let log = layout.log(name);
+        let party = serve(&log, programs, &self.config, self.port)?;
+        Ok(Moc {
+            party,
+            url: format!("http://127.0.0.1:{}", self.port),
+            verifier_key: self.verifier_key,
+            audit_key: self.audit_key,
+            operator_token: self.operator_token,
+            port: self.port,
+            config: self.config,
+            log,
             policy,
             launching: Mutex::default(),
         })
     }
+}
 
+impl Moc {
     /// Takes a Network User's word about the guests that the user launched.
     pub(crate) fn let_launch(&self, owner: &str) -> Result<()> {
         let mut launching = self.launching.lock().unwrap_or_else(PoisonError::into_inner);
@@ -123,10 +149,10 @@ impl Moc {
     ///
     /// # Errors
     /// It does not start.
-    pub fn restart(&mut self, layout: &Layout, programs: &Programs) -> Result<()> {
+    pub fn restart(&mut self, programs: &Programs) -> Result<()> {
         // A party that was killed already is still to be reaped.
         let _ended = self.party.kill();
-        self.party = serve(layout, programs, &self.config, self.port)?;
+        self.party = serve(&self.log, programs, &self.config, self.port)?;
         Ok(())
     }
 
@@ -179,10 +205,10 @@ impl Moc {
     }
 }
 
-fn serve(layout: &Layout, programs: &Programs, config: &Path, port: u16) -> Result<Party> {
+fn serve(log: &Path, programs: &Programs, config: &Path, port: u16) -> Result<Party> {
     let mut command = programs.command("tamarack-moc");
     command.arg("serve").arg("--config").arg(config);
-    let mut party = Party::start("tamarack-moc", &mut command, &layout.log("moc"))?;
+    let mut party = Party::start("tamarack-moc", &mut command, log)?;
     party.until("answer to /readyz", || party::answers(port, "/readyz"))?;
     Ok(party)
 }

@@ -26,13 +26,13 @@ pub(crate) fn vendor(layout: &Layout, programs: &Programs) -> Result<String> {
 pub(crate) fn publish(
     layout: &Layout,
     programs: &Programs,
-    tam: &Tam,
+    tams: &[&Tam],
     choices: &Choices,
 ) -> Result<()> {
     let release = layout.release();
-    let of_program = settings(tam, choices, &["process", "container"]);
+    let of_program = settings(tams, choices, &["process", "container"]);
     fs::write(release.join("agent.toml"), of_program)?;
-    fs::write(release.join("agent-vm.toml"), settings(tam, choices, &["container", "vm"]))?;
+    fs::write(release.join("agent-vm.toml"), settings(tams, choices, &["container", "vm"]))?;
     fs::write(release.join("strict.toml"), POLICY)?;
     let mut key = programs.command("tamarack");
     party::json(key.args(["key", "new", "--json", "--out"]).arg(release.join("release.key")))?;
@@ -105,8 +105,22 @@ fn vouch(
     party::json(&mut create).map(drop)
 }
 
-/// Which TAM the Agents talk to, and for which packages they are made. The launch measures it.
-fn settings(tam: &Tam, choices: &Choices, instances: &[&str]) -> String {
+/// Which TAMs the Agents talk to, and for which packages they are made. The launch measures it.
+fn settings(tams: &[&Tam], choices: &Choices, instances: &[&str]) -> String {
+    let tams: String = tams.iter().map(|tam| self::tam(tam, choices)).collect();
+    format!(
+        "vendor_id = \"d98dfd44-7114-5376-bf7c-3adfb4712dd2\"\n\
+         class_id = \"7b397450-6111-5eb1-8e91-ba8b2c60eede\"\n\
+         instances = {}\n\
+         suite = {}\n\
+         {}\n{tams}",
+        json!(instances),
+        json!(choices.suite.unwrap_or("esp256")),
+        choices.agent,
+    )
+}
+
+fn tam(tam: &Tam, choices: &Choices) -> String {
     let confidant = match &choices.confidant {
         Confidant::Nobody => None,
         Confidant::Tam => Some(&tam.encryption_key),
@@ -114,18 +128,7 @@ fn settings(tam: &Tam, choices: &Choices, instances: &[&str]) -> String {
     };
     let encryption = confidant.map(|key| format!("encryption_key = {}\n", json!(key)));
     format!(
-        "vendor_id = \"d98dfd44-7114-5376-bf7c-3adfb4712dd2\"\n\
-         class_id = \"7b397450-6111-5eb1-8e91-ba8b2c60eede\"\n\
-         instances = {}\n\
-         suite = {}\n\
-         {}\n\
-         [[tam]]\n\
-         uri = {}\n\
-         keys = {}\n\
-         {}",
-        json!(instances),
-        json!(choices.suite.unwrap_or("esp256")),
-        choices.agent,
+        "\n[[tam]]\nuri = {}\nkeys = {}\n{}",
         json!(tam.uri),
         json!(tam.keys),
         encryption.unwrap_or_default(),

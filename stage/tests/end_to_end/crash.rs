@@ -189,8 +189,8 @@ fn installed(stage: &Stage) -> Vec<String> {
 }
 
 fn restart_moc(theatre: &mut Stage) {
-    let (layout, programs) = (theatre.layout.clone(), theatre.programs.clone());
-    theatre.moc.restart(&layout, &programs).unwrap();
+    let programs = theatre.programs.clone();
+    theatre.moc.restart(&programs).unwrap();
 }
 
 /// What the M/OC has promised to keep.

@@ -71,8 +71,8 @@ fn an_operator_who_enables_no_emulator_gets_no_emulated_device() {
         let text = fs::read_to_string(&config).unwrap();
         let without = text.lines().filter(|line| !line.starts_with(setting));
         fs::write(&config, without.collect::<Vec<_>>().join("\n")).unwrap();
-        let (layout, programs) = (stage.layout.clone(), stage.programs.clone());
-        stage.moc.restart(&layout, &programs).unwrap();
+        let programs = stage.programs.clone();
+        stage.moc.restart(&programs).unwrap();
 
         let device = stage.device(&Spec::sgx("edge-1")).unwrap();
 

@@ -13,8 +13,8 @@ fn the_moc_is_killed_at_every_step_of_every_case() {
     let mut stage = open_stage!();
     each_step(&mut stage, &mut |stage, _| {
         stage.moc.party.kill().unwrap();
-        let (layout, programs) = (stage.layout.clone(), stage.programs.clone());
-        stage.moc.restart(&layout, &programs).unwrap();
+        let programs = stage.programs.clone();
+        stage.moc.restart(&programs).unwrap();
     });
 }
 

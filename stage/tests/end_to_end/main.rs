@@ -23,4 +23,5 @@ mod main_job;
 mod ownership;
 mod refusals;
 mod suites;
+mod tams;
 mod troupe;

@@ -193,8 +193,8 @@ pub(crate) fn limited(stage: &mut Theatre, limits: &str) {
     let settings = stage.layout.moc().join("moc.toml");
     let mut file = fs::File::options().append(true).open(settings).unwrap();
     write!(file, "\n[limits]\n{limits}\n").unwrap();
-    let (layout, programs) = (stage.layout.clone(), stage.programs.clone());
-    stage.moc.restart(&layout, &programs).unwrap();
+    let programs = stage.programs.clone();
+    stage.moc.restart(&programs).unwrap();
 }
 
 /// Waits for something, at most twenty seconds.
