@@ -18,7 +18,7 @@ use rats::nonce::Nonce;
 use crate::attester::{Quoted, Unavailable};
 use crate::exchanges::Exchanges;
 use crate::identity::Identity;
-use crate::ta::{Applications, Challenged, Ta};
+use crate::ta::{Applications, Challenged, Facts, Ta};
 
 /// Why there is no Evidence.
 #[non_exhaustive]
@@ -45,20 +45,22 @@ pub(crate) struct Prepared {
     binding: Binding,
 }
 
-/// Prepares the answer to a challenge: a new receiver for each place, named in a signed EAT.
+/// Prepares the answer to a challenge: a new receiver for each place, named in a signed EAT. Who
+/// asks is told of the applications that are to be shown.
 pub(crate) fn prepare(
     identity: &Identity,
     tee: &Description,
     applications: &Applications,
     exchanges: &mut Exchanges,
     suites: &Suites,
+    shown: &dyn Fn(&Facts) -> bool,
     challenge: &[u8],
 ) -> Result<Prepared, NoEvidence> {
     let challenge = Nonce::new(challenge).map_err(|_| NoEvidence::Challenge)?;
     let mut claims = agent_claims(identity, tee, &challenge)?;
     claims.receivers = exchanges.new_receiver(suites);
     let receiver = id(&claims.receivers);
-    let challenged = applications.challenge(suites);
+    let challenged = applications.challenge(suites, shown);
     for application in &challenged {
         claims.submods.insert_ta(entry(application));
     }
@@ -82,11 +84,12 @@ pub(crate) fn renewal(
     identity: &Identity,
     tee: &Description,
     applications: &Applications,
+    shown: &dyn Fn(&Facts) -> bool,
     challenge: &[u8],
 ) -> Result<Vec<u8>, NoEvidence> {
     let challenge = Nonce::new(challenge).map_err(|_| NoEvidence::Challenge)?;
     let mut claims = agent_claims(identity, tee, &challenge)?;
-    for (ta, service_key, claim) in applications.running() {
+    for (ta, service_key, claim) in applications.running(shown) {
         claims.submods.insert_ta(named(&ta, service_key, Vec::new(), claim));
     }
     let eat = rats::eat::sign(&claims, identity.evidence.as_ref())?;

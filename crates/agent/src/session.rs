@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use channel::release::Role;
+use cose::Thumbprint;
 use device::broker::{Cause, Piece, Reply, Request, Session};
 use device::{ComponentId, FailureCode};
 use keys::SystemEntropy;
@@ -78,6 +79,8 @@ struct Wait<'b> {
 #[derive(Debug)]
 struct Errand {
     work: Work,
+    /// The TAM that it is for.
+    tam: Thumbprint,
     since: Instant,
 }
 
@@ -331,7 +334,7 @@ impl Core {
             return Err(NotAsked.into());
         };
         let mut answer = Session { session: handle.0, ..Session::default() };
-        let effects = self.work(handle, errand.work, &mut answer)?;
+        let effects = self.work(handle, errand.work, errand.tam, &mut answer)?;
         self.run_into(answer, effects)
     }
 
@@ -381,15 +384,15 @@ impl Core {
                         return Ok(Turn::Quote(Box::new(wait)));
                     }
                 },
-                Effect::Unlink(manifests) => {
+                Effect::Unlink { manifests, tam } => {
                     let work = Work::Unlink(Unlinking::new(manifests));
-                    self.work(handle, work, &mut answer)?
+                    self.work(handle, work, tam, &mut answer)?
                 }
                 Effect::Install { manifests, nonce, tam, profile } => {
                     let nonce = nonce.map(|nonce| nonce.as_bytes().to_vec());
                     let reader = self.reader(tam, profile);
                     let work = Work::Install(Installation::new(manifests, nonce, reader));
-                    self.work(handle, work, &mut answer)?
+                    self.work(handle, work, tam, &mut answer)?
                 }
                 Effect::Passport(payload) => {
                     debug!(format = ?payload.format, "the TAM gives an Attestation Result");
@@ -432,6 +435,7 @@ impl Core {
         &mut self,
         handle: Handle,
         mut work: Work,
+        tam: Thumbprint,
         answer: &mut Session,
     ) -> Result<Vec<Effect<'static>>, Fault> {
         // What was said of the device before is not so any more.
@@ -446,6 +450,7 @@ impl Core {
             identity: &self.identity,
             reporter: Reporter { identity: &self.identity, reader: &reader },
             settings: &self.settings,
+            tam,
             exchanges: &mut self.exchanges,
             ua_loads_ta: self.quotes.description().family.eq_ignore_ascii_case(UA_LOADS_TA),
             next_action: &mut self.next_action,
@@ -465,7 +470,7 @@ impl Core {
             },
         };
         answer.actions = actions;
-        self.errands.insert(handle, Errand { work, since: Instant::now() });
+        self.errands.insert(handle, Errand { work, tam, since: Instant::now() });
         Ok(Vec::new())
     }
 }

@@ -153,6 +153,13 @@ impl Settings {
     pub fn tam_of(&self, key: Thumbprint) -> Option<&Tam> {
         self.tams.iter().find(|tam| tam.has(key))
     }
+
+    /// Whether the TAM with this key may know of what came from the TAM at this URI: its own, and
+    /// what came from nobody that the settings still name, which else no TAM could remove.
+    pub fn shows(&self, from: Option<&str>, tam: Thumbprint) -> bool {
+        let from = from.and_then(|uri| self.tams.iter().find(|tam| tam.uri == uri));
+        from.is_none_or(|from| from.has(tam))
+    }
 }
 
 impl Tam {

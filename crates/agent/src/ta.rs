@@ -131,19 +131,22 @@ impl Applications {
         lock(&self.all).values().cloned().collect()
     }
 
-    /// Makes a receiver in every application that runs, with a key for each suite.
-    pub fn challenge(&self, suites: &Suites) -> Vec<Challenged> {
-        self.all().into_iter().filter_map(|ta| Ta::challenge(ta, suites).ok()).collect()
+    /// Makes a receiver in every application that runs and is to be shown, with a key for each
+    /// suite.
+    pub fn challenge(&self, suites: &Suites, shown: &dyn Fn(&Facts) -> bool) -> Vec<Challenged> {
+        let all = self.all().into_iter().filter(|ta| shown(&ta.facts));
+        all.filter_map(|ta| Ta::challenge(ta, suites).ok()).collect()
     }
 
-    /// Every application that runs, with the key that callers seal to and how it runs.
-    pub fn running(&self) -> Vec<(Arc<Ta>, Key, InstanceClaim)> {
+    /// Every application that runs and is to be shown, with the key that callers seal to and how
+    /// it runs.
+    pub fn running(&self, shown: &dyn Fn(&Facts) -> bool) -> Vec<(Arc<Ta>, Key, InstanceClaim)> {
         let named = |ta: Arc<Ta>| {
             let (service_key, claim) =
                 ta.with(|instance| Ok((instance.service_key().clone(), instance.claim()))).ok()?;
             Some((ta, service_key, claim))
         };
-        self.all().into_iter().filter_map(named).collect()
+        self.all().into_iter().filter(|ta| shown(&ta.facts)).filter_map(named).collect()
     }
 
     /// Notices what ended, and starts it again when its wait is over.

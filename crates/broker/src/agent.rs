@@ -55,27 +55,29 @@ pub struct Conversation {
 }
 
 impl Conversation {
-    /// RequestTA.
+    /// RequestTA, of this TAM: an Agent may have several.
     ///
     /// # Errors
     /// See [`AgentFailed`].
     pub async fn request_ta(
         &mut self,
         component: &ComponentId,
+        tam: String,
     ) -> Result<Option<Session>, AgentFailed> {
-        let request = Request::RequestTa { component: component.clone(), tam_uri: None };
+        let request = Request::RequestTa { component: component.clone(), tam_uri: Some(tam) };
         self.session(&request, "RequestTA").await
     }
 
-    /// UnrequestTA.
+    /// UnrequestTA, of this TAM.
     ///
     /// # Errors
     /// See [`AgentFailed`].
     pub async fn unrequest_ta(
         &mut self,
         component: &ComponentId,
+        tam: String,
     ) -> Result<Option<Session>, AgentFailed> {
-        let request = Request::UnrequestTa { component: component.clone(), tam_uri: None };
+        let request = Request::UnrequestTa { component: component.clone(), tam_uri: Some(tam) };
         self.session(&request, "UnrequestTA").await
     }
 

@@ -55,6 +55,8 @@ pub struct Loads {
     arrived: Arc<Notify>,
     /// TAs that a UA has asked for since somebody began to wait for that.
     asked: Arc<Mutex<BTreeSet<ComponentId>>>,
+    /// The Agent names its TAMs one by one, so two policy checks must not share them out.
+    naming: Arc<Mutex<()>>,
     /// A session is over: what was missing may be there now.
     ended: Arc<Notify>,
 }
@@ -78,6 +80,7 @@ impl Loads {
             present: Arc::default(),
             arrived: Arc::default(),
             asked: Arc::default(),
+            naming: Arc::default(),
             ended: Arc::default(),
         }
     }
@@ -115,11 +118,11 @@ impl Loads {
             // Made before the Agent is asked, so that no end between both is missed.
             let ended = self.ended.notified();
             let mut agent = self.agent.connect().await?;
-            let Some(first) = agent.request_ta(component).await? else {
+            let Some(first) = agent.request_ta(component, sessions.moc.tam()).await? else {
                 self.present.lock().await.insert(component.clone());
                 let ticket = self.tickets.lock().await.remove(component);
                 return match ticket {
-                    Some(ticket) => self.policy_check(&mut agent, &ticket.text).await,
+                    Some(ticket) => self.policy_check(sessions, Some(&ticket.text)).await,
                     None => Ok(()),
                 };
             };
@@ -170,7 +173,9 @@ impl Loads {
     pub async fn unrequest_ta(&self, component: &ComponentId) -> Result<(), SessionFailed> {
         let sessions = self.sessions.get().ok_or(SessionFailed::Starting)?;
         let mut agent = self.agent.connect().await?;
-        let Some(first) = agent.unrequest_ta(component).await? else { return Ok(()) };
+        let Some(first) = agent.unrequest_ta(component, sessions.moc.tam()).await? else {
+            return Ok(());
+        };
         run_through(sessions, agent, first, None).await
     }
 
@@ -227,27 +232,46 @@ impl Loads {
     ) -> Result<(), SessionFailed> {
         let sessions = self.sessions.get().ok_or(SessionFailed::Starting)?;
         let mut agent = self.agent.connect().await?;
-        match agent.request_ta(component).await? {
+        match agent.request_ta(component, sessions.moc.tam()).await? {
             Some(first) => sessions.run(&mut agent, first, Some(ticket)).await,
-            None => self.policy_check(&mut agent, ticket).await,
+            None => self.policy_check(sessions, Some(ticket)).await,
         }
     }
 
-    /// The TA is there already, so nobody loads it; the M/OC waits for a session all the same.
-    async fn policy_check(
+    /// A session with each TAM that the Agent names; one that fails stops no other.
+    ///
+    /// Also where a TA is there already, so that nobody loads it: the M/OC waits for a session
+    /// all the same.
+    ///
+    /// # Errors
+    /// The first [`SessionFailed`], after every TAM had its turn.
+    pub(crate) async fn policy_check(
         &self,
-        agent: &mut Conversation,
-        ticket: &str,
+        sessions: &Sessions,
+        ticket: Option<&str>,
     ) -> Result<(), SessionFailed> {
-        let sessions = self.sessions.get().ok_or(SessionFailed::Starting)?;
-        let mut named = Vec::new();
-        while let Some(first) = agent.request_policy_check().await? {
-            named.push(first);
-        }
+        let mut agent = self.agent.connect().await?;
+        let named = {
+            let _alone = self.naming.lock().await;
+            named(&mut agent).await?
+        };
+        let mut failed = None;
         for first in named {
-            sessions.run(agent, first, Some(ticket)).await?;
+            if let Err(error) = sessions.run(&mut agent, first, ticket).await {
+                match &error {
+                    SessionFailed::Tam { .. } => {}
+                    // The connection may be in the middle of something.
+                    SessionFailed::Agent(_) | SessionFailed::Starting | SessionFailed::Stopping => {
+                        agent = self.agent.connect().await?;
+                    }
+                }
+                failed = failed.or(Some(error));
+            }
         }
-        Ok(())
+        match failed {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
     }
 
     /// Waits for the ticket of a TA. Giving up loses no ticket.
@@ -263,6 +287,18 @@ impl Loads {
     }
 }
 
+/// RequestPolicyCheck until the Agent names no further TAM.
+async fn named(agent: &mut Conversation) -> Result<Vec<Session>, AgentFailed> {
+    let mut named = Vec::new();
+    while let Some(first) = agent.request_policy_check().await? {
+        if named.len() == TAMS_MAX {
+            return Err(AgentFailed::WrongReply("RequestPolicyCheck: TAMs without end"));
+        }
+        named.push(first);
+    }
+    Ok(named)
+}
+
 /// Runs a session to its end even if nobody waits for it any more: a UA that ends must not cut
 /// off what the TAM has begun.
 async fn run_through(
@@ -276,6 +312,9 @@ async fn run_through(
         tokio::spawn(async move { sessions.run(&mut agent, first, ticket.as_deref()).await });
     running.await.map_err(|_| SessionFailed::Stopping)?
 }
+
+/// TAMs of one policy check.
+const TAMS_MAX: usize = 64;
 
 /// Between two looks for an Agent that is gone.
 const AGENT_PAUSE: Duration = Duration::from_millis(200);

@@ -171,7 +171,7 @@ impl Serving {
             Some(address) => Some(Relay::bind(address, agent.clone(), payloads).await?),
             None => None,
         };
-        let wakes = Arc::new(Wakes::new(agent, sessions, loads, rhythm));
+        let wakes = Arc::new(Wakes::new(sessions, loads, rhythm));
         info!(device = %config.device, moc = %config.moc, "waiting to be woken");
         Ok(Self { host, wakes, relay })
     }

@@ -40,6 +40,12 @@ impl MocClient {
         is_below(&self.base, uri)
     }
 
+    /// Where the TAM of this M/OC is.
+    #[must_use]
+    pub fn tam(&self) -> String {
+        format!("{}{}", self.base, api::path::TAM)
+    }
+
     /// Waits to be woken; `None` when the wait ended without a reason.
     ///
     /// # Errors

@@ -2,17 +2,16 @@
 
 use std::{sync::Arc, time::Duration};
 
-use device::{ComponentId, broker::Session};
+use device::ComponentId;
 use tokio::{
-    sync::{Mutex, Semaphore},
+    sync::Semaphore,
     time::{Instant, sleep, sleep_until, timeout},
 };
 use tracing::{info, warn};
 
 use crate::{
-    agent::{Agent, Conversation},
     loads::Loads,
-    refusal::{AgentFailed, SessionFailed, causes},
+    refusal::{SessionFailed, causes},
     session::Sessions,
 };
 
@@ -39,21 +38,18 @@ impl Default for Rhythm {
 
 /// What wakes the Broker, and what it then does.
 pub struct Wakes {
-    agent: Agent,
     sessions: Arc<Sessions>,
     loads: Loads,
     rhythm: Rhythm,
-    /// The Agent names its TAMs one by one, so two policy checks must not share them out.
-    naming: Mutex<()>,
     places: Arc<Semaphore>,
 }
 
 impl Wakes {
     /// Everything that follows from a wake-up goes to these.
     #[must_use]
-    pub fn new(agent: Agent, sessions: Arc<Sessions>, loads: Loads, rhythm: Rhythm) -> Self {
+    pub fn new(sessions: Arc<Sessions>, loads: Loads, rhythm: Rhythm) -> Self {
         let places = Arc::new(Semaphore::new(AT_ONCE_MAX));
-        Self { agent, sessions, loads, rhythm, naming: Mutex::default(), places }
+        Self { sessions, loads, rhythm, places }
     }
 
     /// Waits to be woken, for ever. What each wake-up asks for runs in a task of its own.
@@ -133,41 +129,8 @@ impl Wakes {
     /// # Errors
     /// The first [`SessionFailed`], after every TAM had its turn.
     pub async fn policy_check(&self, ticket: Option<&str>) -> Result<(), SessionFailed> {
-        let mut agent = self.agent.connect().await?;
-        let named = {
-            let _alone = self.naming.lock().await;
-            named(&mut agent).await?
-        };
-        let mut failed = None;
-        for first in named {
-            if let Err(error) = self.sessions.run(&mut agent, first, ticket).await {
-                match &error {
-                    SessionFailed::Tam { .. } => {}
-                    // The connection may be in the middle of something.
-                    SessionFailed::Agent(_) | SessionFailed::Starting | SessionFailed::Stopping => {
-                        agent = self.agent.connect().await?;
-                    }
-                }
-                failed = failed.or(Some(error));
-            }
-        }
-        match failed {
-            Some(error) => Err(error),
-            None => Ok(()),
-        }
+        self.loads.policy_check(&self.sessions, ticket).await
     }
-}
-
-/// RequestPolicyCheck until the Agent names no further TAM.
-async fn named(agent: &mut Conversation) -> Result<Vec<Session>, AgentFailed> {
-    let mut named = Vec::new();
-    while let Some(first) = agent.request_policy_check().await? {
-        if named.len() == TAMS_MAX {
-            return Err(AgentFailed::WrongReply("RequestPolicyCheck: TAMs without end"));
-        }
-        named.push(first);
-    }
-    Ok(named)
 }
 
 fn component(hexadecimal: &[String]) -> Option<ComponentId> {
@@ -177,6 +140,3 @@ fn component(hexadecimal: &[String]) -> Option<ComponentId> {
 
 /// Wake-ups whose work is under way.
 const AT_ONCE_MAX: usize = 16;
-
-/// TAMs of one policy check.
-const TAMS_MAX: usize = 64;

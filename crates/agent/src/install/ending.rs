@@ -318,6 +318,7 @@ impl Done {
         place: &mut Place<'_>,
     ) -> Result<(), Stopped> {
         let facts = &part.facts;
+        place.permits(&facts.manifest)?;
         self.components.push(facts.component.clone());
         if part.kind == Kind::Untrusted {
             self.change.install.push(part.record(place.store, BTreeMap::new())?);
@@ -366,6 +367,7 @@ impl Done {
     fn application(&self, of: &ComponentId, place: &Place<'_>) -> Result<Arc<Ta>, Stopped> {
         let started = self.started.iter().find(|ta| ta.component() == of).cloned();
         let running = || place.applications.component(of);
+        let running = || running().filter(|ta| place.shows(&ta.facts().manifest));
         started.or_else(running).ok_or(Stopped::NoApplication)
     }
 
@@ -391,7 +393,9 @@ impl Done {
 
     /// Makes the new state the state of the device.
     fn commit(&mut self, place: &mut Place<'_>) -> Result<(), Stopped> {
-        place.store.commit(std::mem::take(&mut self.change))?;
+        let mut change = std::mem::take(&mut self.change);
+        change.tam = place.tam_uri();
+        place.store.commit(change)?;
         for ta in self.started.drain(..) {
             place.applications.admit(ta);
         }

@@ -25,7 +25,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use cose::Accept;
+use cose::{Accept, Thumbprint};
 use device::broker::{Action, LIVE_SCHEME};
 use rats::eat::InstanceType;
 use suit::process::SecondProcessor;
@@ -79,6 +79,8 @@ pub struct Place<'a> {
     pub reporter: Reporter<'a>,
     /// Which device it is.
     pub settings: &'a Settings,
+    /// The TAM that orders it.
+    pub tam: Thumbprint,
     /// What is sealed to the agent itself.
     pub(crate) exchanges: &'a mut Exchanges,
     /// Whether a UA loads its TA here, as on SGX (use-case draft section 4.2, step 3).
@@ -132,6 +134,9 @@ pub enum Refused {
     /// The last part of the component identifier is no name.
     #[error("the component has no usable name")]
     Name,
+    /// Of the TAMs of a device each has what it installed to itself.
+    #[error("another TAM of this device installed this manifest")]
+    OfAnotherTam,
     /// Personalization Data of the Network M/OC (use-case draft section 2.1).
     #[error("a package of the Network M/OC holds no Personalization Data (draft section 2.1)")]
     DataOfTheTam,
@@ -145,7 +150,7 @@ impl Refused {
             Self::NoOwner => Reason::Signature,
             Self::DigestAlgorithm => Reason::Algorithm,
             Self::NoInstanceType { .. } | Self::InstanceTypes => Reason::ConditionFailed,
-            Self::DataOfTheTam => Reason::ComponentUnauthorised,
+            Self::OfAnotherTam | Self::DataOfTheTam => Reason::ComponentUnauthorised,
             Self::NoManifestId | Self::ManifestName | Self::NotOneComponent | Self::Name => {
                 Reason::ComponentUnsupported
             }
@@ -157,6 +162,26 @@ impl Refused {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("nobody waits for this action")]
 pub struct NotAsked;
+
+impl Place<'_> {
+    /// Refuses to replace what another TAM installed.
+    fn permits(&self, manifest: &ComponentId) -> Result<(), Refused> {
+        match self.shows(manifest) {
+            true => Ok(()),
+            false => Err(Refused::OfAnotherTam),
+        }
+    }
+
+    /// Where the TAM is; none if its key is not known any more.
+    fn tam_uri(&self) -> Option<String> {
+        self.settings.tam_of(self.tam).map(|tam| tam.uri.clone())
+    }
+
+    /// Whether the TAM may know whether this is installed.
+    fn shows(&self, manifest: &ComponentId) -> bool {
+        shows(self.store, self.settings, manifest, self.tam)
+    }
+}
 
 impl Installation {
     /// Takes the manifests of an Update, in order.
@@ -223,6 +248,7 @@ impl Installation {
         if manifest.is_in_ree() {
             Ok(Current::Delegation(Box::new(Delegation::new(verified, place)?)))
         } else {
+            place.permits(&manifest)?;
             let context = self.context(place);
             let run = Run::new(verified, context, place.settings)?;
             Ok(Current::Run(Box::new(run)))
@@ -321,14 +347,25 @@ pub fn restore(
     Ok(())
 }
 
-/// Reports about everything that is installed, as of now.
-pub fn inventory(
+/// Whether a TAM may know whether a manifest is installed.
+//= teep 15.118: a TAM neither sees nor removes nor replaces what another TAM installed
+pub(crate) fn shows(
     store: &Store,
+    settings: &Settings,
+    manifest: &ComponentId,
+    tam: Thumbprint,
+) -> bool {
+    let installed = store.manifest(manifest);
+    installed.is_none_or(|installed| settings.shows(installed.tam.as_deref(), tam))
+}
+
+/// Reports about what is installed, as of now.
+pub fn inventory<'a>(
+    installed: impl Iterator<Item = &'a Installed>,
     nonce: Option<&[u8]>,
     reporter: Reporter<'_>,
 ) -> Vec<Cow<'static, [u8]>> {
-    store
-        .installed()
+    installed
         .filter_map(|installed| {
             let records = installed
                 .contents

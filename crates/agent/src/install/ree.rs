@@ -37,6 +37,7 @@ impl Delegation {
     /// Checks owner and sequence number, as for a manifest of the TEE.
     pub(super) fn new(verified: &Verified<'_>, place: &Place<'_>) -> Result<Self, Refused> {
         let manifest = manifest_id(verified)?;
+        place.permits(&manifest)?;
         authority::owner_prefix(verified).map_err(suit::Error::from)?;
         let components = verified.manifest().common.components.clone();
         if components.iter().any(|component| !component.is_in_ree()) {
@@ -127,7 +128,8 @@ impl Delegation {
             digest: self.manifest_digest,
             contents: BTreeMap::new(),
         };
-        let change = Change { install: vec![new], ..Change::default() };
+        let tam = place.tam_uri();
+        let change = Change { install: vec![new], tam, ..Change::default() };
         place.store.commit(change).map_err(|damaged| chain(&damaged))
     }
 }

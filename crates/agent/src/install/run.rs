@@ -9,7 +9,9 @@ use suit::{ComponentId, DigestAlgorithm, Intake, Measured, Procedure, Section, V
 
 use super::ending::{self, Done, Stopped, Subject};
 use super::staging::Staging;
-use super::{CONTENT_BYTES_MAX, NotAsked, Place, Refused, Step, chain, obstacle};
+use super::{
+    CONTENT_BYTES_MAX, NotAsked, Place, Refused, Step, authenticate, chain, manifest_id, obstacle,
+};
 use crate::settings::Settings;
 use crate::store::{Content, Slot};
 
@@ -240,6 +242,7 @@ impl Run {
 
     /// What has to run before this UA goes to the REE; gives the application that it loads.
     fn before(&mut self, ua: &[u8], place: &mut Place<'_>) -> Result<Option<DeviceId>, Stopped> {
+        place.permits(&manifest_id(&authenticate(ua)?)?)?;
         let loads = self.subject.prepare_before(ua, &mut self.done, &self.staging, place)?;
         Ok(loads.and_then(|component| DeviceId::new(component.parts().to_vec()).ok()))
     }

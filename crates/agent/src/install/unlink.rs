@@ -78,7 +78,7 @@ impl Unlinking {
 
     /// A UA is removed by the Broker first.
     fn ask(&mut self, manifest: &ComponentId, place: &mut Place<'_>) -> Option<Action> {
-        if !manifest.is_in_ree() || place.store.manifest(manifest).is_none() {
+        if !manifest.is_in_ree() || !is_there(manifest, place) {
             return None;
         }
         let named = DeviceId::new(manifest.parts().to_vec()).ok()?;
@@ -88,9 +88,14 @@ impl Unlinking {
     }
 }
 
+/// Whether it is installed, for all that this TAM may know.
+fn is_there(manifest: &ComponentId, place: &Place<'_>) -> bool {
+    place.store.manifest(manifest).is_some() && place.shows(manifest)
+}
+
 /// Removes a manifest of the agent's own. One that is not installed is removed already.
 fn remove(manifest: &ComponentId, place: &mut Place<'_>) -> Result<(), String> {
-    if place.store.manifest(manifest).is_none() {
+    if !is_there(manifest, place) {
         return Ok(());
     }
     let change = Change { remove: vec![manifest.clone()], ..Change::default() };

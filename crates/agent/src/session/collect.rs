@@ -13,7 +13,9 @@ use tracing::{error, info};
 
 use super::Core;
 use crate::evidence::{self, NoEvidence, Prepared};
-use crate::install::{self, Reader, Reporter};
+use crate::install::{self, Reader, Reporter, shows};
+use crate::store::Installed;
+use crate::ta::Facts;
 
 /// What became of the Evidence that a TAM asks for.
 pub(super) enum Asked {
@@ -26,6 +28,7 @@ pub(super) enum Asked {
 /// The Evidence that was prepared last.
 #[derive(Debug)]
 pub(super) struct Answered {
+    tam: Thumbprint,
     challenge: Vec<u8>,
     prepared: Prepared,
     at: Instant,
@@ -37,16 +40,20 @@ impl Core {
         let Some(attest) = &wanted.attestation else { return Asked::Answered(None) };
         let Some(challenge) = &attest.challenge else { return Asked::Answered(None) };
         let (identity, tee) = (&self.identity, self.quotes.description());
+        let (store, settings) = (&self.store, &self.settings);
+        let shown = |facts: &Facts| shows(store, settings, &facts.manifest, wanted.tam);
         if attest.renewal {
             return Asked::Answered(payload(evidence::renewal(
                 identity,
                 tee,
                 &self.applications,
+                &shown,
                 challenge,
             )));
         }
         // A TAM that asks again has not got the answer: it is one exchange, and one quote.
         if let Some(answered) = &self.answered
+            && answered.tam == wanted.tam
             && answered.challenge == *challenge
             && answered.at.elapsed() < ANSWERED_FOR
         {
@@ -58,11 +65,13 @@ impl Core {
             &self.applications,
             &mut self.exchanges,
             &self.settings.channel,
+            &shown,
             challenge,
         );
         match prepared {
             Ok(prepared) => {
                 self.answered = Some(Answered {
+                    tam: wanted.tam,
                     challenge: challenge.clone(),
                     prepared: prepared.clone(),
                     at: Instant::now(),
@@ -80,12 +89,12 @@ impl Core {
         evidence: Option<AttestationPayload<'static>>,
     ) -> Collected<'static> {
         let evidence = evidence.and_then(|evidence| self.confided(wanted, evidence));
-        let components = if wanted.components { self.components() } else { Vec::new() };
+        let components = if wanted.components { self.components(wanted.tam) } else { Vec::new() };
         let reports = if wanted.reports {
             let nonce = wanted.report_nonce.as_ref().map(teep::Token::as_bytes);
             let reader = self.reader(wanted.tam, wanted.profile);
             let reporter = Reporter { identity: &self.identity, reader: &reader };
-            install::inventory(&self.store, nonce, reporter)
+            install::inventory(self.known_to(wanted.tam), nonce, reporter)
         } else {
             Vec::new()
         };
@@ -118,12 +127,17 @@ impl Core {
         }
     }
 
+    /// What is installed, as far as a TAM may know of it.
+    fn known_to(&self, tam: Thumbprint) -> impl Iterator<Item = &Installed> {
+        let installed = self.store.installed();
+        installed.filter(move |one| self.settings.shows(one.tam.as_deref(), tam))
+    }
+
     /// Every manifest and every content with its digest. Envelopes are named by the digests of
     /// their manifests, once.
-    fn components(&self) -> Vec<SystemProperties<'static>> {
-        let manifests =
-            self.store.installed().map(|installed| (&installed.manifest, installed.digest));
-        let contents = self.store.installed().flat_map(|installed| &installed.contents);
+    fn components(&self, tam: Thumbprint) -> Vec<SystemProperties<'static>> {
+        let manifests = self.known_to(tam).map(|installed| (&installed.manifest, installed.digest));
+        let contents = self.known_to(tam).flat_map(|installed| &installed.contents);
         let contents = contents.map(|(component, content)| (component, content.digest));
         let contents = contents.filter(|(component, _)| !install::is_envelope(component));
         manifests

@@ -13,10 +13,10 @@ use super::slot::{Content, InstallKey};
 /// Everything the store knows; it is written and read as a whole.
 ///
 /// ```cddl
-/// index = [2, store: bstr .size 16, generation: uint, counter: uint / null,
+/// index = [3, store: bstr .size 16, generation: uint, counter: uint / null,
 ///          [* installed], [* (component-id, uint)], memory: bstr / null]
 /// installed = [manifest: component-id, sequence-number: uint, digest: bstr .size 32,
-///              [* content]]
+///              [* content], tam: tstr / null]
 /// content = [component-id, file: tstr, install-key: bstr .size 32, digest: bstr .size 32,
 ///            length: uint]
 /// component-id = [+ bstr]
@@ -48,6 +48,8 @@ pub struct Installed {
     pub digest: [u8; 32],
     /// What it put in place. The envelope itself is the content of the manifest's identifier.
     pub contents: BTreeMap<ComponentId, Content>,
+    /// The URI of the TAM that it came from.
+    pub tam: Option<String>,
 }
 
 impl Index {
@@ -65,7 +67,7 @@ impl Index {
         };
         e.array(self.installed.len() as u64)?;
         for installed in self.installed.values() {
-            e.array(4)?;
+            e.array(5)?;
             write_id(e, &installed.manifest)?;
             e.u64(installed.sequence_number)?.bytes(&installed.digest)?;
             e.array(installed.contents.len() as u64)?;
@@ -75,6 +77,10 @@ impl Index {
                 e.str(&content.file)?.bytes(content.key.0.as_ref())?;
                 e.bytes(&content.digest)?.u64(content.length)?;
             }
+            match &installed.tam {
+                Some(tam) => e.str(tam)?,
+                None => e.null()?,
+            };
         }
         e.array(2 * self.sequence_numbers.len() as u64)?;
         for (manifest, sequence_number) in &self.sequence_numbers {
@@ -91,13 +97,14 @@ impl Index {
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, Error> {
         let mut d = Decoder::new(bytes);
         array(&mut d, 7)?;
-        if d.u64()? != VERSION {
+        let version = d.u64()?;
+        if ![VERSION, WITHOUT_TAMS].contains(&version) {
             return Err(Error::message("the index has another version"));
         }
         let mut index = Self { store: exact(&mut d)?, generation: d.u64()?, ..Self::default() };
         index.counter = optional(&mut d, |d| d.u64())?;
         for _ in 0..length(&mut d)? {
-            let installed = Installed::read(&mut d)?;
+            let installed = Installed::read(&mut d, version)?;
             index.installed.insert(installed.manifest.clone(), installed);
         }
         for _ in 0..length(&mut d)? / 2 {
@@ -110,13 +117,14 @@ impl Index {
 }
 
 impl Installed {
-    fn read(d: &mut Decoder<'_>) -> Result<Self, Error> {
-        array(d, 4)?;
+    fn read(d: &mut Decoder<'_>, version: u64) -> Result<Self, Error> {
+        array(d, if version == WITHOUT_TAMS { 4 } else { 5 })?;
         let mut installed = Self {
             manifest: read_id(d)?,
             sequence_number: d.u64()?,
             digest: exact(d)?,
             contents: BTreeMap::new(),
+            tam: None,
         };
         for _ in 0..length(d)? {
             array(d, 5)?;
@@ -128,6 +136,9 @@ impl Installed {
                 length: d.u64()?,
             };
             installed.contents.insert(component, content);
+        }
+        if version != WITHOUT_TAMS {
+            installed.tam = optional(d, |d| Ok(d.str()?.to_owned()))?;
         }
         Ok(installed)
     }
@@ -179,4 +190,40 @@ fn exact<const N: usize>(d: &mut Decoder<'_>) -> Result<[u8; N], Error> {
 /// The length of what names a store.
 pub(super) const STORE_ID_BYTES: usize = 16;
 
-const VERSION: u64 = 2;
+const VERSION: u64 = 3;
+
+/// The version that did not say from which TAM a manifest came.
+const WITHOUT_TAMS: u64 = 2;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_index_from_before_tams_were_told_apart_is_read() {
+        let id = |name: &[u8]| ComponentId::new([name]).unwrap();
+        let installed = |name: &[u8], tam: Option<&str>| Installed {
+            manifest: id(name),
+            sequence_number: 7,
+            digest: [1; 32],
+            contents: BTreeMap::new(),
+            tam: tam.map(str::to_owned),
+        };
+        let all = [installed(b"a", Some("http://tam.example")), installed(b"b", None)];
+        let installed = all.into_iter().map(|one| (one.manifest.clone(), one)).collect();
+        let index = Index { installed, generation: 3, ..Index::default() };
+        assert_eq!(Index::decode(&index.encode()).unwrap(), index);
+
+        // As the version before wrote it: four members, and no TAM.
+        let mut e = Encoder::new(Vec::new());
+        e.array(7).unwrap().u64(WITHOUT_TAMS).unwrap().bytes(&index.store).unwrap();
+        e.u64(3).unwrap().null().unwrap().array(1).unwrap().array(4).unwrap();
+        write_id(&mut e, &id(b"b")).unwrap();
+        e.u64(7).unwrap().bytes(&[1; 32]).unwrap().array(0).unwrap();
+        e.array(0).unwrap().null().unwrap();
+        let older = Index::decode(&e.into_writer()).unwrap();
+
+        assert_eq!(older.installed[&id(b"b")], index.installed[&id(b"b")]);
+        assert_eq!(older.installed.len(), 1);
+    }
+}

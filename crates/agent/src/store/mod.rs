@@ -51,6 +51,8 @@ pub struct Change {
     pub remove: Vec<ComponentId>,
     /// Manifests to put in place, each replacing an older one of its identifier.
     pub install: Vec<New>,
+    /// The URI of the TAM that they came from.
+    pub tam: Option<String>,
     /// What the TEEP machine remembers, if it changed.
     pub memory: Option<Vec<u8>>,
 }
@@ -225,6 +227,7 @@ impl Store {
                 sequence_number: new.sequence_number,
                 digest: new.digest,
                 contents: new.contents,
+                tam: change.tam.clone(),
             };
             index.installed.insert(new.manifest, installed);
         }

@@ -80,7 +80,6 @@ fn an_application_with_one_byte_changed_is_refused_with_both_digests() {
     assert_eq!(device.state(), "none");
 }
 
-//= teep 14.67 (M): an older sequence number is refused even in a validly signed Update
 #[test]
 fn an_instance_type_that_the_device_has_not_is_refused_and_both_are_named() {
     let (tam, owner) = (Tam::new(), Owner::new());
@@ -114,6 +113,7 @@ fn a_package_of_an_instance_type_runs_on_a_device_of_another_class_that_has_it()
     assert_eq!(device.state(), "awaiting release");
 }
 
+//= teep 14.67 (M): an older sequence number is refused even in a validly signed Update
 #[test]
 fn a_lower_sequence_number_is_refused_and_the_newer_application_stays() {
     let (tam, owner) = (Tam::new(), Owner::new());

@@ -19,4 +19,5 @@ mod native;
 mod quotes;
 mod release;
 mod support;
+mod tams;
 mod worker;

@@ -42,8 +42,15 @@ pub(crate) struct Device {
 impl Device {
     /// A new device whose agent trusts this TAM.
     pub(crate) fn new(tam: &Tam) -> Self {
+        Self::serving(&[tam])
+    }
+
+    /// A new device with the agent of several TAMs.
+    pub(crate) fn serving(tams: &[&Tam]) -> Self {
         let storage = tempfile::tempdir().unwrap();
-        let settings = Settings::parse(tam.settings().as_bytes()).unwrap();
+        let settings =
+            tams[0].settings() + &tams[1..].iter().map(|tam| tam.entry()).collect::<String>();
+        let settings = Settings::parse(settings.as_bytes()).unwrap();
         let counter = Arc::new(AtomicU64::new(0));
         let agent = start(&settings, storage.path(), &counter).unwrap();
         Self { storage, agent, settings, counter }
@@ -173,6 +180,7 @@ fn software_tee(mut stream: UnixStream, counter: &AtomicU64) {
 
 /// A TAM with one key.
 pub(crate) struct Tam {
+    pub(crate) uri: &'static str,
     pub(crate) key: SigningKey,
     /// What agents encrypt to, where they do.
     pub(crate) confidant: Option<Arc<AgreementKey>>,
@@ -187,6 +195,7 @@ pub(crate) struct Tam {
 impl Tam {
     pub(crate) fn new() -> Self {
         Self {
+            uri: URI,
             key: SigningKey::generate(Algorithm::Esp256).unwrap(),
             confidant: None,
             profiles: SuitCoseProfile::MANDATORY.to_vec(),
@@ -203,14 +212,22 @@ impl Tam {
 
     /// The settings of an agent that trusts this TAM.
     pub(crate) fn settings(&self) -> String {
+        format!(
+            "vendor_id = \"{VENDOR}\"\nclass_id = \"{CLASS}\"\n\
+             [limits]\nmemory_mib = 4\ncall_ms = 2000\n{}",
+            self.entry(),
+        )
+    }
+
+    /// What of the settings is about this TAM.
+    fn entry(&self) -> String {
         let key = |key: &Key| hex::encode(key.encode());
         let confidant = self.confidant.as_ref();
         let encryption =
             confidant.map(|confidant| format!("encryption_key = \"{}\"\n", key(confidant.key())));
         format!(
-            "vendor_id = \"{VENDOR}\"\nclass_id = \"{CLASS}\"\n\
-             [limits]\nmemory_mib = 4\ncall_ms = 2000\n\
-             [[tam]]\nuri = \"{URI}\"\n{}{}",
+            "[[tam]]\nuri = \"{}\"\n{}{}",
+            self.uri,
             match &self.root {
                 Some(root) => format!("roots = \"\"\"\n{}\"\"\"\n", pem(root)),
                 None => format!("keys = [\"{}\"]\n", key(self.key.key())),
@@ -307,7 +324,7 @@ impl Enrolled {
 
 /// Opens a session and challenges the agent, as a TAM does at an attestation.
 pub(crate) fn attest(device: &Device, tam: &Tam, challenge: &[u8]) -> Enrolled {
-    let session = connect(device);
+    let session = connect_to(device, tam.uri);
     let items = DataItems::ATTESTATION.and(DataItems::TRUSTED_COMPONENTS);
     let (token, query) = tam.query(items, Some(challenge));
     let answer = device.tell(session, query).message.unwrap();
@@ -345,14 +362,23 @@ pub(crate) fn attest(device: &Device, tam: &Tam, challenge: &[u8]) -> Enrolled {
 
 /// Opens a session as the Broker does after a wake-up.
 pub(crate) fn connect(device: &Device) -> u64 {
+    connect_to(device, URI)
+}
+
+/// The same with this TAM, of those that the agent names one after the other.
+pub(crate) fn connect_to(device: &Device, uri: &str) -> u64 {
     // The enumeration of TAMs may be at its end.
-    let reply = match device.ask(Request::RequestPolicyCheck) {
-        Reply::Nothing => device.ask(Request::RequestPolicyCheck),
-        reply => reply,
-    };
-    let Reply::Session(session) = reply else { panic!("{reply:?}") };
-    assert_eq!(session.uri.as_deref(), Some(URI));
-    session.session
+    for _ in 0..4 {
+        match device.ask(Request::RequestPolicyCheck) {
+            Reply::Nothing => {}
+            Reply::Session(session) if session.uri.as_deref() == Some(uri) => {
+                return session.session;
+            }
+            Reply::Session(_) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    panic!("the agent does not name {uri}")
 }
 
 /// What an Update came to.

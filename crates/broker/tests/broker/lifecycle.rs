@@ -164,7 +164,8 @@ async fn a_ua_loads_and_calls_its_ta_over_its_standard_input() {
     assert_eq!(replies[0], ua::Reply::Done);
     let answer = [&b"answer to "[..], b"sealed"].concat();
     assert_eq!(replies[1], ua::Reply::Answer(answer));
-    let requested = Request::RequestTa { component: ta(), tam_uri: None };
+    let tam_uri = Some(home.bench.sessions.moc.tam());
+    let requested = Request::RequestTa { component: ta(), tam_uri };
     assert!(home.bench.agent.calls().contains(&requested));
     home.host().stop().await;
 }

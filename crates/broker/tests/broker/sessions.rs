@@ -287,6 +287,7 @@ async fn two_tees_with_the_same_handles_stay_apart() {
 async fn a_reply_about_another_session_ends_the_session() {
     let tam = Server::start(|_| teep("question")).await;
     let uri = uri(&tam);
+    let asked = uri.clone();
     let agent = FakeAgent::start(move |request| match request {
         Request::RequestTa { .. } => begin(1, &uri),
         _ => say(2, b"mixed up".to_vec()),
@@ -294,7 +295,7 @@ async fn a_reply_about_another_session_ends_the_session() {
     let bench = Bench::new(agent, tam);
     let mut conversation = bench.agent.agent().connect().await.unwrap();
     let component = device::ComponentId::new(vec![vec![1]]).unwrap();
-    let first = conversation.request_ta(&component).await.unwrap().unwrap();
+    let first = conversation.request_ta(&component, asked).await.unwrap().unwrap();
 
     let failed = bench.sessions.run(&mut conversation, first, None).await.unwrap_err();
 

@@ -258,7 +258,7 @@ impl Sim {
                         .collect();
                     waiting.extend(self.agent.installed(self.now, handle, outcomes).unwrap());
                 }
-                Effect::Unlink(_) => {
+                Effect::Unlink { .. } => {
                     waiting.extend(self.agent.unlinked(self.now, handle, Ok(())).unwrap());
                 }
                 Effect::Persist(_) | Effect::Passport(_) | Effect::Failed { .. } => {}

@@ -46,7 +46,12 @@ pub enum Effect<'b> {
     Collect(Wanted),
     /// Unlink these manifests, in order, stop at the first failure, and call
     /// [`super::Agent::unlinked`].
-    Unlink(Vec<ComponentId>),
+    Unlink {
+        /// The manifests.
+        manifests: Vec<ComponentId>,
+        /// The TAM that orders it, by the key of its QueryRequest.
+        tam: Thumbprint,
+    },
     /// Process these SUIT envelopes, in order, each whether or not an earlier one failed, and call
     /// [`super::Agent::installed`]. Their signers are to be checked against the anchors of
     /// Trusted Component Signers: that a TAM sent them means nothing.

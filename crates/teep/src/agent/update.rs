@@ -55,7 +55,7 @@ impl Agent {
         let (unneeded, manifests) = (update.unneeded_manifest_list, update.manifest_list);
         if !unneeded.is_empty() {
             let manifests = manifests.into_iter().map(Cow::into_owned).collect();
-            let order = Effect::Unlink(unneeded.clone());
+            let order = Effect::Unlink { manifests: unneeded.clone(), tam: tam.key };
             self.set(handle, State::Unlinking { tam, token, unneeded, manifests });
             effects.push(order);
         } else if !manifests.is_empty() {

@@ -306,7 +306,7 @@ impl AgentShell {
                     let collected = self.collect(&wanted);
                     self.agent.collected(self.now, handle, collected).unwrap()
                 }
-                agent::Effect::Unlink(manifests) => {
+                agent::Effect::Unlink { manifests, .. } => {
                     for manifest in manifests {
                         self.installed.remove(&manifest);
                         self.changes += 1;

@@ -254,7 +254,7 @@ impl Shell {
                 let more = self.agent.collected(now, handle, collected);
                 return more.expect("an inventory was asked for");
             }
-            Effect::Unlink(_) | Effect::Install { .. } => {
+            Effect::Unlink { .. } | Effect::Install { .. } => {
                 return self.change(handle, effect, script);
             }
             Effect::Send(outgoing) => self.send(&outgoing),
@@ -274,7 +274,7 @@ impl Shell {
         let tam = self.tam.expect("a stranger changes the device");
         let now = self.now;
         let more = match effect {
-            Effect::Unlink(manifests) => {
+            Effect::Unlink { manifests, .. } => {
                 let failure = NotUnlinked {
                     unlinked: usize::from(script.byte()) % manifests.len().max(1),
                     msg: "in use".into(),

@@ -56,7 +56,7 @@ impl Bench {
 
     pub(crate) fn wakes(&self, rhythm: Rhythm) -> Arc<Wakes> {
         let sessions = Arc::clone(&self.sessions);
-        Arc::new(Wakes::new(self.agent.agent(), sessions, self.loads.clone(), rhythm))
+        Arc::new(Wakes::new(sessions, self.loads.clone(), rhythm))
     }
 
     /// One policy check: a session with each TAM that the Agent names.

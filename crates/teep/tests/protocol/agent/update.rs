@@ -35,7 +35,7 @@ fn unlinking_comes_first_and_installing_follows_when_all_of_it_worked() {
 
     let effects = scene.receive(handle, &bytes).unwrap();
 
-    let [Effect::Persist(_), Effect::Unlink(manifests)] = &effects[..] else {
+    let [Effect::Persist(_), Effect::Unlink { manifests, .. }] = &effects[..] else {
         panic!("{effects:?}")
     };
     assert_eq!(*manifests, [component("old.suit"), component("older.suit")]);
