@@ -178,6 +178,9 @@ pub struct Limits {
     pub teep_bytes_max: usize,
     /// A blob, bytes. Default: 1 GiB.
     pub blob_bytes_max: u64,
+    /// How long a blob stays that no deployment needs, milliseconds. Default: 2 592 000 000, that
+    /// is 30 days.
+    pub blob_unused_ms_max: u64,
     /// A SUIT_Envelope, bytes. Default: 3 MiB.
     pub package_bytes_max: usize,
     /// How long a long poll stays open, milliseconds. Default: 25 000; the most that is allowed.
@@ -407,6 +410,7 @@ impl Limits {
         let bounds = [
             ("teep_bytes_max", self.teep_bytes_max as u64, 4096, 64 << 20),
             ("blob_bytes_max", self.blob_bytes_max, 1, 1 << 40),
+            ("blob_unused_ms_max", self.blob_unused_ms_max, 3_600_000, 315_360_000_000),
             ("package_bytes_max", self.package_bytes_max as u64, 1, 64 << 20),
             ("poll_ms_max", self.poll_ms_max, 0, 25_000),
             ("handshake_ms_max", self.handshake_ms_max, 1, 60_000),
@@ -439,6 +443,7 @@ impl Default for Limits {
         Self {
             teep_bytes_max: 4 << 20,
             blob_bytes_max: 1 << 30,
+            blob_unused_ms_max: 2_592_000_000,
             package_bytes_max: 3 << 20,
             poll_ms_max: 25_000,
             handshake_ms_max: 10_000,

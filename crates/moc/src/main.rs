@@ -223,8 +223,15 @@ fn end(moc: Arc<Moc>) -> anyhow::Result<impl Future<Output = ()>> {
 
 async fn sweep(moc: Arc<Moc>, config: Config) {
     let mut ticks = tokio::time::interval(SWEEP_EVERY);
+    let mut blobs_due = tokio::time::Instant::now();
     loop {
         ticks.tick().await;
+        if tokio::time::Instant::now() >= blobs_due {
+            blobs_due += SWEEP_BLOBS_EVERY;
+            if let Err(error) = moc.sweep_blobs().await {
+                tracing::error!(%error, "removing blobs");
+            }
+        }
         let now_ms = moc.clock().now_ms();
         match moc.verification().refresh(&config.appraisal, now_ms) {
             Ok(true) => tracing::info!("policy, endorsements or reference values have changed"),
@@ -281,5 +288,6 @@ fn log(log: Log) {
 }
 
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
+const SWEEP_BLOBS_EVERY: Duration = Duration::from_secs(3600);
 /// Exit status for a configuration or store that cannot be used.
 const UNUSABLE: u8 = 2;

@@ -192,6 +192,16 @@ impl Moc {
         Ok(self.store.commit(vec![Change::Expire { now_ms }]).await?)
     }
 
+    /// Removes blobs that nobody has needed for long.
+    pub async fn sweep_blobs(&self) -> Result<(), Refusal> {
+        let before_ms = self.clock.now_ms().saturating_sub(self.limits.blob_unused_ms_max);
+        let removed = self.store.forget_blobs(before_ms).await?;
+        if removed > 0 {
+            tracing::info!(removed, "blobs that nobody needs were removed");
+        }
+        Ok(())
+    }
+
     /// Fails the deployments on devices that may not be used any more.
     async fn fail_stranded(&self) -> Result<(), Refusal> {
         for row in self.store.stranded().await? {

@@ -60,6 +60,7 @@ impl Moc {
         self.check_sequence(&row, &read).await?;
 
         let digests = named(envelope, digest)?;
+        let _held = self.store.blobs().hold().await;
         self.store.blobs().put(envelope).await?;
         let stored = read.into_row(&row, package, digest, self.clock.now_ms());
         let blob = BlobRow {

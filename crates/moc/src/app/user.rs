@@ -332,13 +332,12 @@ impl Moc {
         digest: BlobDigest,
         bytes: u64,
     ) -> Result<bool, Refusal> {
-        if self.store.of(tenant).blob(digest).await?.is_some() {
-            return Ok(false);
-        }
+        let is_new = self.store.of(tenant).blob(digest).await?.is_none();
         let created_ms = self.clock.now_ms();
         let blob = BlobRow { tenant: tenant.to_owned(), digest, bytes, created_ms };
-        self.store.commit(vec![Change::AddBlob(blob), self.within_blobs(tenant)]).await?;
-        Ok(true)
+        let within = is_new.then(|| self.within_blobs(tenant));
+        self.store.commit([Change::AddBlob(blob)].into_iter().chain(within).collect()).await?;
+        Ok(is_new)
     }
 
     /// Refuses what makes a tenant's blobs too many bytes.

@@ -185,6 +185,7 @@ async fn receive_blob(
         }
         upload.write(&part).await?;
     }
+    let _held = moc.store().blobs().hold().await;
     match upload.finish().await {
         Ok(bytes) => {
             let new = moc.keep_blob(tenant, digest, bytes).await?;

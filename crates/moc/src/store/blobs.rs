@@ -18,6 +18,7 @@ use cose::Sha256;
 use tokio::{
     fs::{self, File},
     io::AsyncWriteExt as _,
+    sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock},
 };
 
 use super::{StoreFailed, create_dir};
@@ -27,6 +28,7 @@ use super::{StoreFailed, create_dir};
 pub struct Blobs {
     dir: PathBuf,
     recent: Arc<Mutex<Recent>>,
+    gate: Arc<RwLock<()>>,
 }
 
 /// Small blobs that were read not long ago, at most [`RECENT_MAX`] of [`RECENT_BYTES_MAX`] each. A
@@ -100,7 +102,7 @@ impl FromStr for BlobDigest {
 
 impl Blobs {
     pub(super) fn open(dir: &Path) -> Result<Self, StoreFailed> {
-        let blobs = Self { dir: dir.to_owned(), recent: Arc::default() };
+        let blobs = Self { dir: dir.to_owned(), recent: Arc::default(), gate: Arc::default() };
         let unfinished = blobs.unfinished();
         match std::fs::remove_dir_all(&unfinished) {
             Ok(()) => {}
@@ -132,6 +134,44 @@ impl Blobs {
             Err(UploadRefused::Failed(failed)) => Err(failed),
             Err(UploadRefused::Digest { .. }) => Err(StoreFailed::Corrupt("blob")),
         }
+    }
+
+    /// Keeps files from being removed until the rows say whose they are.
+    pub async fn hold(&self) -> OwnedRwLockReadGuard<()> {
+        self.gate.clone().read_owned().await
+    }
+
+    /// Waits until nobody holds files, and lets nobody.
+    pub(super) async fn alone(&self) -> OwnedRwLockWriteGuard<()> {
+        self.gate.clone().write_owned().await
+    }
+
+    /// Every blob that is there.
+    pub(super) async fn all(&self) -> Result<Vec<BlobDigest>, StoreFailed> {
+        let mut found = Vec::new();
+        let mut folders = fs::read_dir(&self.dir).await.map_err(failed(&self.dir))?;
+        while let Some(folder) = folders.next_entry().await.map_err(failed(&self.dir))? {
+            let path = folder.path();
+            if !folder.file_type().await.map_err(failed(&path))?.is_dir() {
+                continue;
+            }
+            let mut files = fs::read_dir(&path).await.map_err(failed(&path))?;
+            while let Some(file) = files.next_entry().await.map_err(failed(&path))? {
+                // What is unfinished has another name.
+                found.extend(
+                    file.file_name().to_str().and_then(|name| name.parse::<BlobDigest>().ok()),
+                );
+            }
+        }
+        Ok(found)
+    }
+
+    /// Removes a blob. Whoever reads it goes on.
+    pub(super) async fn remove(&self, digest: BlobDigest) -> Result<(), StoreFailed> {
+        let path = self.path(digest);
+        fs::remove_file(&path).await.map_err(failed(&path))?;
+        self.recent(|recent| recent.blobs.remove(&digest));
+        Ok(())
     }
 
     /// How many bytes the blob has, when it is there.

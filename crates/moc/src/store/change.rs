@@ -66,8 +66,13 @@ pub enum Change {
     SaveLease(LeaseRow),
     /// A package of a deployment.
     AddPackage(PackageRow),
-    /// A tenant has sent a blob; again changes nothing.
+    /// A tenant has sent a blob; again makes it as young as it was.
     AddBlob(BlobRow),
+    /// Forgets who has blobs that came before a time and that no deployment needs.
+    ForgetBlobs {
+        /// The time.
+        before_ms: u64,
+    },
     /// A package makes its device fetch blobs.
     NameBlobs(NamedBlobs),
     /// A new ticket.
@@ -148,6 +153,7 @@ impl Change {
             Self::SaveLease(lease) => leases::save(on, lease).await,
             Self::AddPackage(package) => deployments::add_package(on, package).await,
             Self::AddBlob(blob) => possession::add(on, blob).await,
+            Self::ForgetBlobs { before_ms } => possession::forget(on, *before_ms).await,
             Self::NameBlobs(named) => possession::name(on, named).await,
             Self::AddTicket(ticket) => exchanges::add_ticket(on, ticket).await,
             Self::ShowTicket { ticket } => exchanges::show_ticket(on, ticket).await,

@@ -2,6 +2,7 @@
 
 use api::{PackageName, RequestPlaced};
 use keys::file;
+use moc::store::BlobDigest;
 use serde_json::json;
 use suit::build::{Delivery, Name, Payload, Pd, Root, Ta};
 
@@ -49,6 +50,47 @@ async fn the_signer_of_the_package_around_it_does_not_hide_whose_the_data_is() {
     }
     user.upload(&id, PackageName::TaPd, ta_pd(&owner, &owner)).await;
 }
+
+#[tokio::test]
+async fn a_blob_that_no_deployment_needs_is_removed_and_one_that_is_needed_stays() {
+    let bench = Bench::start().await;
+    let (user, other) = (bench.tenant("acme").await, bench.tenant("other").await);
+    let mut device = enrolled(&bench, "edge").await;
+    let id = placed(&user, false).await.deployment;
+    let envelope = Owner::new().ta(1);
+    user.upload(&id, PackageName::Ta, envelope.clone()).await;
+    device.work().await;
+    let needed = BlobDigest::of(&envelope);
+    let (alone, shared) = (keep(&user, b"one").await, keep(&user, b"both").await);
+    bench.clock.advance_ms(DAYS_30 - 1);
+    bench.moc.sweep_blobs().await.unwrap();
+    let there = async |digest| bench.moc.store().blobs().len(digest).await.unwrap().is_some();
+    assert!(there(alone).await && there(shared).await, "their time has not come");
+    keep(&other, b"both").await;
+
+    bench.clock.advance_ms(1);
+    bench.moc.sweep_blobs().await.unwrap();
+
+    assert!(!there(alone).await, "nobody needs it");
+    assert!(there(shared).await, "somebody has it still");
+    assert!(there(needed).await, "a deployment under way names it");
+    keep(&user, b"one").await;
+    assert!(there(alone).await, "it may come again");
+    let late = bench.moc.store().blobs().put(b"nobody's").await.unwrap();
+    bench.moc.sweep_blobs().await.unwrap();
+    assert!(!there(late).await, "what broke off before it was anybody's");
+}
+
+async fn keep(by: &Caller, bytes: &[u8]) -> BlobDigest {
+    let digest = BlobDigest::of(bytes);
+    let path = api::path::blob(&digest.to_string());
+    let answer = by.put(&path, "application/octet-stream", bytes.to_vec()).await;
+    assert!(matches!(answer.status, 200 | 201), "{answer:?}");
+    digest
+}
+
+/// The default of `blob_unused_ms_max`.
+const DAYS_30: u64 = 2_592_000_000;
 
 /// Case 4 without UA: TA and PD in one package.
 async fn case_4(user: &Caller) -> String {
