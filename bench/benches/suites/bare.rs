@@ -55,7 +55,9 @@ impl Signed {
             Curve::P384 => (&signature::ECDSA_P384_SHA384_FIXED, &point[..]),
             Curve::Ed25519 => (&signature::ED25519, key.x()),
             Curve::MlDsa65 => return Err(anyhow!("no suite of this benchmark has ML-DSA")),
-            Curve::X25519 | Curve::XWing => return Err(anyhow!("the key does not sign")),
+            Curve::X25519 | Curve::XWing | Curve::HssLms => {
+                return Err(anyhow!("the key does not sign"));
+            }
         };
         Self::new(scheme, key, message.writer(), signature)
     }

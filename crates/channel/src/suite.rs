@@ -30,7 +30,7 @@ impl Suite {
             Curve::P256 => Some(Self::P256),
             Curve::X25519 => Some(Self::X25519),
             Curve::XWing => Some(Self::XWing),
-            Curve::P384 | Curve::Ed25519 | Curve::MlDsa65 => None,
+            Curve::P384 | Curve::Ed25519 | Curve::MlDsa65 | Curve::HssLms => None,
         }
     }
 

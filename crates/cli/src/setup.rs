@@ -7,7 +7,10 @@ use anyhow::{Context as _, Result};
 use channel::Suites;
 use clap::{Args, Subcommand};
 use cose::{Algorithm, Signer as _};
-use keys::file;
+use keys::{
+    file,
+    hss::{HssKey, Size},
+};
 use sdk::{MocClient, trust::Strength};
 use serde_json::json;
 
@@ -47,7 +50,7 @@ impl Init {
         let token_file = absolute(&self.token_file)?;
         let roots = self.roots.as_deref().map(absolute).transpose()?;
         home.keep_account(&Account { moc: self.moc, token_file, roots })?;
-        let owner = create(&home.owner_key())?;
+        let owner = create(&home.owner_key(), Algorithm::Esp256)?;
         if self.json {
             println!("{}", json!({ "owner": owner }));
         } else {
@@ -149,14 +152,35 @@ impl Trust {
     }
 }
 
+/// What a key signs with.
+#[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
+pub enum Kind {
+    /// ECDSA on P-256
+    #[default]
+    Esp256,
+    /// EdDSA on Ed25519
+    Ed25519,
+    /// ECDSA on P-384
+    Esp384,
+    /// Hash-based: safe against quantum computers, for 1048576 signatures; the file is the key's
+    /// state and is never copied
+    HssLms,
+    /// The same for 1024 signatures, made and used in a blink
+    #[value(name = "hss-lms-1024")]
+    HssLms1024,
+}
+
 /// `tamarack key`.
 #[derive(Debug, Subcommand)]
 pub enum Key {
-    /// Makes a signing key (P-256) and, beside it, its public key
+    /// Makes a signing key and, beside it, its public key
     New {
         /// The private key's file; the public key gets the ending `pub`
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
+        /// What it signs with
+        #[arg(long, value_enum, default_value_t)]
+        algorithm: Kind,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -169,8 +193,14 @@ impl Key {
     /// # Errors
     /// See [`Failed`].
     pub fn run(self) -> Result<(), Failed> {
-        let Self::New { out, json } = self;
-        let thumbprint = create(&out)?;
+        let Self::New { out, algorithm, json } = self;
+        let thumbprint = match algorithm {
+            Kind::Esp256 => create(&out, Algorithm::Esp256),
+            Kind::Ed25519 => create(&out, Algorithm::Ed25519),
+            Kind::Esp384 => create(&out, Algorithm::Esp384),
+            Kind::HssLms => create_hash_based(&out, Size::Million),
+            Kind::HssLms1024 => create_hash_based(&out, Size::Thousand),
+        }?;
         if json {
             println!("{}", json!({ "thumbprint": thumbprint }));
         } else {
@@ -180,12 +210,22 @@ impl Key {
     }
 }
 
-fn create(path: &Path) -> Result<String> {
-    let key = file::load_or_create(path, Algorithm::Esp256)
+fn create(path: &Path, algorithm: Algorithm) -> Result<String> {
+    let key = file::load_or_create(path, algorithm)
         .with_context(|| format!("making the key {}", path.display()))?;
-    file::save_public(file::public_path(path), key.key())
+    publish(path, key.key())
+}
+
+fn create_hash_based(path: &Path, size: Size) -> Result<String> {
+    let key =
+        HssKey::create(path, size).with_context(|| format!("making the key {}", path.display()))?;
+    publish(path, key.key())
+}
+
+fn publish(path: &Path, key: &cose::Key) -> Result<String> {
+    file::save_public(file::public_path(path), key)
         .with_context(|| format!("writing the public key beside {}", path.display()))?;
-    Ok(key.key().thumbprint().to_string())
+    Ok(key.thumbprint().to_string())
 }
 
 fn absolute(path: &Path) -> Result<PathBuf> {

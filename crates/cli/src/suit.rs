@@ -1,7 +1,6 @@
 //! `tamarack suit`: manifests for authors, from a readable description to a dry run.
 //!
-//! Everything that decides is in the library `suit`; here are files, words and exit codes. Keys
-//! are software keys in files; PKCS#11 is planned.
+//! Everything that decides is in the library `suit`; here are files, words and exit codes.
 
 mod binding;
 mod build;

@@ -25,6 +25,9 @@ pub enum Algorithm {
     /// ML-DSA-65 (FIPS 204, draft-ietf-cose-dilithium), accepted where a caller adds it to its
     /// [`Accept`].
     MlDsa65,
+    /// HSS/LMS (RFC 8778), the one of the SUIT profiles that outlives quantum computers; accepted
+    /// where a caller adds it to its [`Accept`].
+    HssLms,
     /// Any other identifier; signatures with it are refused.
     Other(i64),
 }
@@ -40,6 +43,7 @@ impl Algorithm {
             Self::Esp384 => -51,
             Self::Es384 => -35,
             Self::MlDsa65 => -49,
+            Self::HssLms => -46,
             Self::Other(id) => id,
         }
     }
@@ -54,6 +58,7 @@ impl Algorithm {
             -51 => Self::Esp384,
             -35 => Self::Es384,
             -49 => Self::MlDsa65,
+            -46 => Self::HssLms,
             _ => Self::Other(id),
         }
     }
@@ -71,6 +76,7 @@ impl Algorithm {
             Self::Ed25519 | Self::EdDsa => Some(Curve::Ed25519),
             Self::Esp384 | Self::Es384 => Some(Curve::P384),
             Self::MlDsa65 => Some(Curve::MlDsa65),
+            Self::HssLms => Some(Curve::HssLms),
             Self::Other(_) => None,
         }
     }
@@ -86,6 +92,7 @@ impl fmt::Display for Algorithm {
             Self::Esp384 => f.write_str("ESP384"),
             Self::Es384 => f.write_str("ES384"),
             Self::MlDsa65 => f.write_str("ML-DSA-65"),
+            Self::HssLms => f.write_str("HSS-LMS"),
             Self::Other(id) => write!(f, "algorithm {id}"),
         }
     }
@@ -115,6 +122,11 @@ impl Accept {
         Self(self.0 | Self::bit(algorithm))
     }
 
+    /// Both sets.
+    pub const fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
     /// Whether the algorithm is in the set.
     pub const fn allows(self, algorithm: Algorithm) -> bool {
         self.0 & Self::bit(algorithm) != 0
@@ -129,6 +141,7 @@ impl Accept {
             Algorithm::Esp384 => 1 << 4,
             Algorithm::Es384 => 1 << 5,
             Algorithm::MlDsa65 => 1 << 6,
+            Algorithm::HssLms => 1 << 7,
             Algorithm::Other(_) => 0,
         }
     }
@@ -138,7 +151,7 @@ impl Accept {
 mod tests {
     use super::*;
 
-    const ALL: [Algorithm; 7] = [
+    const ALL: [Algorithm; 8] = [
         Algorithm::Esp256,
         Algorithm::Es256,
         Algorithm::Ed25519,
@@ -146,6 +159,7 @@ mod tests {
         Algorithm::Esp384,
         Algorithm::Es384,
         Algorithm::MlDsa65,
+        Algorithm::HssLms,
     ];
 
     #[test]
@@ -159,7 +173,7 @@ mod tests {
     #[test]
     fn the_current_set_holds_no_legacy_algorithm() {
         for algorithm in ALL {
-            let by_default = algorithm != Algorithm::MlDsa65;
+            let by_default = !matches!(algorithm, Algorithm::MlDsa65 | Algorithm::HssLms);
             let current = by_default && !algorithm.is_legacy();
             assert_eq!(Accept::CURRENT.allows(algorithm), current);
             assert_eq!(Accept::WITH_LEGACY.allows(algorithm), by_default);

@@ -2,13 +2,15 @@
 
 use crate::cbor::{self, Decoder, Limits, Malformed, Type};
 use crate::crypto;
+use crate::hss;
 use crate::thumbprint::Thumbprint;
 
-/// A public COSE_Key on one of the supported curves, of ML-DSA-65, or of X-Wing.
+/// A public COSE_Key on one of the supported curves, of ML-DSA-65, of X-Wing, or of HSS/LMS.
 ///
 /// ```cddl
 /// COSE_Key = { 1 => kty, ? 2 => kid, ? 3 => alg, ? 4 => key_ops, -1 => crv, -2 => x, ? -3 => y }
 ///          / { 1 => 7, 3 => alg, -1 => pub, ? 2 => kid, ? 4 => key_ops }
+///          / { 1 => 5, -1 => pub, ? 2 => kid, ? 3 => alg, ? 4 => key_ops }
 /// ```
 ///
 /// Points on the NIST curves are known to lie on them. A key with a private part is refused:
@@ -17,7 +19,7 @@ use crate::thumbprint::Thumbprint;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
     curve: Curve,
-    /// The uncompressed SEC1 point, the 32 bytes of an OKP key, or those of an AKP key.
+    /// The uncompressed SEC1 point, the 32 bytes of an OKP key, or those of an AKP or HSS/LMS key.
     public: Vec<u8>,
     /// Kept, since every signature that is made or verified names its key by it.
     thumbprint: Thumbprint,
@@ -39,6 +41,8 @@ pub enum Curve {
     MlDsa65,
     /// No curve either: the KEM X-Wing (AKP), X25519 with ML-KEM-768, for key agreement.
     XWing,
+    /// Nor is this one: the trees of HSS/LMS with SHA-256 (RFC 8778).
+    HssLms,
 }
 
 impl Key {
@@ -73,6 +77,13 @@ impl Key {
                 e.map(3)?;
                 e.i64(label::KTY)?.i64(AKP)?;
                 e.i64(label::ALG)?.i64(self.curve.id())?;
+                e.i64(label::PUB)?.bytes(&self.public)?.ok()
+            });
+        }
+        if self.curve == Curve::HssLms {
+            return cbor::encode(|e| {
+                e.map(2)?;
+                e.i64(label::KTY)?.i64(HSS_LMS)?;
                 e.i64(label::PUB)?.bytes(&self.public)?.ok()
             });
         }
@@ -124,6 +135,14 @@ impl Key {
         Ok(Self::new(curve, public.to_vec()))
     }
 
+    /// An HSS/LMS key from its encoding in RFC 8554 section 6.1.
+    pub fn from_hss(public: &[u8]) -> Result<Self, Malformed> {
+        if !hss::is_public(public) {
+            return Err(Malformed::Expected("an HSS/LMS key of 60 bytes, with SHA-256"));
+        }
+        Ok(Self::new(Curve::HssLms, public.to_vec()))
+    }
+
     /// The curve.
     pub fn curve(&self) -> Curve {
         self.curve
@@ -164,14 +183,22 @@ impl Key {
 
 impl Curve {
     /// All supported curves.
-    pub const ALL: [Self; 6] =
-        [Self::P256, Self::P384, Self::Ed25519, Self::X25519, Self::MlDsa65, Self::XWing];
+    pub const ALL: [Self; 7] = [
+        Self::P256,
+        Self::P384,
+        Self::Ed25519,
+        Self::X25519,
+        Self::MlDsa65,
+        Self::XWing,
+        Self::HssLms,
+    ];
 
-    /// The registered number; of an AKP key that of its algorithm. X-Wing has none yet, so it is
+    /// The registered number; of an AKP or HSS/LMS key that of its algorithm. X-Wing has none yet, so it is
     /// one for private use.
     pub const fn id(self) -> i64 {
         match self {
             Self::MlDsa65 => -49,
+            Self::HssLms => -46,
             Self::P256 => 1,
             Self::P384 => 2,
             Self::X25519 => 4,
@@ -180,23 +207,24 @@ impl Curve {
         }
     }
 
-    /// The length of a coordinate and of a private key, in bytes; of an AKP key that of the public
-    /// key.
+    /// The length of a coordinate and of a private key, in bytes; of an AKP or HSS/LMS key that
+    /// of the public key.
     pub const fn coordinate_len(self) -> usize {
         match self {
             Self::MlDsa65 => 1952,
             Self::XWing => 1216,
+            Self::HssLms => hss::PUBLIC_BYTES,
             Self::P256 | Self::Ed25519 | Self::X25519 => 32,
             Self::P384 => 48,
         }
     }
 
-    pub(crate) const fn signature_len(self) -> usize {
+    /// `None` where it depends on the key's parameters, and where there is none.
+    pub(crate) const fn signature_len(self) -> Option<usize> {
         match self {
-            Self::MlDsa65 => 3309,
-            Self::P256 | Self::P384 | Self::Ed25519 | Self::X25519 | Self::XWing => {
-                2 * self.coordinate_len()
-            }
+            Self::MlDsa65 => Some(3309),
+            Self::P256 | Self::P384 | Self::Ed25519 => Some(2 * self.coordinate_len()),
+            Self::HssLms | Self::X25519 | Self::XWing => None,
         }
     }
 
@@ -217,6 +245,7 @@ impl Curve {
             Self::P256 | Self::P384 => EC2,
             Self::Ed25519 | Self::X25519 => OKP,
             Self::MlDsa65 | Self::XWing => AKP,
+            Self::HssLms => HSS_LMS,
         }
     }
 
@@ -235,7 +264,7 @@ struct Members<'b> {
     y: Option<Y<'b>>,
 }
 
-/// What stands under label -1: a curve's number, or the bytes of an AKP key.
+/// What stands under label -1: a curve's number, or the bytes of an AKP or HSS/LMS key.
 enum Parameter<'b> {
     Curve(i64),
     Public(&'b [u8]),
@@ -276,6 +305,11 @@ impl<'b> Members<'b> {
             let curve = alg.and_then(|alg| Curve::from_id(AKP, alg).ok()).ok_or(unknown)?;
             return Key::from_akp(curve, public);
         }
+        if let (Some(HSS_LMS), Some(Parameter::Public(public)), None) =
+            (self.kty, &self.crv, self.x)
+        {
+            return Key::from_hss(public);
+        }
         let (Some(kty), Some(Parameter::Curve(crv)), Some(x)) = (self.kty, self.crv, self.x) else {
             return Err(Malformed::Expected("a COSE_Key with kty, crv and x"));
         };
@@ -304,6 +338,8 @@ pub(crate) fn is_integer(kind: Type) -> bool {
 
 const OKP: i64 = 1;
 const EC2: i64 = 2;
+/// RFC 8778 section 4.
+const HSS_LMS: i64 = 5;
 /// Algorithm Key Pair (draft-ietf-cose-dilithium section 3).
 const AKP: i64 = 7;
 
@@ -311,7 +347,7 @@ const AKP: i64 = 7;
 mod label {
     pub(super) const KTY: i64 = 1;
     pub(super) const ALG: i64 = 3;
-    /// Of an AKP key, in place of the curve.
+    /// Of an AKP or HSS/LMS key, in place of the curve.
     pub(super) const PUB: i64 = -1;
     pub(super) const CRV: i64 = -1;
     pub(super) const X: i64 = -2;

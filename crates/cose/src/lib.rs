@@ -13,6 +13,7 @@ mod crypto;
 pub mod encrypt;
 mod handle;
 mod header;
+pub mod hss;
 mod key;
 pub mod mac;
 mod sign;

@@ -1,4 +1,4 @@
-//! SubjectPublicKeyInfo (RFC 5280, RFC 5480, RFC 8410, RFC 9881) of the supported keys.
+//! SubjectPublicKeyInfo (RFC 5280, RFC 5480, RFC 8410, RFC 9802, RFC 9881) of the supported keys.
 //!
 //! DER leaves one spelling per curve, so the part before the point is a constant.
 
@@ -18,6 +18,7 @@ impl Key {
                     Curve::P256 | Curve::P384 => Self::from_sec1(curve, point),
                     Curve::Ed25519 | Curve::X25519 => Self::from_okp(curve, point),
                     Curve::MlDsa65 | Curve::XWing => Self::from_akp(curve, point),
+                    Curve::HssLms => Self::from_hss(point),
                 };
             }
         }
@@ -49,6 +50,10 @@ const fn prefix(curve: Curve) -> &'static [u8] {
         Curve::XWing => &[
             0x30, 0x82, 0x04, 0xd4, 0x30, 0x0d, 0x06, 0x0b, 0x2b, 0x06, 0x01, 0x04, 0x01, 0x83,
             0xe6, 0x2d, 0x81, 0xc8, 0x7a, 0x03, 0x82, 0x04, 0xc1, 0x00,
+        ],
+        Curve::HssLms => &[
+            0x30, 0x4e, 0x30, 0x0d, 0x06, 0x0b, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x09,
+            0x10, 0x03, 0x11, 0x03, 0x3d, 0x00,
         ],
         Curve::X25519 => &[0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x6e, 0x03, 0x21, 0x00],
     }

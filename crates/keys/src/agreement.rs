@@ -113,7 +113,9 @@ fn parameters(curve: Curve) -> Result<&'static agreement::Algorithm, KeyRejected
         Curve::P256 => Ok(&agreement::ECDH_P256),
         Curve::P384 => Ok(&agreement::ECDH_P384),
         Curve::X25519 => Ok(&agreement::X25519),
-        Curve::Ed25519 | Curve::MlDsa65 | Curve::XWing => Err(KeyRejected::Unsupported),
+        Curve::Ed25519 | Curve::MlDsa65 | Curve::XWing | Curve::HssLms => {
+            Err(KeyRejected::Unsupported)
+        }
     }
 }
 

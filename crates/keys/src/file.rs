@@ -135,7 +135,7 @@ fn write_beside(path: &Path, bytes: &[u8], mode: u32) -> io::Result<PathBuf> {
 }
 
 /// Makes the name of a new file durable.
-fn sync_folder(path: &Path) -> io::Result<()> {
+pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
@@ -158,6 +158,6 @@ fn rejected(path: &Path, reason: KeyRejected) -> Error {
 
 /// Permission bits that a private key must not have. Group access is left to the operator:
 /// orchestrators mount secrets that way.
-const OTHERS: u32 = 0o007;
+pub(crate) const OTHERS: u32 = 0o007;
 /// Room for an ML-DSA key with its expansion.
 const LENGTH_MAX: u64 = 16 * 1024;

@@ -117,9 +117,12 @@ impl Token {
         let named = || Attribute::Label(label.as_bytes().to_vec());
         let mechanism = match curve {
             Curve::Ed25519 => Mechanism::EccEdwardsKeyPairGen,
-            Curve::P256 | Curve::P384 | Curve::X25519 | Curve::MlDsa65 | Curve::XWing => {
-                Mechanism::EccKeyPairGen
-            }
+            Curve::P256
+            | Curve::P384
+            | Curve::X25519
+            | Curve::MlDsa65
+            | Curve::XWing
+            | Curve::HssLms => Mechanism::EccKeyPairGen,
         };
         let public = [
             Attribute::Token(true),
@@ -170,9 +173,12 @@ impl Token {
         let bytes = octet_string(&point).unwrap_or(&point);
         let key = match curve {
             Curve::Ed25519 => Key::from_okp(curve, bytes),
-            Curve::P256 | Curve::P384 | Curve::X25519 | Curve::MlDsa65 | Curve::XWing => {
-                Key::from_sec1(curve, bytes)
-            }
+            Curve::P256
+            | Curve::P384
+            | Curve::X25519
+            | Curve::MlDsa65
+            | Curve::XWing
+            | Curve::HssLms => Key::from_sec1(curve, bytes),
         };
         Ok((private, key.map_err(|_| other())?))
     }
@@ -216,7 +222,9 @@ impl Signer for TokenSigningKey {
                 let pure = EddsaParams::new(EddsaSignatureScheme::Pure);
                 session.sign(&Mechanism::Eddsa(pure), self.private, message)
             }
-            Curve::X25519 | Curve::MlDsa65 | Curve::XWing => return Err(KeyUnusable),
+            Curve::X25519 | Curve::MlDsa65 | Curve::XWing | Curve::HssLms => {
+                return Err(KeyUnusable);
+            }
         };
         signature.map_err(|_| KeyUnusable)
     }
@@ -271,6 +279,7 @@ fn signing_curve(algorithm: Algorithm) -> Result<Curve, TokenError> {
         | Algorithm::EdDsa
         | Algorithm::Es384
         | Algorithm::MlDsa65
+        | Algorithm::HssLms
         | Algorithm::Other(_) => Err(TokenError::Unsupported),
     }
 }
@@ -281,7 +290,9 @@ fn parameters(curve: Curve) -> Result<&'static [u8], TokenError> {
         Curve::P256 => Ok(b"\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07"),
         Curve::P384 => Ok(b"\x06\x05\x2b\x81\x04\x00\x22"),
         Curve::Ed25519 => Ok(b"\x13\x0cedwards25519"),
-        Curve::X25519 | Curve::MlDsa65 | Curve::XWing => Err(TokenError::Unsupported),
+        Curve::X25519 | Curve::MlDsa65 | Curve::XWing | Curve::HssLms => {
+            Err(TokenError::Unsupported)
+        }
     }
 }
 

@@ -41,9 +41,11 @@ impl SigningKey {
                 PqdsaKeyPair::generate(&signature::ML_DSA_65_SIGNING)
                     .map_err(|_| KeyRejected::Unsupported)?,
             ),
-            Algorithm::Es256 | Algorithm::EdDsa | Algorithm::Es384 | Algorithm::Other(_) => {
-                Err(KeyRejected::Unsupported)
-            }
+            Algorithm::Es256
+            | Algorithm::EdDsa
+            | Algorithm::Es384
+            | Algorithm::HssLms
+            | Algorithm::Other(_) => Err(KeyRejected::Unsupported),
         }
     }
 
@@ -107,7 +109,7 @@ impl Signer for SigningKey {
             Curve::P384 => Algorithm::Esp384,
             Curve::Ed25519 => Algorithm::Ed25519,
             Curve::MlDsa65 => Algorithm::MlDsa65,
-            Curve::P256 | Curve::X25519 | Curve::XWing => Algorithm::Esp256,
+            Curve::P256 | Curve::X25519 | Curve::XWing | Curve::HssLms => Algorithm::Esp256,
         }
     }
 
@@ -145,6 +147,7 @@ fn parameters(algorithm: Algorithm) -> Option<&'static EcdsaSigningAlgorithm> {
         | Algorithm::EdDsa
         | Algorithm::Es384
         | Algorithm::MlDsa65
+        | Algorithm::HssLms
         | Algorithm::Other(_) => None,
     }
 }

@@ -4,12 +4,15 @@ use std::fmt;
 
 use cose::encrypt::Opener;
 use cose::mac::{Mac, Mac0};
-use cose::{Accept, Key, Sign, Sign1, Tagging, Thumbprint};
+use cose::{Accept, Algorithm, Key, Sign, Sign1, Tagging, Thumbprint};
 use zeroize::Zeroizing;
 
 use crate::cbor::{Reader, Writer};
 use crate::digest::Digest;
 use crate::error::{Error, Malformed, Unsupported, Untrusted};
+
+/// The signature algorithms of the profiles (suit-mti section 3), and ESP384.
+pub const SIGNATURES: Accept = Accept::CURRENT.and(Algorithm::HssLms);
 
 /// Whom a device believes about manifests.
 ///

@@ -47,7 +47,7 @@ mod testing;
 pub mod text;
 mod verified;
 
-pub use authentication::{Anchors, Hint, Secret, Signer, TrustAnchors};
+pub use authentication::{Anchors, Hint, SIGNATURES, Secret, Signer, TrustAnchors};
 pub use component::ComponentId;
 pub use digest::{Digest, DigestAlgorithm};
 pub use envelope::Envelope;

@@ -41,7 +41,7 @@ impl Suite {
             Algorithm::Esp256 | Algorithm::Es256 => Some(Self::Esp256),
             Algorithm::Ed25519 | Algorithm::EdDsa => Some(Self::Ed25519),
             Algorithm::MlDsa65 => Some(Self::MlDsa65),
-            Algorithm::Esp384 | Algorithm::Es384 | Algorithm::Other(_) => None,
+            Algorithm::Esp384 | Algorithm::Es384 | Algorithm::HssLms | Algorithm::Other(_) => None,
         }
     }
 

@@ -25,7 +25,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use cose::{Accept, Thumbprint};
+use cose::Thumbprint;
 use device::broker::{Action, LIVE_SCHEME};
 use rats::eat::InstanceType;
 use suit::process::SecondProcessor;
@@ -300,7 +300,7 @@ impl Installation {
 /// Checks the signature, by a key that travels with it and that owns only its own components.
 fn authenticate(envelope: &[u8]) -> Result<Verified<'_>, Refused> {
     let anchors = Anchors::none().with_self_certified();
-    Ok(Envelope::decode(envelope)?.authenticate(&anchors, &Accept::CURRENT)?)
+    Ok(Envelope::decode(envelope)?.authenticate(&anchors, &suit::SIGNATURES)?)
 }
 
 /// The identifier under which the manifest is kept; the agent keeps no manifest without one.

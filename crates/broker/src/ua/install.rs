@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeSet, path::Path, sync::Arc};
 
-use cose::{Accept, Thumbprint};
+use cose::Thumbprint;
 use suit::{
     Anchors, Context, Device, Digest, Envelope, Error, Limits, Outcome, Procedure, Processor,
     Report, Request, Unsupported, Untrusted, Uuid, Verified,
@@ -49,7 +49,7 @@ pub(super) async fn process(
 ) -> Result<(Placed, Vec<u8>), UaFailed> {
     let anchors = Anchors::none().with_self_certified();
     let verified = Envelope::decode(envelope)
-        .and_then(|envelope| envelope.authenticate(&anchors, &Accept::CURRENT))
+        .and_then(|envelope| envelope.authenticate(&anchors, &suit::SIGNATURES))
         .map_err(refused)?;
     for (place, error) in verified.rejected_blocks() {
         warn!(place, %error, "an authentication block of a UA's manifest is not good");

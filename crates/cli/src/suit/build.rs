@@ -6,7 +6,7 @@ use anstream::println;
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
 use cose::{
-    Accept, Key, Signer,
+    Key, Signer,
     encrypt::{ContentKey, Recipient},
 };
 use keys::{AgreementKey, SystemEntropy};
@@ -250,7 +250,7 @@ impl Dependency {
 fn authentic(what: &str, bytes: Vec<u8>) -> Result<Built, Failed> {
     let anchors = Anchors::none().with_self_certified();
     let verified = Envelope::decode(&bytes)
-        .and_then(|envelope| envelope.authenticate(&anchors, &Accept::CURRENT))
+        .and_then(|envelope| envelope.authenticate(&anchors, &suit::SIGNATURES))
         .and_then(|verified| {
             authority::owner_prefix(&verified)?;
             Ok(verified)

@@ -108,7 +108,7 @@ fn describe(bytes: &[u8], keys: &Keyring, what: &str) -> Result<Described, Faile
     let refuse = |error| refused(refusal::envelope(what, &error), json!({}));
     let anchors = Carried { keys, seen: RefCell::default() };
     let verified = Envelope::decode(bytes)
-        .and_then(|envelope| envelope.authenticate(&anchors, &cose::Accept::CURRENT))
+        .and_then(|envelope| envelope.authenticate(&anchors, &suit::SIGNATURES))
         .map_err(refuse)?;
     let mut seen = anchors.seen.into_inner();
     let signer = verified.signer_thumbprint();

@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
+use anstream::eprintln;
+use anyhow::{Context as _, Result, bail};
 use cose::Signer;
+use keys::hss::HssKey;
 
 /// Opens a signing key: `pkcs11:…` is one in a token, anything else a file.
 ///
@@ -13,11 +15,26 @@ pub(super) fn load(key: &Path) -> Result<Box<dyn Signer>> {
     match key.to_str().and_then(|text| text.strip_prefix("pkcs11:")) {
         Some(uri) => token::load(uri),
         None => {
+            if let Some(signer) = hash_based(key)? {
+                return Ok(Box::new(signer));
+            }
             let signer = keys::file::load(key);
             let signer = signer.with_context(|| format!("reading the key {}", key.display()))?;
             Ok(Box::new(signer))
         }
     }
+}
+
+/// Opens a key whose every signature uses up a part of it, and says how much is left.
+fn hash_based(key: &Path) -> Result<Option<HssKey>> {
+    let shown = key.display();
+    let opened = HssKey::open(key).with_context(|| format!("reading the key {shown}"))?;
+    let Some(signer) = opened else { return Ok(None) };
+    match signer.left().with_context(|| format!("reading the key {shown}"))? {
+        0 => bail!("the key {shown} has no signature left: make another with `tamarack key new`"),
+        left => eprintln!("note: {shown} is good for {left} signatures more; never copy this file"),
+    }
+    Ok(Some(signer))
 }
 
 #[cfg(not(feature = "pkcs11"))]

@@ -13,7 +13,7 @@ use cose::{
     cbor::{self, MapReader},
 };
 use suit::{
-    Anchors, ComponentId, Signer,
+    Anchors, ComponentId, SIGNATURES, Signer,
     authentication::Secret,
     authority::{Authority, OwnerPrefix},
 };
@@ -47,7 +47,8 @@ pub(super) struct Trusted {
 impl Trust {
     /// Reads the keys.
     pub(super) fn read(&self) -> Result<Trusted> {
-        let accept = if self.legacy { Accept::WITH_LEGACY } else { Accept::CURRENT };
+        let accept = if self.legacy { Accept::WITH_LEGACY } else { Accept::NONE };
+        let accept = SIGNATURES.or(accept);
         let Some(directory) = &self.keys else {
             return Ok(Trusted {
                 anchors: Arc::new(Anchors::none().with_self_certified()),

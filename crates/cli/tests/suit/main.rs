@@ -3,6 +3,7 @@
 
 mod describe;
 mod documents;
+mod hash_based;
 mod refuse;
 mod run;
 mod support;

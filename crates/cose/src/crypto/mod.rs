@@ -9,6 +9,7 @@ use aws_lc_rs::{constant_time, digest, hkdf, hmac, signature};
 
 use crate::algorithm::Algorithm;
 use crate::handle::Secret;
+use crate::hss;
 use crate::key::{Curve, Key};
 
 pub(crate) use cipher::{Aead, aes_ctr};
@@ -136,7 +137,7 @@ pub(crate) fn verify(
         return Err(Mismatch::Key);
     }
     //= EV-COM-12: r ‖ s, big-endian, of full length
-    if signature.len() != key.curve().signature_len() {
+    if key.curve().signature_len().is_some_and(|length| signature.len() != length) {
         return Err(Mismatch::Signature);
     }
     let verified = match key.curve() {
@@ -154,6 +155,8 @@ pub(crate) fn verify(
         // So does ML-DSA, whose message follows a digest of the key.
         Curve::MlDsa65 => signature::UnparsedPublicKey::new(&signature::ML_DSA_65, key.public())
             .verify(&parts.concat(), signature),
+        Curve::HssLms if hss::verify(key.public(), parts, signature) => Ok(()),
+        Curve::HssLms => return Err(Mismatch::Signature),
         Curve::X25519 | Curve::XWing => return Err(Mismatch::Key),
     };
     verified.map_err(|_| Mismatch::Signature)
@@ -174,7 +177,9 @@ pub(crate) fn uncompressed_point(curve: Curve, point: &[u8]) -> Option<Vec<u8>> 
     let algorithm = match curve {
         Curve::P256 => &signature::ECDSA_P256_SHA256_FIXED,
         Curve::P384 => &signature::ECDSA_P384_SHA384_FIXED,
-        Curve::Ed25519 | Curve::X25519 | Curve::MlDsa65 | Curve::XWing => return None,
+        Curve::Ed25519 | Curve::X25519 | Curve::MlDsa65 | Curve::XWing | Curve::HssLms => {
+            return None;
+        }
     };
     // The provider would take a SubjectPublicKeyInfo or a hybrid point as well.
     let length = match point.first()? {

@@ -94,9 +94,12 @@ impl TestSigner {
         let key = TestAgreement::from_scalar(curve, scalar).key;
         let parameters = match curve {
             Curve::P384 => &signature::ECDSA_P384_SHA384_FIXED_SIGNING,
-            Curve::P256 | Curve::Ed25519 | Curve::X25519 | Curve::MlDsa65 | Curve::XWing => {
-                &signature::ECDSA_P256_SHA256_FIXED_SIGNING
-            }
+            Curve::P256
+            | Curve::Ed25519
+            | Curve::X25519
+            | Curve::MlDsa65
+            | Curve::XWing
+            | Curve::HssLms => &signature::ECDSA_P256_SHA256_FIXED_SIGNING,
         };
         let pair = EcdsaKeyPair::from_private_key_and_public_key(parameters, scalar, key.public())
             .expect("a pair");
@@ -137,7 +140,9 @@ impl TestAgreement {
         let algorithm = match curve {
             Curve::P384 => &agreement::ECDH_P384,
             Curve::X25519 => &agreement::X25519,
-            Curve::P256 | Curve::Ed25519 | Curve::MlDsa65 | Curve::XWing => &agreement::ECDH_P256,
+            Curve::P256 | Curve::Ed25519 | Curve::MlDsa65 | Curve::XWing | Curve::HssLms => {
+                &agreement::ECDH_P256
+            }
         };
         let private = PrivateKey::from_private_key(algorithm, scalar).expect("a scalar");
         let public = private.compute_public_key().expect("a public key");

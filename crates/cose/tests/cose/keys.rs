@@ -54,6 +54,7 @@ fn every_form_of_a_key_reads_back() {
             Curve::P256 | Curve::P384 => Key::from_sec1(curve, &key.sec1()),
             Curve::Ed25519 | Curve::X25519 => Key::from_okp(curve, key.x()),
             Curve::MlDsa65 | Curve::XWing => Key::from_akp(curve, key.x()),
+            Curve::HssLms => Key::from_hss(key.x()),
         };
         assert_eq!(again, Ok(key));
     }
@@ -177,6 +178,10 @@ fn key_on(curve: Curve) -> Key {
     match curve {
         Curve::MlDsa65 | Curve::XWing => {
             Key::from_akp(curve, &vec![7; curve.coordinate_len()]).expect("as long as a key is")
+        }
+        Curve::HssLms => {
+            let head = [0, 0, 0, 1, 0, 0, 0, 5, 0, 0, 0, 4];
+            Key::from_hss(&[&head[..], &[7; 48]].concat()).expect("known parameters")
         }
         Curve::Ed25519 => TestSigner::new(Algorithm::Ed25519, 7).key().clone(),
         Curve::P256 | Curve::P384 | Curve::X25519 => TestAgreement::new(curve, 7).key().clone(),

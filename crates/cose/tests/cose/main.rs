@@ -3,6 +3,7 @@
 mod encryption;
 mod fixture;
 mod headers;
+mod hss;
 mod keys;
 mod macs;
 mod negative;

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use api::PackageName;
-use cose::{Accept, Key};
+use cose::Key;
 use suit::{ComponentId, Envelope, Hint, Signer, Verified, authority};
 
 /// One manifest of a package.
@@ -67,7 +67,7 @@ pub(crate) fn authenticate(envelope: &[u8]) -> Result<(Verified<'_>, Key), suit:
         travelling.borrow_mut().extend(key.clone());
         key
     };
-    let verified = Envelope::decode(envelope)?.authenticate(&anchors, &Accept::CURRENT)?;
+    let verified = Envelope::decode(envelope)?.authenticate(&anchors, &suit::SIGNATURES)?;
     authority::owner_prefix(&verified)?;
     let Signer::Key(signer) = *verified.signer() else {
         return Err(suit::Untrusted::UnknownKey.into());

@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use cose::{Accept, Key};
+use cose::Key;
 use suit::{Anchors, Envelope, authority::OwnerPrefix};
 use teep::tam::{Decision, Inventory, Manifest, Work};
 
@@ -91,7 +91,7 @@ impl Run<'_> {
             Key::decode(&row.owner_key).map_err(|_| StoreFailed::Corrupt("packages.owner_key"))?;
         let anchors = Anchors::none().with_key(owner);
         let authorised = Envelope::decode(envelope.get_or_init(|| bytes))
-            .and_then(|envelope| envelope.authenticate(&anchors, &Accept::CURRENT))
+            .and_then(|envelope| envelope.authenticate(&anchors, &suit::SIGNATURES))
             .and_then(|verified| Ok(Manifest::authorised(&verified, &OwnerPrefix)?));
         Ok(match authorised {
             Ok(manifest) if row.package.holds_data() => Some(manifest.with_personalization_data()),

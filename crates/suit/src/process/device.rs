@@ -8,7 +8,7 @@ use cose::encrypt::ContentAlgorithm;
 use cose::{Accept, Algorithm};
 
 use super::references::References;
-use crate::authentication::{Anchors, TrustAnchors};
+use crate::authentication::{Anchors, SIGNATURES, TrustAnchors};
 use crate::authority::{Authority, OwnerPrefix};
 use crate::command::{Condition, Directive, label};
 use crate::component::ComponentId;
@@ -75,7 +75,8 @@ impl Device {
     /// every algorithm that is computed here.
     pub fn capability(&self) -> Capability {
         let digests = DigestAlgorithm::COMPUTED.into_iter().map(DigestAlgorithm::id);
-        let signatures = [Algorithm::Esp256, Algorithm::Ed25519, Algorithm::Esp384];
+        let signatures =
+            [Algorithm::Esp256, Algorithm::Ed25519, Algorithm::Esp384, Algorithm::HssLms];
         let ciphers = ContentAlgorithm::ALL.into_iter().map(ContentAlgorithm::id);
         Capability {
             components: self.components.clone().unwrap_or_default(),
@@ -183,7 +184,7 @@ impl Context {
             installed: Installed::default(),
             anchors: Arc::new(Anchors::none()),
             authority: Arc::new(OwnerPrefix),
-            accept: Accept::CURRENT,
+            accept: SIGNATURES,
             nonce: None,
         }
     }

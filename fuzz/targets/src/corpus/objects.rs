@@ -124,7 +124,7 @@ fn spki(key: &Key) -> Vec<u8> {
               \x62\x00"
         }
         Curve::Ed25519 => b"\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00",
-        Curve::MlDsa65 | Curve::XWing => return key.to_spki(),
+        Curve::MlDsa65 | Curve::XWing | Curve::HssLms => return key.to_spki(),
         Curve::X25519 => b"\x30\x2a\x30\x05\x06\x03\x2b\x65\x6e\x03\x21\x00",
     };
     [prefix, key.public()].concat()

@@ -129,9 +129,11 @@ impl Scheme {
             Algorithm::Es384 | Algorithm::Esp384 => Some(Self::Es384),
             Algorithm::Other(ES512 | ESP512) => Some(Self::Es512),
             Algorithm::Other(PS256) => Some(Self::Ps256),
-            Algorithm::Ed25519 | Algorithm::EdDsa | Algorithm::MlDsa65 | Algorithm::Other(_) => {
-                None
-            }
+            Algorithm::Ed25519
+            | Algorithm::EdDsa
+            | Algorithm::MlDsa65
+            | Algorithm::HssLms
+            | Algorithm::Other(_) => None,
         }
     }
 }
