@@ -193,8 +193,8 @@ impl Curve {
         Self::HssLms,
     ];
 
-    /// The registered number; of an AKP or HSS/LMS key that of its algorithm. X-Wing has none yet, so it is
-    /// one for private use.
+    /// The registered number; of an AKP or HSS/LMS key that of its algorithm. X-Wing has none yet,
+    /// so it is one for private use.
     pub const fn id(self) -> i64 {
         match self {
             Self::MlDsa65 => -49,
@@ -207,8 +207,8 @@ impl Curve {
         }
     }
 
-    /// The length of a coordinate and of a private key, in bytes; of an AKP or HSS/LMS key that
-    /// of the public key.
+    /// The length of a coordinate and of a private key, in bytes; of an AKP or HSS/LMS key that of
+    /// the public key.
     pub const fn coordinate_len(self) -> usize {
         match self {
             Self::MlDsa65 => 1952,
