@@ -27,6 +27,7 @@ pub(crate) const PROCESSORS: [Processor; 2] = [
         debian: "amd64",
         target: "x86_64-unknown-linux-gnu",
         compiler: "x86_64-linux-gnu-gcc",
+        random_instruction: true,
         console: "ttyS0",
         firmware: Some("/usr/share/seabios/bios-256k.bin"),
     },
@@ -35,6 +36,7 @@ pub(crate) const PROCESSORS: [Processor; 2] = [
         debian: "arm64",
         target: "aarch64-unknown-linux-gnu",
         compiler: "aarch64-linux-gnu-gcc",
+        random_instruction: false,
         console: "ttyAMA0",
         firmware: None,
     },
@@ -51,6 +53,11 @@ pub(crate) struct Processor {
     pub(crate) target: &'static str,
     /// The C compiler and linker for it.
     pub(crate) compiler: &'static str,
+    /// Whether every one of them has an instruction for random numbers, which the host cannot
+    /// influence: it seeds the guest's kernel and, beside that, the Agent's generator. Without
+    /// one the generator measures the jitter of the processor, under an interpreted one for some
+    /// hundreds of milliseconds in each process.
+    random_instruction: bool,
     console: &'static str,
     firmware: Option<&'static str>,
 }
@@ -101,6 +108,10 @@ fn agents(processors: &[Processor], show: build::Show) -> Result<Vec<PathBuf>> {
             run::root().display()
         );
         cargo.env(format!("CARGO_TARGET_{variable}_RUSTFLAGS"), flags);
+        if processor.random_instruction {
+            let jitter = format!("AWS_LC_SYS_NO_JITTER_ENTROPY_{}", target.replace('-', "_"));
+            cargo.env(jitter, "1");
+        }
         if processor.name != std::env::consts::ARCH {
             cargo.env(format!("CARGO_TARGET_{variable}_LINKER"), processor.compiler);
             cargo.env(format!("CC_{}", target.replace('-', "_")), processor.compiler);

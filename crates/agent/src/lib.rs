@@ -79,7 +79,7 @@ pub fn run(storage: Option<&Path>, own_digest: Option<[u8; 32]>) -> anyhow::Resu
         (None, Some(stream)) => {
             let tee =
                 attester::reach(Path::new("/"), channel, &text).context("reaching the TEE")?;
-            (Storage::Remote(UnixStream::from(stream)), tee)
+            (Storage::Remote(Remote::new(UnixStream::from(stream))), tee)
         }
         (None, None) => anyhow::bail!("no storage was handed down"),
     };
@@ -92,7 +92,7 @@ enum Storage {
     /// A folder of the REE.
     Folder(PathBuf),
     /// A disk at the other end of a socket.
-    Remote(UnixStream),
+    Remote(Remote),
 }
 
 /// What an agent on real hardware is started with.
@@ -147,11 +147,7 @@ fn up(
     listener: OwnedFd,
     own: [u8; 32],
 ) -> anyhow::Result<()> {
-    let cache = match &storage {
-        Storage::Folder(folder) => modules(folder, attester.as_ref())?,
-        // Over the channel of a machine's storage, compiling again is cheaper than fetching.
-        Storage::Remote(_) => ModuleCache::default(),
-    };
+    let cache = modules(&storage, attester.as_ref())?;
     let register = Arc::new(RuntimeRegister::new(Arc::clone(&attester)));
     let applications = Applications::new(backends(&settings, &Arc::new(cache), &register));
     let applications = Arc::new(applications.with_room(settings.room).with_register(register));
@@ -161,9 +157,7 @@ fn up(
                 .with_context(|| format!("opening the storage `{}`", folder.display()))?;
             start(settings, disk, attester, applications, own)?
         }
-        Storage::Remote(stream) => {
-            start(settings, Remote::new(stream), attester, applications, own)?
-        }
+        Storage::Remote(remote) => start(settings, remote, attester, applications, own)?,
     };
     serve::serve(listener, Arc::new(agent)).context("listening for the Broker")
 }
@@ -213,16 +207,22 @@ pub fn start(
     TeepAgent::new(settings, identity, store, attester, applications, own_digest)
 }
 
-/// The compiled modules of this device, sealed in a folder of its storage.
-fn modules(storage: &Path, attester: &dyn Attester) -> anyhow::Result<ModuleCache> {
+/// The compiled modules of this device, sealed: in a folder of its storage, or, at the other end
+/// of a socket, among what is installed.
+fn modules(storage: &Storage, attester: &dyn Attester) -> anyhow::Result<ModuleCache> {
     let key = match attester.sealing_key(MODULES_LABEL) {
         Err(lack) if lack.is_lack() => return Ok(ModuleCache::default()),
         key => key.context("getting the key for compiled code")?,
     };
-    let folder = storage.join(MODULES);
-    let disk = Folder::open(&folder)
-        .with_context(|| format!("opening the folder `{}`", folder.display()))?;
-    Ok(ModuleCache::on(Box::new(disk), Sealer::new(&key)))
+    let disk: Box<dyn Disk> = match storage {
+        Storage::Folder(folder) => {
+            let folder = folder.join(MODULES);
+            let opened = Folder::open(&folder);
+            Box::new(opened.with_context(|| format!("opening the folder `{}`", folder.display()))?)
+        }
+        Storage::Remote(remote) => Box::new(remote.clone()),
+    };
+    Ok(ModuleCache::on(disk, Sealer::new(&key)))
 }
 
 /// The backends of the instance types that the settings name.

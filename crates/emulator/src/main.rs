@@ -244,17 +244,17 @@ fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
         vendor::publish(&arguments.vendor, Timestamp::now())?;
         Device::new(machine, &arguments.state)
     };
-    let device = start().context("starting the device")?;
-    info!(?misbehaviour, "the device is ready");
+    let launch = || {
+        let device = start()?;
+        info!(?misbehaviour, "the device is ready");
+        Ok(device)
+    };
     match &loaded.software {
         LoadedSoftware::Program(program) => {
+            let device = launch().context("starting the device")?;
             run_program(arguments, program, &loaded.settings, device)
         }
-        LoadedSoftware::Machine(image) => {
-            let mut first = Some(device);
-            let launch = || first.take().map_or_else(start, Ok);
-            run_machine(arguments, image, &loaded.settings, launch)
-        }
+        LoadedSoftware::Machine(image) => run_machine(arguments, image, &loaded.settings, launch),
     }
 }
 

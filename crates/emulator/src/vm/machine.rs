@@ -71,11 +71,20 @@ pub fn run(
     let program = find(qemu::program(guest.image.architecture))?;
     let (tell, events) = mpsc::channel();
     watch_signals(tell.clone())?;
-    let listener = launch::listen(guest.broker_socket)?;
+    let mut listener = None;
+    let mut hardware = || {
+        let device = launch()?;
+        // Whoever finds the socket finds what the device has published, too.
+        let listener = match &mut listener {
+            Some(listener) => listener,
+            none => none.insert(launch::listen(guest.broker_socket)?),
+        };
+        let listener = listener.try_clone().map_err(|error| Error::launch("listen", error))?;
+        Ok((device, listener))
+    };
     let mut status = Status::beside(guest.broker_socket);
     loop {
-        let ended =
-            one_boot(guest, &program, &listener, &mut launch, (&tell, &events), &mut status);
+        let ended = one_boot(guest, &program, &mut hardware, (&tell, &events), &mut status);
         let (state, detail) = match &ended {
             Ok(Some(Ended::Stopped)) => (State::Stopped, None),
             Ok(Some(Ended::Agent(_))) => (State::Ended, None),
@@ -94,27 +103,25 @@ pub fn run(
 fn one_boot(
     guest: &Guest<'_>,
     program: &Path,
-    listener: &UnixListener,
-    launch: &mut impl FnMut() -> Result<Device, Error>,
+    hardware: &mut impl FnMut() -> Result<(Device, UnixListener), Error>,
     (tell, events): (&Sender<Event>, &Receiver<Event>),
     status: &mut Status,
 ) -> Result<Option<Ended>, Error> {
-    let boot = |accelerator, device, status: &mut Status| {
+    let mut boot = |accelerator, status: &mut Status| {
         // What an earlier boot still had to say is about another guest.
         events.try_iter().filter(|event| !matches!(event, Event::Signal(_))).for_each(drop);
         status.booting(accelerator);
-        let listener = listener.try_clone().map_err(|error| Error::launch("listen", error))?;
-        Machine::boot(guest, program, accelerator, device, listener, tell.clone())
+        Machine::boot(guest, program, accelerator, hardware, tell.clone())
     };
     let choice = accelerator::choose(guest.wish, guest.image.architecture, program, guest.cache);
     let (mut machine, accelerator) = match choice {
         Choice::Known(accelerator) => {
-            let mut machine = boot(accelerator, launch()?, status)?;
+            let mut machine = boot(accelerator, status)?;
             machine.await_greeting(events, guest.boot_within)?;
             (machine, accelerator)
         }
         Choice::Trial => {
-            let mut machine = boot(Accelerator::Kvm, launch()?, status)?;
+            let mut machine = boot(Accelerator::Kvm, status)?;
             let greeted = machine.await_greeting(events, TRIAL);
             Verdict::remember(greeted.is_ok(), program, guest.cache);
             match greeted {
@@ -122,7 +129,7 @@ fn one_boot(
                 Err(error) => {
                     warn!(%error, "no guest comes up with KVM here; QEMU interprets instead");
                     drop(machine);
-                    let mut machine = boot(Accelerator::Tcg, launch()?, status)?;
+                    let mut machine = boot(Accelerator::Tcg, status)?;
                     machine.await_greeting(events, guest.boot_within)?;
                     (machine, Accelerator::Tcg)
                 }
@@ -131,13 +138,13 @@ fn one_boot(
     };
     status.say(State::Running, Some(accelerator), None);
     let ms = machine.started.elapsed().as_millis();
-    info!(pid = machine.child.id(), accelerator = accelerator.name(), ms, "the guest greeted");
+    info!(pid = machine.qemu.0.id(), accelerator = accelerator.name(), ms, "the guest greeted");
     machine.await_end(events)
 }
 
-/// A QEMU that runs. Dropping it ends it.
+/// A machine that runs. Dropping it ends it.
 struct Machine {
-    child: Child,
+    qemu: Qemu,
     relay: Handle,
     words: LastWords,
     /// Those who hear what QEMU and the guest say.
@@ -155,12 +162,13 @@ enum Event {
 }
 
 impl Machine {
+    /// Starts QEMU, and measures while it boots: it has the very bytes from memory that nobody can
+    /// change, and what the guest asks of its hardware waits until the measurement stands.
     fn boot(
         guest: &Guest<'_>,
         program: &Path,
         accelerator: Accelerator,
-        device: Device,
-        listener: UnixListener,
+        hardware: &mut impl FnMut() -> Result<(Device, UnixListener), Error>,
         tell: Sender<Event>,
     ) -> Result<Self, Error> {
         let started = Instant::now();
@@ -168,18 +176,19 @@ impl Machine {
         let (ours, theirs) = UnixStream::pair().map_err(failed("make the serial port"))?;
         ours.set_nonblocking(true).map_err(failed("make the serial port"))?;
 
-        let relay = relay(guest, File::from(OwnedFd::from(ours)), listener, device, tell.clone())?;
-        let (relay, handle) = relay;
         let (mut command, words) = command(guest, program, accelerator, theirs)?;
-        let mut child = command.spawn().map_err(failed("start QEMU"))?;
+        let mut qemu = Qemu(command.spawn().map_err(failed("start QEMU"))?);
         // The command holds the guest's end of the port, which must close when QEMU ends.
         drop(command);
-        let (console, errors) = (child.stdout.take(), child.stderr.take());
+        let (console, errors) = (qemu.0.stdout.take(), qemu.0.stderr.take());
         let console = console.map(|console| words.clone().of("console", console));
         let errors = errors.map(|errors| words.clone().of("qemu", errors));
         let heard = console.into_iter().chain(errors).collect();
+        let (device, listener) = hardware()?;
+        let port = File::from(OwnedFd::from(ours));
+        let (relay, handle) = relay(guest, port, listener, device, tell.clone())?;
         thread::spawn(move || tell.send(Event::LinkEnded(relay.run())));
-        Ok(Self { child, relay: handle, words, heard, started, signal: None })
+        Ok(Self { qemu, relay: handle, words, heard, started, signal: None })
     }
 
     /// Waits for the guest's greeting; ends the machine when there is none in time.
@@ -256,7 +265,7 @@ impl Machine {
     fn wait(&mut self, wait: Duration) -> Option<ExitStatus> {
         let deadline = Instant::now() + wait;
         while Instant::now() < deadline {
-            if let Ok(Some(status)) = self.child.try_wait() {
+            if let Ok(Some(status)) = self.qemu.0.try_wait() {
                 // Its outputs are closed with it: what it said last is soon read.
                 for heard in self.heard.drain(..) {
                     let _ = heard.join();
@@ -269,10 +278,13 @@ impl Machine {
     }
 }
 
-impl Drop for Machine {
+/// A QEMU that runs. Dropping it ends it.
+struct Qemu(Child);
+
+impl Drop for Qemu {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 

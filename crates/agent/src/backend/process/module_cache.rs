@@ -55,7 +55,9 @@ impl ModuleCache {
         let name = name(module);
         if let Some((disk, sealer)) = &mut inner.disk {
             let kept = disk.put(&name, &sealer.seal(&name, &code)).and_then(|()| {
-                let old: Vec<String> = disk.names()?.into_iter().filter(|n| *n != name).collect();
+                // The disk may be that of the store, which has files of its own.
+                let other = |n: &String| *n != name && n.ends_with(CODE);
+                let old: Vec<String> = disk.names()?.into_iter().filter(other).collect();
                 let many = (old.len() + 1).saturating_sub(MODULES_MAX);
                 old.iter().take(many).try_for_each(|name| disk.remove(name))
             });
@@ -97,8 +99,11 @@ impl std::fmt::Debug for ModuleCache {
 }
 
 fn name(module: [u8; 32]) -> String {
-    format!("{}.code", hex::encode(module))
+    format!("{}{CODE}", hex::encode(module))
 }
+
+/// How the names of compiled modules end.
+const CODE: &str = ".code";
 
 /// Modules whose code is kept; the code of others is made again.
 const MODULES_MAX: usize = 16;
@@ -138,6 +143,20 @@ mod tests {
         assert!(modules.get([19; 32]).is_none());
         assert!(modules.get([18; 32]).is_some());
         assert!(std::fs::read_dir(folder.path()).unwrap().count() <= MODULES_MAX);
+    }
+
+    #[test]
+    fn files_that_are_no_code_are_let_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = folder.path().join("content-0");
+        std::fs::write(&store, b"of the store").unwrap();
+        let modules = cache(folder.path(), 1);
+
+        for number in 0..20 {
+            modules.put([number; 32], vec![number]);
+        }
+
+        assert_eq!(std::fs::read(&store).unwrap(), b"of the store");
     }
 
     fn cache(path: &std::path::Path, device: u8) -> ModuleCache {
