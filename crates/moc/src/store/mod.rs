@@ -296,7 +296,8 @@ fn to_json<T: serde::Serialize>(value: &T, column: &'static str) -> Result<Strin
 
 const READERS_MAX: usize = 8;
 const WRITER_SETTINGS: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
-     PRAGMA busy_timeout = 5000; PRAGMA foreign_keys = ON; PRAGMA cache_size = -65536";
+     PRAGMA busy_timeout = 5000; PRAGMA foreign_keys = ON; PRAGMA cache_size = -65536; \
+     PRAGMA wal_autocheckpoint = 8192";
 const READER_SETTINGS: &str = "PRAGMA busy_timeout = 5000; PRAGMA query_only = ON; \
      PRAGMA mmap_size = 1073741824";
 

@@ -79,6 +79,7 @@ impl Query {
 
     /// Runs a statement that reads nothing.
     pub(super) async fn execute(self, on: &mut Connection) -> Result<Outcome, Error> {
+        debug_assert!(is_portable(self.sql), "{}", self.sql);
         let mut statement = on.0.prepare_cached(self.sql)?;
         statement.execute(params_from_iter(self.values)).map(Outcome)
     }
@@ -200,6 +201,7 @@ impl Inner {
 }
 
 fn rows(on: &rusqlite::Connection, query: Query, most: Option<usize>) -> Result<Vec<Row>, Error> {
+    debug_assert!(is_portable(query.sql), "{}", query.sql);
     let mut statement = on.prepare_cached(query.sql)?;
     let columns: Arc<[String]> = statement.column_names().map(str::to_owned).collect();
     let mut cursor = statement.query(params_from_iter(query.values))?;
@@ -245,6 +247,16 @@ impl Row {
             _ => Err(StoreFailed::Corrupt(column)),
         }
     }
+}
+
+/// Whether placeholders mean the same everywhere: SQLite counts them as they appear, PostgreSQL
+/// goes by their numbers.
+fn is_portable(sql: &str) -> bool {
+    let numbers = sql.split('$').skip(1).map(|rest| {
+        let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+        rest[..end].parse().unwrap_or(0)
+    });
+    numbers.eq(1..sql.split('$').count())
 }
 
 /// Whether a row was refused because there is one like it.
@@ -296,3 +308,16 @@ const UNIQUE: i32 = rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE;
 const PRIMARY_KEY: i32 = rusqlite::ffi::SQLITE_CONSTRAINT_PRIMARYKEY;
 /// Prepared statements that a connection keeps: all that there are.
 const STATEMENTS: usize = 160;
+
+#[cfg(test)]
+mod tests {
+    use super::is_portable;
+
+    #[test]
+    fn placeholders_are_numbered_as_they_appear() {
+        assert!(is_portable("SELECT 1"));
+        assert!(is_portable("UPDATE t SET a = $1 WHERE b = $2 AND c > $3"));
+        assert!(!is_portable("UPDATE t SET a = $2 WHERE b = $1"));
+        assert!(!is_portable("SELECT a FROM t WHERE b = $1 OR c = $1"));
+    }
+}
