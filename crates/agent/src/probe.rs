@@ -277,6 +277,12 @@ const TEES: &[Interface] = &[
         attester: Attester::Implemented,
     },
     Interface {
+        name: "efi-secret",
+        path: "sys/kernel/security/secrets/coco/6f8b2a70-3c51-4d0e-9a6e-7d2f10c4e5b3",
+        remedy: "have the owner launch an SEV guest, with securityfs mounted and efi_secret loaded",
+        attester: Attester::Implemented,
+    },
+    Interface {
         name: "gramine",
         path: "dev/attestation",
         remedy: "run as an SGX enclave of Gramine with `sgx.remote_attestation = \"dcap\"`",

@@ -6,6 +6,7 @@
 
 mod appraisal;
 mod detection;
+mod efi_secret;
 mod fuse;
 mod gramine;
 mod kernel;

@@ -6,8 +6,8 @@ use std::path::Path;
 use device::tee::{Description, Quote, REPORT_DATA_BYTES, SealingKey};
 
 use super::{
-    Attester, Channel, Family, Fault, Gramine, Itrustee, OpTee, SevGuest, TdxGuest, Tsm,
-    Unavailable, gramine, itrustee, op_tee, sev_guest, tdx_guest, tsm,
+    Attester, Channel, Family, Fault, Gramine, Itrustee, OpTee, SevGuest, SevSecret, TdxGuest, Tsm,
+    Unavailable, gramine, itrustee, op_tee, sev_guest, sev_secret, tdx_guest, tsm,
 };
 
 /// A way to reach a TEE, in the order in which they are tried.
@@ -19,6 +19,8 @@ pub enum Interface {
     TdxGuest,
     /// `/dev/sev-guest`.
     SevGuest,
+    /// The owner's secret, as efi_secret shows it.
+    SevSecret,
     /// `/dev/attestation`.
     Gramine,
     /// `/dev/tee0`.
@@ -29,11 +31,18 @@ pub enum Interface {
 
 impl Interface {
     /// Every way.
-    pub const ALL: [Self; 6] =
-        [Self::Tsm, Self::TdxGuest, Self::SevGuest, Self::Gramine, Self::OpTee, Self::Itrustee];
+    pub const ALL: [Self; 7] = [
+        Self::Tsm,
+        Self::TdxGuest,
+        Self::SevGuest,
+        Self::SevSecret,
+        Self::Gramine,
+        Self::OpTee,
+        Self::Itrustee,
+    ];
 
     /// The ways that a confidential virtual machine has.
-    const OF_MACHINES: [Self; 3] = [Self::Tsm, Self::TdxGuest, Self::SevGuest];
+    const OF_MACHINES: [Self; 4] = [Self::Tsm, Self::TdxGuest, Self::SevGuest, Self::SevSecret];
 
     /// Where it is, below the root.
     pub const fn path(self) -> &'static str {
@@ -41,6 +50,7 @@ impl Interface {
             Self::Tsm => tsm::REPORTS,
             Self::TdxGuest => tdx_guest::PATH,
             Self::SevGuest => sev_guest::PATH,
+            Self::SevSecret => sev_secret::PATH,
             Self::Gramine => gramine::ATTESTATION,
             Self::OpTee => op_tee::PATH,
             Self::Itrustee => itrustee::PATH,
@@ -52,6 +62,7 @@ impl Interface {
             Self::Tsm => Box::new(Tsm::open(root, level)?),
             Self::TdxGuest => Box::new(TdxGuest::open(root)?),
             Self::SevGuest => Box::new(SevGuest::open(root, level)?),
+            Self::SevSecret => Box::new(SevSecret::open(root)?),
             Self::Gramine => Box::new(Gramine::open(root)?),
             Self::OpTee => Box::new(OpTee::open(root)?),
             Self::Itrustee => Box::new(Itrustee::open(root)?),
@@ -81,7 +92,11 @@ pub fn reach(
             let quote = hardware.quote(super::sealing::chance())?;
             let family = Family::of_media_type(&quote.media_type);
             let covered = family.is_some_and(|it| it.covers_settings(&quote.evidence, settings));
-            if covered { Ok(hardware) } else { Err(NotReached::Settings) }
+            if covered || hardware.covers_settings(&quote.evidence, settings) {
+                Ok(hardware)
+            } else {
+                Err(NotReached::Settings)
+            }
         }
         Err(_) => Ok(Box::new(Channel::open(channel)?)),
     }
@@ -93,7 +108,7 @@ pub enum NotReached {
     /// The host gave other settings than those that the hardware measured.
     #[error(
         "the settings are not those that were measured with this machine: \
-         start it with their digest as MRCONFIGID, HOST_DATA or RPV"
+         start it with their digest as MRCONFIGID, HOST_DATA or RPV, or on the command line (SEV)"
     )]
     Settings,
     /// The TEE does not do what it has to.

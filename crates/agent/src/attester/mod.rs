@@ -8,6 +8,7 @@
 //! | [`Channel`] | the software TEE, over an inherited socket |
 //! | [`Tsm`] | SEV-SNP, TDX and CCA through Linux' configfs-tsm |
 //! | [`SevGuest`] | SEV-SNP through the ioctls of `/dev/sev-guest` |
+//! | [`SevSecret`] | SEV and SEV-ES by the secret that the owner injected at launch |
 //! | [`Gramine`] | SGX through the pseudo-files of Gramine's `/dev/attestation` |
 //!
 //! [`detect`] chooses among them.
@@ -24,6 +25,7 @@ mod registers;
 mod runtime;
 mod sealing;
 mod sev_guest;
+mod sev_secret;
 mod tdx_guest;
 mod tsm;
 
@@ -37,6 +39,7 @@ pub use op_tee::OpTee;
 pub use platform::Family;
 pub use runtime::{NotMeasured, RuntimeRegister};
 pub use sev_guest::SevGuest;
+pub use sev_secret::SevSecret;
 pub use tdx_guest::TdxGuest;
 pub use tsm::Tsm;
 
@@ -70,6 +73,12 @@ pub trait Attester: Send + Sync {
     /// Adds one to the counter; `None` when this TEE has none.
     fn count(&self) -> Result<Option<Counter>, Unavailable> {
         Ok(None)
+    }
+
+    /// Whether the hardware measured a virtual machine with these settings, where its family's
+    /// evidence has no field for them.
+    fn covers_settings(&self, _evidence: &[u8], _settings: &[u8]) -> bool {
+        false
     }
 
     /// Why nothing can be attested, where that is known from the start.
