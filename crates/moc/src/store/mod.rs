@@ -151,7 +151,8 @@ impl Store {
         // A file is found after a power cut when the folders on the way to it were synced, too.
         sync_dir(dir)?;
         if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            sync_dir(parent)?;
+            // One that may not be read is somebody else's, who made this folder.
+            let _theirs = sync_dir(parent);
         }
 
         let writer = writer::start(connection).map_err(|_| StoreFailed::Stopped)?;
