@@ -190,6 +190,8 @@ pub struct Limits {
     /// How long a request's headers may take, for a connection's first request from its start,
     /// milliseconds. Default: 10 000.
     pub headers_ms_max: u64,
+    /// How long a connection may be without a request between two, milliseconds. Default: 60 000.
+    pub idle_ms_max: u64,
     /// How long a request's body may take, milliseconds. Default: 30 000.
     pub body_ms_max: u64,
     /// How long a device may take for one step, milliseconds. Default: 10 minutes.
@@ -204,6 +206,8 @@ pub struct Limits {
     pub wake_again_ms: u64,
     /// Connections at the same time. Default: 1024.
     pub connections_max: usize,
+    /// Of them, connections of one address on which no request is under way. Default: 256.
+    pub idle_per_address_max: usize,
     /// TEEP requests per second from one address. Default: 100.
     pub teep_per_second_max: u32,
     /// TEEP requests at once from one address. Default: 200.
@@ -415,12 +419,14 @@ impl Limits {
             ("poll_ms_max", self.poll_ms_max, 0, 25_000),
             ("handshake_ms_max", self.handshake_ms_max, 1, 60_000),
             ("headers_ms_max", self.headers_ms_max, 1, 60_000),
+            ("idle_ms_max", self.idle_ms_max, 1, 3_600_000),
             ("body_ms_max", self.body_ms_max, 1, 3_600_000),
             ("device_turn_ms_max", self.device_turn_ms_max, 1, 86_400_000),
             ("reservation_ms_max", self.reservation_ms_max, 1000, 2_592_000_000),
             ("exchange_ms_max", self.exchange_ms_max, 1, 604_800_000),
             ("wake_again_ms", self.wake_again_ms, 100, 3_600_000),
             ("connections_max", self.connections_max as u64, 1, 65_536),
+            ("idle_per_address_max", self.idle_per_address_max as u64, 1, 65_536),
             ("teep_per_second_max", self.teep_per_second_max.into(), 1, 1_000_000),
             ("teep_burst_max", self.teep_burst_max.into(), 1, 1_000_000),
             ("tenant_per_second_max", self.tenant_per_second_max.into(), 1, 1_000_000),
@@ -448,12 +454,14 @@ impl Default for Limits {
             poll_ms_max: 25_000,
             handshake_ms_max: 10_000,
             headers_ms_max: 10_000,
+            idle_ms_max: 60_000,
             body_ms_max: 30_000,
             device_turn_ms_max: 600_000,
             reservation_ms_max: 3_600_000,
             exchange_ms_max: 14_400_000,
             wake_again_ms: 60_000,
             connections_max: 1024,
+            idle_per_address_max: 256,
             teep_per_second_max: 100,
             teep_burst_max: 200,
             tenant_per_second_max: 100,

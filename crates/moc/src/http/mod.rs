@@ -4,6 +4,7 @@ mod audit;
 mod device;
 mod etag;
 mod extract;
+mod idle;
 mod joining;
 mod once;
 pub mod openapi;

@@ -4,7 +4,7 @@ use std::{
     convert::Infallible,
     io,
     net::SocketAddr,
-    pin::pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
@@ -15,7 +15,6 @@ use axum::{
     body::{Body, Bytes, HttpBody},
     extract::{ConnectInfo, Request},
     response::Response,
-    routing::future::RouteFuture,
 };
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -25,13 +24,14 @@ use hyper_util::{
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    sync::{Notify, OwnedSemaphorePermit, Semaphore},
+    sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
     time::{sleep, timeout},
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tower_service::Service;
 
+use super::idle::{Answer, Idle, Idler, Requests};
 use super::tls::{ClientCertificate, H2, Identity};
 use crate::config::Limits;
 
@@ -56,6 +56,16 @@ struct Accepted<S> {
     stream: S,
     from: SocketAddr,
     permit: OwnedSemaphorePermit,
+    idler: Idler,
+}
+
+/// How long a connection may be without a request.
+#[derive(Clone, Copy)]
+struct Waits {
+    /// Before its first one; also how long headers may take.
+    headers: Duration,
+    /// Between two.
+    idle: Duration,
 }
 
 /// Which HTTP a connection speaks.
@@ -81,20 +91,24 @@ pub async fn serve(
     }
     let room = Arc::new(Semaphore::new(limits.connections_max));
     let handshake_wait = Duration::from_millis(limits.handshake_ms_max);
-    let headers_wait = Duration::from_millis(limits.headers_ms_max);
+    let waits = Waits {
+        headers: Duration::from_millis(limits.headers_ms_max),
+        idle: Duration::from_millis(limits.idle_ms_max),
+    };
+    let idle = Idle::new(limits.idle_per_address_max);
     let graceful = GracefulShutdown::new();
     // Ended with this function: nobody waits for a handshake at the end.
     let mut handshakes: JoinSet<Option<Accepted<TlsStream<TcpStream>>>> = JoinSet::new();
     let mut end = pin!(end);
     loop {
         let accepted = tokio::select! {
-            accepted = accept(&listener, &room) => accepted,
+            accepted = accept(&listener, &room, &idle) => accepted,
             Some(shaken) = handshakes.join_next() => {
                 if let Ok(Some(shaken)) = shaken {
                     let spoken = spoken(&shaken.stream);
                     let client = ClientCertificate::of(shaken.stream.get_ref().1);
                     let served = Served::new(&router, shaken.from, client);
-                    connection(shaken, spoken, served, &graceful, headers_wait);
+                    connection(shaken, spoken, served, &graceful, waits);
                 }
                 continue;
             }
@@ -107,9 +121,9 @@ pub async fn serve(
             }
             (Some(accepted), None) => {
                 let served = Served::new(&router, accepted.from, None);
-                connection(accepted, Spoken::Either, served, &graceful, headers_wait);
+                connection(accepted, Spoken::Either, served, &graceful, waits);
             }
-            (None, _) => sleep(ACCEPT_AGAIN).await,
+            (None, _) => {}
         }
     }
     drop((listener, handshakes));
@@ -119,16 +133,26 @@ pub async fn serve(
     Ok(())
 }
 
-/// The next connection, when there is room for one.
-async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> Option<Accepted<TcpStream>> {
+/// The next connection, when there is room for one, and its address does not fill it.
+async fn accept(
+    listener: &TcpListener,
+    room: &Arc<Semaphore>,
+    idle: &Idle,
+) -> Option<Accepted<TcpStream>> {
     let permit = room.clone().acquire_owned().await.ok()?;
-    match listener.accept().await {
-        Ok((stream, from)) => Some(Accepted { stream, from, permit }),
+    let (stream, from) = match listener.accept().await {
+        Ok(accepted) => accepted,
         Err(error) => {
             tracing::warn!(%error, "accept failed");
-            None
+            sleep(ACCEPT_AGAIN).await;
+            return None;
         }
-    }
+    };
+    let Some(idler) = idle.admits(from.ip()) else {
+        tracing::debug!(%from, "its address has too many idle connections");
+        return None;
+    };
+    Some(Accepted { stream, from, permit, idler })
 }
 
 /// TLS over a connection; `None` when the peer speaks none, another one, or too slowly.
@@ -137,9 +161,9 @@ async fn handshake(
     acceptor: TlsAcceptor,
     wait: Duration,
 ) -> Option<Accepted<TlsStream<TcpStream>>> {
-    let Accepted { stream, from, permit } = accepted;
+    let Accepted { stream, from, permit, idler } = accepted;
     match timeout(wait, acceptor.accept(stream)).await {
-        Ok(Ok(stream)) => Some(Accepted { stream, from, permit }),
+        Ok(Ok(stream)) => Some(Accepted { stream, from, permit, idler }),
         Ok(Err(error)) => {
             tracing::debug!(%from, %error, "a TLS handshake failed");
             None
@@ -166,12 +190,12 @@ struct Served {
     router: Router,
     from: SocketAddr,
     client: Option<ClientCertificate>,
-    begun: Arc<Notify>,
+    requests: Requests,
 }
 
 impl Served {
     fn new(router: &Router, from: SocketAddr, client: Option<ClientCertificate>) -> Self {
-        Self { router: router.clone(), from, client, begun: Arc::new(Notify::new()) }
+        Self { router: router.clone(), from, client, requests: Requests::new() }
     }
 }
 
@@ -182,7 +206,7 @@ where
 {
     type Response = Response;
     type Error = Infallible;
-    type Future = RouteFuture<Infallible>;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         // A router is always ready.
@@ -190,13 +214,17 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        self.begun.notify_one();
+        let under_way = self.requests.begin();
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(ConnectInfo(self.from));
         if let Some(client) = self.client {
             request.extensions_mut().insert(client);
         }
-        self.router.call(request)
+        let answer = self.router.call(request);
+        Box::pin(async move {
+            let answer = answer.await?;
+            Ok(answer.map(|body| Answer::until(body, under_way)))
+        })
     }
 }
 
@@ -205,16 +233,16 @@ fn connection<S>(
     spoken: Spoken,
     served: Served,
     graceful: &GracefulShutdown,
-    headers_wait: Duration,
+    waits: Waits,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let Accepted { stream, from, permit } = accepted;
+    let Accepted { stream, from, permit, idler } = accepted;
     let mut builder = Builder::new(TokioExecutor::new());
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(headers_wait)
+        .header_read_timeout(waits.headers)
         .max_headers(HEADERS_MAX)
         .max_buf_size(HEADERS_BYTES_MAX);
     builder
@@ -228,19 +256,19 @@ fn connection<S>(
         Spoken::Http1 => builder.http1_only(),
         Spoken::Http2 => builder.http2_only(),
     };
-    let first = served.begun.clone();
+    let requests = served.requests.clone();
     let service = TowerToHyperService::new(served);
     let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
     let connection = graceful.watch(connection);
     tokio::spawn(async move {
         let mut connection = pin!(connection);
         // The library bounds the headers of HTTP/1.1, but neither its wait for the first bytes
-        // nor the opening of HTTP/2.
+        // nor the opening of HTTP/2, nor the time between requests.
+        //= teep 14.96 (R): time limits of a connection, and a share of them for each address
         let ended = tokio::select! {
             ended = &mut connection => ended,
-            () = first.notified() => connection.await,
-            () = sleep(headers_wait) => {
-                tracing::debug!(%from, "no request came in time");
+            why = requests.exhausted(idler, from.ip(), waits.headers, waits.idle) => {
+                tracing::debug!(%from, why, "a connection is ended");
                 Ok(())
             }
         };

@@ -169,6 +169,39 @@ async fn connections_are_bounded_in_number_and_the_next_one_waits_for_room() {
     assert_eq!(status_of(&mut second).await, "204");
 }
 
+/// Who opens connections and says nothing, or says it slowly, does not fill the room.
+//= teep 14.96 (R): what one address may keep open without asking is bounded
+#[tokio::test]
+async fn an_address_has_a_share_of_silent_connections_and_who_asks_is_served() {
+    let bench = Bench::start().await;
+    let limits = Limits { idle_per_address_max: 2, ..*bench.moc.limits() };
+    let (address, _end, _served) = serve(&bench, limits).await;
+    let mut silent = TcpStream::connect(address).await.unwrap();
+    let mut slow = TcpStream::connect(address).await.unwrap();
+    slow.write_all(&HEALTHZ[..5]).await.unwrap();
+
+    // Both are counted once the server has turned a third one away.
+    let mut third = TcpStream::connect(address).await.unwrap();
+    assert_eq!(third.read(&mut [0; 1]).await.unwrap_or(0), 0);
+
+    slow.write_all(&HEALTHZ[5..]).await.unwrap();
+    assert_eq!(status_of(&mut slow).await, "204");
+    assert_eq!(ask(&mut silent).await, "204");
+}
+
+//= teep 14.96 (R): a connection between two requests is closed after a time
+#[tokio::test]
+async fn a_connection_on_which_nobody_asks_again_is_closed() {
+    let bench = Bench::start().await;
+    let limits = Limits { idle_ms_max: 1, ..*bench.moc.limits() };
+    let (address, _end, _served) = serve(&bench, limits).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+
+    assert_eq!(ask(&mut stream).await, "204");
+
+    assert_eq!(stream.read(&mut [0; 1]).await.unwrap(), 0);
+}
+
 /// The same endpoint, the same rules.
 #[tokio::test]
 async fn http_2_has_the_same_answers() {
