@@ -3,6 +3,7 @@
 //! Every request is hostile until it is proven otherwise. A connection that says something that
 //! is no request is told so and closed; no request of one connection can end another.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -20,6 +21,11 @@ use tracing::{debug, warn};
 pub trait Answer: Send + Sync + 'static {
     /// Answers one request.
     fn answer(&self, request: Request) -> Reply;
+
+    /// The connection of these sessions has ended: nobody will answer what they wait for.
+    fn ended(&self, sessions: &BTreeSet<u64>) {
+        let _ = sessions;
+    }
 
     /// Looks after what goes on by itself; called about once a second.
     fn tend(&self);
@@ -72,9 +78,11 @@ pub fn serve(listener: OwnedFd, agent: Arc<impl Answer>) -> io::Result<()> {
         let agent = Arc::clone(&agent);
         let spawned = std::thread::Builder::new().name("broker".to_owned()).spawn(move || {
             let _place = place;
-            if let Err(broken) = converse(&mut connection, agent.as_ref()) {
+            let mut sessions = BTreeSet::new();
+            if let Err(broken) = converse(&mut connection, agent.as_ref(), &mut sessions) {
                 debug!(%broken, "a connection of the Broker ended");
             }
+            agent.ended(&sessions);
         });
         if let Err(error) = spawned {
             warn!(%error, "a connection of the Broker is dropped");
@@ -83,7 +91,12 @@ pub fn serve(listener: OwnedFd, agent: Arc<impl Answer>) -> io::Result<()> {
     Ok(())
 }
 
-fn converse(connection: &mut UnixStream, agent: &impl Answer) -> Result<(), Broken> {
+/// Answers one request after the other, and notes the sessions that they open.
+fn converse(
+    connection: &mut UnixStream,
+    agent: &impl Answer,
+    sessions: &mut BTreeSet<u64>,
+) -> Result<(), Broken> {
     loop {
         let request = match frame::receive(connection) {
             Ok(Some(request)) => request,
@@ -95,7 +108,13 @@ fn converse(connection: &mut UnixStream, agent: &impl Answer) -> Result<(), Brok
             }
             Err(broken) => return Err(broken),
         };
-        frame::send(connection, &agent.answer(request))?;
+        let reply = agent.answer(request);
+        if let Reply::Session(session) = &reply
+            && session.uri.is_some()
+        {
+            sessions.insert(session.session);
+        }
+        frame::send(connection, &reply)?;
     }
 }
 
@@ -129,12 +148,60 @@ const TEND_EVERY: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
+
+    use device::broker::Session;
+
     use super::*;
+
+    #[test]
+    fn the_sessions_of_a_connection_end_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("agent");
+        let listener = OwnedFd::from(UnixListener::bind(&path).unwrap());
+        let (ended, all) = mpsc::channel();
+        std::thread::spawn(move || serve(listener, Arc::new(Opening(ended))));
+        let mut broker = UnixStream::connect(&path).unwrap();
+
+        let opened: Reply = frame::ask(&mut broker, &Request::RequestPolicyCheck).unwrap();
+        assert!(matches!(opened, Reply::Session(_)));
+        let message = Request::ProcessTeepMessage { session: 8, message: Vec::new() };
+        let _unknown: Reply = frame::ask(&mut broker, &message).unwrap();
+        assert_eq!(all.try_recv(), Err(mpsc::TryRecvError::Empty));
+        drop(broker);
+
+        // The session of another connection, which this one only named, goes on.
+        assert_eq!(all.recv(), Ok(BTreeSet::from([7])));
+    }
+
+    /// Opens session 7; answers for any.
+    struct Opening(mpsc::Sender<BTreeSet<u64>>);
+
+    impl Answer for Opening {
+        fn answer(&self, request: Request) -> Reply {
+            match request {
+                Request::ProcessTeepMessage { session, .. } => {
+                    Reply::Session(Session { session, ..Session::default() })
+                }
+                _ => Reply::Session(Session {
+                    session: 7,
+                    uri: Some("https://tam.example/".to_owned()),
+                    ..Session::default()
+                }),
+            }
+        }
+
+        fn ended(&self, sessions: &BTreeSet<u64>) {
+            self.0.send(sessions.clone()).unwrap();
+        }
+
+        fn tend(&self) {}
+    }
 
     #[test]
     fn each_request_gets_its_reply_and_garbage_ends_the_connection() {
         let (mut broker, mut agent) = UnixStream::pair().unwrap();
-        let thread = std::thread::spawn(move || converse(&mut agent, &Echo));
+        let thread = std::thread::spawn(move || converse(&mut agent, &Echo, &mut BTreeSet::new()));
 
         let reply: Reply = frame::ask(&mut broker, &Request::RequestPolicyCheck).unwrap();
         assert_eq!(reply, Reply::Nothing);

@@ -8,7 +8,7 @@ mod collect;
 mod describe;
 mod tam;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -82,6 +82,16 @@ struct Errand {
     /// The TAM that it is for.
     tam: Thumbprint,
     since: Instant,
+}
+
+impl Errand {
+    /// Whether it installs something of what the other one would.
+    fn is_about(&self, other: &Installation) -> bool {
+        match &self.work {
+            Work::Install(installation) => installation.shares_with(other),
+            Work::Unlink(_) => false,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -232,6 +242,15 @@ impl TeepAgent {
 impl Answer for TeepAgent {
     fn answer(&self, request: Request) -> Reply {
         self.try_answer(request).unwrap_or_else(|fault| fault.reply())
+    }
+
+    fn ended(&self, sessions: &BTreeSet<u64>) {
+        let mut core = self.core();
+        for session in sessions {
+            if core.errands.remove(&Handle(*session)).is_some() {
+                warn!(session, "the Broker left a session while it had something to do");
+            }
+        }
     }
 
     fn tend(&self) {
@@ -391,8 +410,14 @@ impl Core {
                 Effect::Install { manifests, nonce, tam, profile } => {
                     let nonce = nonce.map(|nonce| nonce.as_bytes().to_vec());
                     let reader = self.reader(tam, profile);
-                    let work = Work::Install(Installation::new(manifests, nonce, reader));
-                    self.work(handle, work, tam, &mut answer)?
+                    let installation = Installation::new(manifests, nonce, reader);
+                    if self.errands.values().any(|errand| errand.is_about(&installation)) {
+                        // What it opens, opens once: the other session is not to lose it.
+                        warn!(session = handle.0, "another session installs the same manifest");
+                        self.teep.postponed(now(), handle, UNDER_WAY)?
+                    } else {
+                        self.work(handle, Work::Install(installation), tam, &mut answer)?
+                    }
                 }
                 Effect::Passport(payload) => {
                     debug!(format = ?payload.format, "the TAM gives an Attestation Result");
@@ -570,3 +595,6 @@ const UA_LOADS_TA: &str = "sgx";
 
 /// How long work waits for the Broker.
 const ERRAND_WAIT: Duration = Duration::from_secs(30 * 60);
+
+/// What a TAM is told that asks for what another session is at.
+const UNDER_WAY: &str = "another session installs the same manifest";

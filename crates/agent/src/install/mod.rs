@@ -53,6 +53,8 @@ pub struct Installation {
     /// The nonce of every report.
     nonce: Option<Vec<u8>>,
     reader: Reader,
+    /// The envelopes, by their digests.
+    about: BTreeSet<[u8; 32]>,
     waiting: VecDeque<Vec<u8>>,
     current: Option<Current>,
     outcomes: Vec<Outcome<'static>>,
@@ -189,10 +191,16 @@ impl Installation {
         Self {
             nonce,
             reader,
+            about: manifests.iter().map(|envelope| cose::sha256(envelope)).collect(),
             waiting: manifests.into_iter().map(Cow::into_owned).collect(),
             current: None,
             outcomes: Vec::new(),
         }
+    }
+
+    /// Whether some envelope is in both.
+    pub fn shares_with(&self, other: &Self) -> bool {
+        !self.about.is_disjoint(&other.about)
     }
 
     /// Who is to read the reports.

@@ -255,6 +255,55 @@ fn a_newer_manifest_of_the_same_application_needs_no_payload() {
 }
 
 #[test]
+fn a_second_session_waits_for_the_one_that_installs_the_same_manifest() {
+    let (tam, owner) = (Tam::new(), Owner::new());
+    let device = Device::new(&tam);
+    let ua = owner.ua(1, b"program");
+    let (first, second) = (attest(&device, &tam, &CHALLENGE), attest(&device, &tam, &CHALLENGE));
+    let mut placed = |action: &Action| match action {
+        Action::InstallUa { .. } => Ok(Vec::new()),
+        other => panic!("{other:?}"),
+    };
+
+    let (token, update) = tam.update(&[&ua.envelope]);
+    let under_way = device.tell(first.session, update);
+    let (later, update) = tam.update(&[&ua.envelope]);
+    let refused = device.tell(second.session, update);
+    let refused = verdict(&device, &second, later, refused, &mut placed);
+    let other = owner.ua(2, b"another program");
+    let (beside, update) = tam.update(&[&other.envelope]);
+    let other = device.tell(second.session, update);
+
+    assert!(matches!(refused, Verdict::Failed(ErrCode::TemporaryError, _)), "{refused:?}");
+    assert!(verdict(&device, &second, beside, other, &mut placed).is_success());
+    drop(verdict(&device, &first, token, under_way, &mut placed));
+    let (again, update) = tam.update(&[&ua.envelope]);
+    let answer = device.tell(second.session, update);
+    let answer = verdict(&device, &second, again, answer, &mut placed);
+    assert!(!matches!(answer, Verdict::Failed(ErrCode::TemporaryError, _)), "{answer:?}");
+}
+
+#[test]
+fn a_session_that_its_broker_left_holds_nobody_up() {
+    let (tam, owner) = (Tam::new(), Owner::new());
+    let device = Device::new(&tam);
+    let ua = owner.ua(1, b"program");
+    let (first, second) = (attest(&device, &tam, &CHALLENGE), attest(&device, &tam, &CHALLENGE));
+    let (_, update) = tam.update(&[&ua.envelope]);
+    assert!(!device.tell(first.session, update).actions.is_empty());
+
+    device.left(first.session);
+
+    let (token, update) = tam.update(&[&ua.envelope]);
+    let answer = device.tell(second.session, update);
+    let installed = verdict(&device, &second, token, answer, &mut |action| match action {
+        Action::InstallUa { .. } => Ok(Vec::new()),
+        other => panic!("{other:?}"),
+    });
+    assert!(installed.is_success(), "{installed:?}");
+}
+
+#[test]
 fn a_ua_is_handed_to_the_broker_and_reported_as_the_broker_s_word() {
     let (tam, owner) = (Tam::new(), Owner::new());
     let device = Device::new(&tam);

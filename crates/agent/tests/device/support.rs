@@ -104,6 +104,11 @@ impl Device {
         self.session(Request::ProcessTeepMessage { session, message })
     }
 
+    /// As if the Broker's connection had ended that opened this session.
+    pub(crate) fn left(&self, session: u64) {
+        self.agent.ended(&[session].into());
+    }
+
     /// What the agent says about itself.
     pub(crate) fn description(&self) -> serde_json::Value {
         let Reply::Description(text) = self.ask(Request::Describe) else { panic!() };

@@ -135,6 +135,23 @@ impl Agent {
         Ok(effects)
     }
 
+    /// Instead of [`installed`](Self::installed): nothing was begun, the TAM may ask again later.
+    pub fn postponed(
+        &mut self,
+        now: Timestamp,
+        handle: Handle,
+        msg: &'static str,
+    ) -> Result<Vec<Effect<'static>>, Misuse> {
+        self.advance(now);
+        let state = self.take(handle)?;
+        let State::Installing { tam, token, .. } = state else {
+            return self.put_back(handle, state, "an outcome of installing");
+        };
+        self.set(handle, State::Answered { tam });
+        let error = Error::new(ErrCode::TemporaryError, token, msg);
+        Ok(vec![send(tam, Message::Error(error))])
+    }
+
     /// Continues after [`Effect::Install`], with one outcome for each manifest, in order.
     //= teep 14.64 (M): Success only after every manifest and dependency is installed
     //= teep 14.65 (M): any failure gives Error 11 with the reports

@@ -118,6 +118,22 @@ fn success_is_said_when_every_manifest_is_installed() {
     assert_eq!(response(effects.pop().unwrap()).requested_tc_list, []);
 }
 
+#[test]
+fn an_update_is_put_off_with_a_temporary_error_and_may_come_again() {
+    let mut scene = Scene::new();
+    let handle = scene.answered();
+    scene.installing(handle, token(2), 1);
+
+    let effects = scene.agent.postponed(NOW, handle, "later").unwrap();
+
+    let error = error(sent(effects.into_iter().last().unwrap()));
+    assert_eq!((error.err_code, error.token), (ErrCode::TemporaryError, token(2)));
+    assert_eq!(error.err_msg.unwrap().as_str(), "later");
+    let again = scene.agent.postponed(NOW, handle, "later").unwrap_err();
+    assert_eq!(again, Misuse::NotAskedFor("an outcome of installing"));
+    scene.installing(handle, token(3), 1);
+}
+
 //= teep 14.65 (M): any failure gives Error 11 with the reports
 #[test]
 fn one_failed_manifest_makes_error_11_with_the_reports_of_all() {
