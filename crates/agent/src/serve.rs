@@ -179,16 +179,11 @@ mod tests {
 
     impl Answer for Opening {
         fn answer(&self, request: Request) -> Reply {
-            match request {
-                Request::ProcessTeepMessage { session, .. } => {
-                    Reply::Session(Session { session, ..Session::default() })
-                }
-                _ => Reply::Session(Session {
-                    session: 7,
-                    uri: Some("https://tam.example/".to_owned()),
-                    ..Session::default()
-                }),
-            }
+            let Request::ProcessTeepMessage { session, .. } = request else {
+                let uri = Some("https://tam.example/".to_owned());
+                return Reply::Session(Session { session: 7, uri, ..Session::default() });
+            };
+            Reply::Session(Session { session, ..Session::default() })
         }
 
         fn ended(&self, sessions: &BTreeSet<u64>) {
