@@ -324,6 +324,36 @@ async fn a_thousand_strangers_leave_the_store_as_it_was() {
     assert_eq!(bench.moc.store().waiting().await.unwrap(), 0);
 }
 
+/// What strangers cost is given back: ten times as many leave no more behind.
+#[test]
+fn a_flood_of_strangers_leaves_no_allocation_behind() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let bench = runtime.block_on(Bench::start());
+    let mut stranger = stranger_device(&bench);
+    let handle = stranger.policy_check();
+    let query = runtime.block_on(bench.moc.process_connect(None)).unwrap().unwrap();
+    let mut forged = stranger.process(handle, &query).unwrap();
+    *forged.last_mut().unwrap() ^= 1;
+    let flood = |strangers: u32| {
+        let left = allocation_counter::measure(|| {
+            runtime.block_on(async {
+                for _ in 0..strangers {
+                    drop(bench.moc.process_connect(None).await.unwrap().unwrap());
+                    assert_eq!(bench.moc.process_teep_message(&forged).await.unwrap(), None);
+                    assert_eq!(bench.moc.process_teep_message(b"noise").await.unwrap(), None);
+                }
+            });
+        });
+        (left.bytes_current, left.bytes_total)
+    };
+
+    let _warm = flood(100);
+    let (left, cost) = flood(1000);
+
+    assert!(cost > 1_000_000, "the requests are counted: {cost} bytes");
+    assert!(left < 1000, "{left} bytes for 1000 strangers, who cost {cost} while they asked");
+}
+
 const HEALTHZ: &[u8] = b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n";
 
 /// The first two bytes of a COSE_Sign.
