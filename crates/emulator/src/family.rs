@@ -134,7 +134,7 @@ impl FamilyName {
     }
 
     /// Says why a device of the family cannot run this software, if it cannot.
-    fn fits(self, software: Software<'_>) -> Result<(), Error> {
+    pub fn fits(self, software: Software<'_>) -> Result<(), Error> {
         let (family, expected) = match self {
             Self::Sgx => ("SGX", None),
             Self::TrustZone | Self::TrustZoneItrustee | Self::TrustZoneOptee => ("TrustZone", None),

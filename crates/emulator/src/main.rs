@@ -227,6 +227,8 @@ fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
     }
     let _held = launch::hold(&arguments.state).context("holding the device")?;
     arguments.family.can_misbehave(arguments.misbehave.unwrap_or_default())?;
+    // The measurement would say so, too, but a machine boots while it is measured.
+    arguments.family.fits(loaded.software()).context("starting the device")?;
     let misbehaviour = Misbehaviour::recall(&arguments.state, arguments.misbehave)
         .context("finding out how the device misbehaves")?;
     if arguments.family == FamilyName::Sev {

@@ -179,10 +179,10 @@ fn a_container_sees_its_image_and_nothing_else() {
     assert_eq!(ta.ask("list /"), "dev ta tmp");
     assert_eq!(ta.ask("list /dev"), "null random urandom zero");
     assert_eq!(ta.ask("list /tmp"), "");
-    assert_eq!(ta.ask("write /tmp/note"), "written");
+    assert_eq!(ta.ask("write /tmp/tamarack-test-note"), "written");
     assert_eq!(ta.ask("write /ta"), errno(libc::EROFS));
     assert_eq!(ta.ask("env"), "");
-    assert!(!std::path::Path::new("/tmp/note").exists());
+    assert!(!std::path::Path::new("/tmp/tamarack-test-note").exists());
 }
 
 #[test]
@@ -190,7 +190,7 @@ fn a_container_of_an_oci_runtime_sees_its_image_and_says_what_separates_it() {
     let Some(mut ta) = Ta::runtime() else { return };
 
     assert_eq!(ta.ask("list /"), "dev proc ta tmp");
-    assert_eq!(ta.ask("write /tmp/note"), "written");
+    assert_eq!(ta.ask("write /tmp/tamarack-test-note"), "written");
     assert_eq!(ta.ask("write /ta"), errno(libc::EROFS));
     assert_eq!(ta.ask("ptrace 1"), errno(libc::EPERM));
     assert_eq!(ta.ask("unshare"), errno(libc::EPERM));
