@@ -462,6 +462,8 @@ fn tee(layout: &Layout, programs: &Programs, spec: &Spec) -> Result<Command> {
 
 fn start_broker(layout: &Layout, programs: &Programs, name: &str) -> Result<Party> {
     let mut command = programs.command("tamarack-broker");
+    // Its memory is measured: an arena for each of its threads would count what none of them holds.
+    command.env("MALLOC_ARENA_MAX", "2");
     command.arg("run").arg("--config").arg(layout.device(name).join("broker.toml"));
     Party::start("tamarack-broker", &mut command, &layout.log(&format!("{name}-broker")))
 }

@@ -43,7 +43,7 @@ fn data_beyond_what_a_package_holds_flows_live_over_a_cut_in_constant_memory() {
     assert!(!project.with_file_name("pd.suit").exists(), "no package holds the data");
     let second_broker = peak_kib(device.broker.pid());
     for (name, grown) in [
-        ("the M/OC", moc_peak.max(peak_kib(stage.moc.party.pid())) - before[0]),
+        ("the M/OC", moc_peak.max(peak_kib(stage.moc.party.pid())).saturating_sub(before[0])),
         ("the first Broker", first_broker - before[1]),
         ("the second Broker", second_broker.saturating_sub(before[1])),
     ] {
@@ -119,11 +119,18 @@ fn data_of_a_package_flows_live_past_the_moc_over_a_cut_in_constant_memory() {
         }
         assert!(!spool.exists(), "nothing is left beside the project");
         let grown = [
-            ("the M/OC", peak_kib(stage.moc.party.pid()) - before[0]),
-            ("the Broker", first_broker.max(peak_kib(device.broker.pid())) - before[1]),
+            ("the M/OC", peak_kib(stage.moc.party.pid()).saturating_sub(before[0])),
+            (
+                "the Broker",
+                first_broker.max(peak_kib(device.broker.pid())).saturating_sub(before[1]),
+            ),
         ];
+        // Less than the data. In case 5 the UA that the TA hands out passes the Broker whole, too,
+        // 5 MB in a few copies; that the data does not is what the other cases say.
+        let data_kib = DATA_BYTES as u64 / 1024;
+        let limit_kib = if case == 5 { data_kib + 12 * 1024 } else { data_kib };
         for (name, grown) in grown {
-            assert!(grown < 16 * 1024, "case {case}: {name} grew by {grown} KiB");
+            assert!(grown < limit_kib, "case {case}: {name} grew by {grown} KiB");
         }
         assert_eq!(canary.search(&stage, &device).unwrap(), [], "the carriers hold the data");
         until("an answer", || {
