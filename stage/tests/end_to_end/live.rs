@@ -44,7 +44,7 @@ fn data_beyond_what_a_package_holds_flows_live_over_a_cut_in_constant_memory() {
     let second_broker = peak_kib(device.broker.pid());
     for (name, grown) in [
         ("the M/OC", moc_peak.max(peak_kib(stage.moc.party.pid())).saturating_sub(before[0])),
-        ("the first Broker", first_broker - before[1]),
+        ("the first Broker", first_broker.saturating_sub(before[1])),
         ("the second Broker", second_broker.saturating_sub(before[1])),
     ] {
         assert!(grown < 16 * 1024, "{name} grew by {grown} KiB for {DATA_BYTES} bytes of data");
