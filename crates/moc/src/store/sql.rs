@@ -65,13 +65,13 @@ impl Outcome {
     }
 }
 
-/// What a placeholder may stand for.
+/// What a parameter of a statement may be.
 pub(super) trait Bind {
     fn into_value(self) -> Value;
 }
 
 impl Query {
-    /// The value of the next placeholder.
+    /// The value of the next parameter.
     pub(super) fn bind(mut self, value: impl Bind) -> Self {
         self.values.push(value.into_value());
         self
