@@ -90,7 +90,7 @@ pub(super) struct Done {
     change: Change,
     /// Applications that run and that nobody knows of yet.
     started: Vec<Arc<Ta>>,
-    /// Applications that took Personalization Data.
+    /// Applications that took Personalization Data of which the device does not know yet.
     personalized: Vec<Arc<Ta>>,
     records: Vec<Entry>,
     components: Vec<ComponentId>,
@@ -403,6 +403,14 @@ impl Done {
     }
 }
 
+impl Drop for Done {
+    /// Data must not stay where the device does not know of it, also when nobody ends the manifest:
+    /// the Broker may leave it in the middle.
+    fn drop(&mut self) {
+        self.personalized.iter().for_each(|ta| ta.restart());
+    }
+}
+
 /// Ends a manifest: what the processor found, and what followed from it.
 pub(super) fn conclude(
     subject: &Subject,
@@ -437,10 +445,9 @@ pub(super) fn conclude(
             }
         }
     }
-    if !installed {
-        // Data must not stay where the device does not know of it.
-        done.personalized.iter().for_each(|ta| ta.restart());
+    if installed {
+        done.personalized.clear();
     }
-    let components = if installed { done.components } else { Vec::new() };
+    let components = if installed { std::mem::take(&mut done.components) } else { Vec::new() };
     Outcome { installed, report: place.reporter.sign(&report), components }
 }

@@ -344,3 +344,25 @@ fn bytes(verdict: &Verdict, key: i64) -> Vec<u8> {
         other => panic!("{other:?}"),
     }
 }
+
+/// A Broker that never says what became of the UA gets no application that holds data of which
+/// the device does not know.
+#[test]
+fn a_broker_that_leaves_before_the_ua_is_placed_leaves_no_data_behind() {
+    let party = Party::new();
+    let ta = party.owner.ta(1, &component::echo());
+    assert!(deploy(&party.device, &party.tam, &party.to, &[&ta.envelope]).is_success());
+    let to = attest(&party.device, &party.tam, &CHALLENGE);
+    let ua = party.owner.ua(1, b"program");
+    let content = Bundle::encode(&ua.envelope, b"data");
+    let sealed = party.seal(&to, &party.owner, &ta, Role::Ta, &[], content.expose());
+    let package = named(&party.owner, "planner.ua-pd", 1, &sealed);
+    let (_, update) = party.tam.update(&[&package.envelope]);
+    let answer = party.device.tell(to.session, update);
+    assert!(matches!(&answer.actions[..], [Action::InstallUa { .. }]), "{answer:?}");
+    assert_eq!(party.device.state(), "released");
+
+    party.device.left(to.session);
+
+    assert_eq!(party.device.state(), "awaiting release");
+}
