@@ -19,6 +19,7 @@ pub mod media;
 pub mod path;
 mod problem;
 mod request;
+pub mod rights;
 mod tenant;
 mod token;
 

@@ -1,8 +1,7 @@
 //! What an Untrusted Application may use of the device that it runs on. The device grants it or
 //! refuses the package; what is not named is not given.
 
-use std::path::PathBuf;
-
+pub use api::rights::{Folder, Form, Network};
 use serde::{Deserialize, Serialize};
 
 /// `[ua.rights]` of a project.
@@ -21,46 +20,6 @@ pub struct Rights {
     /// Default: what the device gives at most.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limits: Option<Limits>,
-}
-
-/// What the payload of an Untrusted Application is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Form {
-    /// A program.
-    Process,
-    /// An OCI image layout in a tar archive.
-    Container,
-}
-
-/// What of the network is used.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub enum Network {
-    /// Nothing.
-    None,
-    /// TCP at these ports, and nothing else.
-    Tcp {
-        /// Where callers are waited for.
-        #[serde(default)]
-        listen: Vec<u16>,
-        /// What is called.
-        #[serde(default)]
-        connect: Vec<u16>,
-    },
-    /// What the device has.
-    All,
-}
-
-/// A folder of the device.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Folder {
-    /// Where it is.
-    pub path: PathBuf,
-    /// Whether it is written. Default: no.
-    #[serde(default)]
-    pub write: bool,
 }
 
 /// What is used up at most.

@@ -13,8 +13,10 @@
 //! What is not named is not given: no network, no folder of the machine. An array of texts stands
 //! for a process with these arguments and the whole network.
 
-use std::path::{Component, Path, PathBuf};
+use std::path::{Component, Path};
 
+pub use api::rights::Folder;
+pub(crate) use api::rights::{Form, Network};
 use serde::{Deserialize, Serialize};
 
 use super::Grants;
@@ -35,46 +37,6 @@ pub(crate) struct Invocation {
     pub(crate) folders: Vec<Folder>,
     #[serde(default)]
     pub(crate) limits: Limits,
-}
-
-/// What a UA's payload is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Form {
-    /// A program or script of the machine's operating system.
-    #[default]
-    Process,
-    /// An OCI image, run by the OCI runtime of the Broker's settings.
-    Container,
-}
-
-/// What of the network a UA may use.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub(crate) enum Network {
-    /// Nothing.
-    #[default]
-    None,
-    /// Connections of TCP alone, at these ports.
-    Tcp {
-        #[serde(default)]
-        listen: Vec<u16>,
-        #[serde(default)]
-        connect: Vec<u16>,
-    },
-    /// What the machine has.
-    All,
-}
-
-/// A folder of the machine that a UA may use.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Folder {
-    /// Where it is.
-    pub path: PathBuf,
-    /// Whether it may be written. Default: no.
-    #[serde(default)]
-    pub write: bool,
 }
 
 /// What a UA may use up; the defaults are the most that there is.
